@@ -1,0 +1,15 @@
+"""visionpipe keeps an image classifier true: it notices drift, retrains, and promotes only what is proven better."""
+
+import os
+
+__version__ = "0.1.0"
+
+# No library that visionpipe drives may phone home; a user who wants telemetry sets these before starting.
+for _switch, _value in {
+    "DO_NOT_TRACK": "true",
+    "KEDRO_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "DVC_NO_ANALYTICS": "1",
+}.items():
+    os.environ.setdefault(_switch, _value)

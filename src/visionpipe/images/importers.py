@@ -1,0 +1,187 @@
+"""Where photos come from: each importer turns a source into a stream of `Photo`, without reading the images."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from visionpipe.errors import VisionpipeError
+
+_IGNORED_NAMES = {".DS_Store", "Thumbs.db", "desktop.ini"}
+
+
+class Source(BaseModel):
+    """One place that photos come from (an entry of `sources:` in the catalog)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    """Unique name; it is written beside every image."""
+    importer: Literal["folder", "elpv", "reviewed"]
+    """`folder`: one sub-folder a class. `elpv`: the installed `elpv-dataset`. `reviewed`: what reviewers sent back."""
+    path: Path | None = None
+    """Folder to read; relative paths start at the project."""
+    where: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+    """Keep only photos whose attribute has one of these values."""
+    labelled: bool = True
+    """False: the photos arrive without labels (production)."""
+    arrived_at: datetime | None = None
+    """When these photos arrived [UTC]; default: the moment they are first read."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A file that could become a training image; its bytes are read by `read()` and not before."""
+
+    source: str
+    path: str
+    n_bytes: int
+    mtime_ns: int
+    read: Callable[[], bytes]
+    arrived_at: datetime
+    label: str | None = None
+    label_confidence: float = 1.0
+    annotator: str = "import"
+    labelled_at: datetime | None = None
+    origin: str = "import"
+    selection: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """Reads one file; a class, not a closure, so that it travels to worker processes."""
+
+    path: Path
+
+    def __call__(self) -> bytes:
+        """Return the file's bytes."""
+        return self.path.read_bytes()
+
+
+def iterate_photos(source: Source, project: Path, now: datetime) -> Iterator[Photo]:
+    """List the photos of a source, in an order that does not depend on the file system.
+
+    Parameters
+    ----------
+    source : Source
+        What to read.
+    project : Path
+        Where relative paths start.
+    now : datetime
+        Arrival time of photos whose source states none [UTC].
+
+    Raises
+    ------
+    VisionpipeError
+        When the folder does not exist or a package extra is missing.
+    """
+    arrived_at = source.arrived_at or now
+    if arrived_at.tzinfo is None:
+        arrived_at = arrived_at.replace(tzinfo=UTC)
+    photos = _IMPORTERS[source.importer](source, project, arrived_at)
+    for photo in photos:
+        if all(photo.attributes.get(column) in values for column, values in source.where.items()):
+            yield photo
+
+
+def _folder(source: Source, project: Path, arrived_at: datetime) -> Iterator[Photo]:
+    """One sub-folder a class; files beside the class folders have no label and are named in quarantine."""
+    root = _folder_of(source, project)
+    for path in sorted(
+        path for path in root.rglob("*") if path.is_file() and path.name not in _IGNORED_NAMES
+    ):
+        relative = path.relative_to(root)
+        status = path.stat()
+        yield Photo(
+            source=source.name,
+            path=relative.as_posix(),
+            n_bytes=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            read=ReadFile(path),
+            arrived_at=arrived_at,
+            label=relative.parts[0] if len(relative.parts) > 1 and source.labelled else None,
+        )
+
+
+def _elpv(source: Source, project: Path, arrived_at: datetime) -> Iterator[Photo]:
+    """ELPV: label `defective` above a defect probability of 0.5, as Deitsch et al., Solar Energy 2019, do."""
+    found = importlib.util.find_spec("elpv_dataset")
+    if found is None or found.origin is None:
+        raise VisionpipeError(
+            f"source {source.name}: the package elpv-dataset is missing; install it with "
+            "`pip install 'visionpipe[demo]'` (its photos are CC-BY-NC-SA)"
+        )
+    root = Path(found.origin).parent / "data"
+    for line in (root / "labels.csv").read_text().splitlines():
+        path, probability, cell_type = line.split()
+        defect_probability = float(probability)
+        status = (root / path).stat()
+        yield Photo(
+            source=source.name,
+            path=path,
+            n_bytes=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            read=ReadFile(root / path),
+            arrived_at=arrived_at,
+            label=("defective" if defect_probability > 0.5 else "functional") if source.labelled else None,
+            label_confidence=max(defect_probability, 1 - defect_probability),
+            annotator="elpv-experts",
+            attributes={"cell_type": cell_type},
+        )
+
+
+def _reviewed(source: Source, project: Path, arrived_at: datetime) -> Iterator[Photo]:
+    """Production photos that reviewers labelled: labels from `reviews/`, bytes from `arrivals/`."""
+    from visionpipe.images.store import ReadStored, read_store_index, read_tables
+
+    root = _folder_of(source, project)
+    reviews = read_tables(root / "reviews")
+    if reviews.empty:
+        return
+    arrivals = read_store_index(root / "arrivals").set_index("image_id")
+    for review in reviews.sort_values(["labelled_at", "image_id"]).itertuples():
+        if review.image_id not in arrivals.index:
+            raise VisionpipeError(
+                f"reviews name image {review.image_id[:12]}…, which {root / 'arrivals'} does not hold: "
+                "restore data/01_raw/arrivals before ingesting these reviews"
+            )
+        arrival: Any = arrivals.loc[review.image_id]
+        labelled_at = review.labelled_at.to_pydatetime()
+        yield Photo(
+            source=source.name,
+            path=review.image_id,
+            n_bytes=int(arrival.n_bytes),
+            mtime_ns=int(labelled_at.timestamp()),
+            read=ReadStored(root / "arrivals" / arrival.shard, int(arrival.row)),
+            arrived_at=arrival.arrived_at.to_pydatetime(),
+            label=review.label,
+            label_confidence=float(review.label_confidence),
+            annotator=review.annotator,
+            labelled_at=labelled_at,
+            origin="review",
+            selection=review.selection,
+            attributes=dict(arrival.attributes or ()),
+        )
+
+
+def _folder_of(source: Source, project: Path) -> Path:
+    if source.path is None:
+        raise VisionpipeError(f"source {source.name}: importer {source.importer} needs a `path`")
+    root = source.path if source.path.is_absolute() else project / source.path
+    if not root.is_dir():
+        raise VisionpipeError(f"source {source.name}: {root} is not a folder")
+    return root
+
+
+_IMPORTERS: dict[str, Callable[[Source, Path, datetime], Iterator[Photo]]] = {
+    "folder": _folder,
+    "elpv": _elpv,
+    "reviewed": _reviewed,
+}

@@ -1,0 +1,70 @@
+"""From the label history to the label an image has now."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+_PRECEDENCE = {"import": 0, "review": 1, "correction": 2, "adjudication": 3}
+
+
+def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
+    """Derive the current label of every image: adjudicated > newest correction > majority > import.
+
+    Several reviewers (or several imports) of one image vote; a reviewer's newest vote counts. A tie goes to the
+    label with more summed confidence, then to the older one, so the result never depends on row order.
+
+    Parameters
+    ----------
+    label_history : DataFrame
+        `image_id, label, label_confidence, annotator, labelled_at, origin, selection`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `image_id`: `label`, `label_confidence` (share of the votes for it, weighted by their
+        confidence, 0 to 1), `n_annotators`, `label_origin`, `contradicted` (others said otherwise), and
+        `selection` of the first row: why the image was labelled when it came in.
+    """
+    history = label_history.assign(
+        _precedence=label_history["origin"].map(_PRECEDENCE), _position=range(len(label_history))
+    )
+    if history["_precedence"].isna().any():
+        unknown = sorted(set(label_history["origin"]) - set(_PRECEDENCE))
+        raise ValueError(f"label history: unknown origin {unknown}; known: {sorted(_PRECEDENCE)}")
+    selection = history.sort_values("_position").groupby("image_id")["selection"].first()
+
+    strongest = history["_precedence"] == history.groupby("image_id")["_precedence"].transform("max")
+    votes = history[strongest].sort_values(["labelled_at", "_position"])
+    is_decree = votes["_precedence"] >= _PRECEDENCE["correction"]
+    decrees = votes[is_decree].drop_duplicates("image_id", keep="last")
+    is_review = votes["_precedence"] == _PRECEDENCE["review"]
+    reviews = votes[is_review].drop_duplicates(["image_id", "annotator"], keep="last")
+    imports = votes[~is_decree & ~is_review].drop_duplicates(["image_id", "label", "annotator"], keep="last")
+    votes = pd.concat([decrees, reviews, imports])
+
+    tally = (
+        votes.groupby(["image_id", "label"])
+        .agg(
+            votes=("label", "size"),
+            weight=("label_confidence", "sum"),
+            first=("labelled_at", "min"),
+            label_origin=("origin", "first"),
+        )
+        .reset_index()
+        .sort_values(
+            ["image_id", "votes", "weight", "first", "label"], ascending=[True, False, False, True, True]
+        )
+    )
+    n_annotators = tally.groupby("image_id")["votes"].sum()
+    n_labels = tally.groupby("image_id").size()
+    chosen = tally.drop_duplicates("image_id").set_index("image_id")
+    return pd.DataFrame(
+        {
+            "label": chosen["label"],
+            "label_confidence": chosen["weight"] / n_annotators,
+            "n_annotators": n_annotators.astype("int64"),
+            "label_origin": chosen["label_origin"],
+            "contradicted": n_labels > 1,
+            "selection": selection,
+        }
+    )

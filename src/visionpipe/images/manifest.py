@@ -1,0 +1,82 @@
+"""The manifest: one row an image that may be used, a pure function of the image store and the label history."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.images.labels import current_labels
+from visionpipe.images.parameters import SplitParameters
+from visionpipe.images.splits import assign_all
+
+_STORED = ["source", "captured_at", "arrived_at", "width", "height", "format", "n_bytes"]
+_MEASURED = ["brightness", "contrast", "sharpness", "perceptual_hash"]
+_LABELLED = ["label", "label_confidence", "n_annotators", "label_origin"]
+
+
+def build_manifest(
+    store_index: pd.DataFrame, label_history: pd.DataFrame, parameters: SplitParameters
+) -> pd.DataFrame:
+    """Join images, current labels, groups and splits.
+
+    Parameters
+    ----------
+    store_index : DataFrame
+        `visionpipe.images.store.read_store_index`, oldest image first.
+    label_history : DataFrame
+        All labels ever given.
+    parameters : SplitParameters
+        How groups are split.
+
+    Returns
+    -------
+    DataFrame
+        DESIGN's manifest columns and one column for each attribute, sorted by `image_id`.
+
+    Raises
+    ------
+    VisionpipeError
+        When the group column or a holdout column is no attribute of any image.
+    """
+    labels = current_labels(label_history)
+    attributes = [dict(pairs) if pairs is not None else {} for pairs in store_index["attributes"]]
+    columns = sorted({column for row in attributes for column in row})
+    _require_columns(parameters, columns)
+    labelled = labels.reindex(store_index["image_id"])
+    selection = [value if isinstance(value, str) else None for value in labelled["selection"]]
+    placed = assign_all(
+        zip(store_index["image_id"], store_index["perceptual_hash"], attributes, selection, strict=True),
+        parameters,
+    )
+    manifest = pd.concat(
+        [
+            store_index[["image_id"]],
+            labelled[_LABELLED].reset_index(drop=True),
+            store_index[_STORED + _MEASURED],
+            pd.DataFrame(
+                {
+                    "group_id": [place.group_id for place in placed],
+                    "split": [place.split for place in placed],
+                    **{column: [row.get(column) for row in attributes] for column in columns},
+                }
+            ),
+        ],
+        axis=1,
+    )
+    usable = manifest["label"].notna() & manifest["split"].notna()
+    return manifest[usable].sort_values("image_id", ignore_index=True)
+
+
+def attribute_columns(manifest: pd.DataFrame) -> list[str]:
+    """Name the user's own columns, which are the slices."""
+    own = {"image_id", "group_id", "split", *_STORED, *_MEASURED, *_LABELLED}
+    return [column for column in manifest.columns if column not in own]
+
+
+def _require_columns(parameters: SplitParameters, columns: list[str]) -> None:
+    wanted = [*([parameters.group_by] if parameters.group_by else []), *parameters.holdout]
+    for column in wanted:
+        if column not in columns:
+            raise VisionpipeError(
+                f"ingestion.split: no image has an attribute '{column}'; there are: {', '.join(columns) or 'none'}"
+            )

@@ -1,0 +1,206 @@
+"""A candidate: a trained classifier with what drift and the gate need to know of it, as a folder of plain files.
+
+`weights.safetensors`, `model.json`, `reference.parquet` (validation predictions, embeddings, image statistics),
+`seen.parquet` (the images it was trained and tuned on) and `curves.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from visionpipe import __version__
+from visionpipe.errors import VisionpipeError
+from visionpipe.images.manifest import attribute_columns
+from visionpipe.images.prepare import PreparedImages
+from visionpipe.models.backbones import build_backbone
+from visionpipe.models.calibrate import deferral_confidence, fit_temperature
+from visionpipe.models.classifier import (
+    ImageClassifier,
+    ModelSpec,
+    Predictions,
+    load_classifier,
+    save_classifier,
+)
+from visionpipe.models.finetune import LabelledPixels, soft_targets, train
+from visionpipe.models.parameters import TrainingParameters
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained classifier and its papers.
+
+    Attributes
+    ----------
+    classifier : ImageClassifier
+        Ready to predict.
+    reference : DataFrame
+        Its predictions on the validation images: what drift is measured against.
+    seen : DataFrame
+        `image_id, group_id, split` of every image it was trained or tuned on.
+    curves : dict
+        Lists by epoch: `epoch, train_loss, validation_loss, validation_accuracy, learning_rate`.
+    """
+
+    classifier: ImageClassifier
+    reference: pd.DataFrame
+    seen: pd.DataFrame
+    curves: dict[str, list[float]]
+
+
+def train_candidate(
+    manifest: pd.DataFrame, images: PreparedImages, parameters: TrainingParameters
+) -> Candidate:
+    """Train on the manifest's training images, choose and calibrate on its validation images.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        DESIGN's manifest.
+    images : PreparedImages
+        Pixels of all its images at `parameters.image_size_px`.
+    parameters : TrainingParameters
+        Backbone and recipe.
+
+    Raises
+    ------
+    VisionpipeError
+        When a split or a class has nothing to learn from.
+    """
+    classes = sorted(manifest["label"].unique())
+    in_training = manifest["split"] == "train"
+    in_validation = manifest["split"] == "validation"
+    _require_images(manifest, classes, in_training, in_validation)
+    spec = ModelSpec(
+        backbone=parameters.backbone,
+        weights=parameters.weights,
+        classes=classes,
+        image_size_px=parameters.image_size_px,
+        visionpipe_version=__version__,
+    )
+    classifier = ImageClassifier(spec, build_backbone(parameters.backbone, parameters.weights))
+    validation = manifest[in_validation]
+    curves = train(
+        classifier,
+        _labelled(manifest[in_training], images, classes),
+        _labelled(validation, images, classes),
+        parameters,
+    )
+    predictions = predict_manifest(classifier, validation, images)
+    codes_N = class_codes(validation["label"], classes)
+    spec.temperature = fit_temperature(predictions.logits_NK, codes_N)
+    predictions = predict_manifest(classifier, validation, images)
+    correct_N = predictions.probabilities_NK.argmax(axis=1) == codes_N
+    spec.deferral_confidence = deferral_confidence(
+        predictions.confidence_N, correct_N, parameters.deferral_accuracy
+    )
+    return Candidate(
+        classifier=classifier.cpu(),
+        reference=prediction_table(validation, predictions),
+        seen=manifest.loc[in_training | in_validation, ["image_id", "group_id", "split"]].reset_index(
+            drop=True
+        ),
+        curves=vars(curves),
+    )
+
+
+def predict_manifest(
+    classifier: ImageClassifier, manifest: pd.DataFrame, images: PreparedImages
+) -> Predictions:
+    """Classify the manifest's images, in its order, without reading them all into memory."""
+    rows_N = images.rows(manifest["image_id"].tolist())
+    return classifier.predict_batches(
+        images.pixels_NHWC[rows_N[start : start + _BATCH]] for start in range(0, len(rows_N), _BATCH)
+    )
+
+
+def prediction_table(manifest: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:
+    """Put predictions beside what is known of each image.
+
+    Returns
+    -------
+    DataFrame
+        `image_id, label, group_id, predicted_label, confidence, probabilities, embedding, brightness, contrast,
+        sharpness` and the attributes.
+    """
+    known = ["image_id", "label", "group_id", "brightness", "contrast", "sharpness"]
+    return (
+        manifest[known + attribute_columns(manifest)]
+        .reset_index(drop=True)
+        .assign(
+            predicted_label=predictions.labels,
+            confidence=predictions.confidence_N,
+            probabilities=list(predictions.probabilities_NK),
+            embedding=list(predictions.embeddings_NE),
+        )
+    )
+
+
+def class_codes(labels: pd.Series, classes: list[str]) -> np.ndarray:
+    """Return each label's position in `classes`, int64.
+
+    Raises
+    ------
+    VisionpipeError
+        For a label that is no class of the model.
+    """
+    codes_N = pd.Categorical(labels, categories=classes).codes.astype(np.int64)
+    if (codes_N < 0).any():
+        unknown = sorted(set(labels) - set(classes))
+        raise VisionpipeError(f"labels {unknown} are no classes of this model ({', '.join(classes)})")
+    return codes_N
+
+
+def save_candidate(candidate: Candidate, folder: Path) -> None:
+    """Write all files of a candidate into an existing, empty folder."""
+    save_classifier(candidate.classifier, folder)
+    candidate.reference.to_parquet(folder / "reference.parquet", index=False)
+    candidate.seen.to_parquet(folder / "seen.parquet", index=False)
+    (folder / "curves.json").write_text(json.dumps(candidate.curves, indent=1) + "\n")
+
+
+def load_candidate(folder: Path) -> Candidate:
+    """Read a candidate back.
+
+    Raises
+    ------
+    VisionpipeError
+        When a file is missing or damaged.
+    """
+    classifier = load_classifier(folder)
+    try:
+        return Candidate(
+            classifier=classifier,
+            reference=pd.read_parquet(folder / "reference.parquet"),
+            seen=pd.read_parquet(folder / "seen.parquet"),
+            curves=json.loads((folder / "curves.json").read_text()),
+        )
+    except (OSError, ValueError) as error:
+        raise VisionpipeError(
+            f"{folder}: this model cannot be loaded: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _labelled(manifest: pd.DataFrame, images: PreparedImages, classes: list[str]) -> LabelledPixels:
+    targets_NK = soft_targets(
+        class_codes(manifest["label"], classes), manifest["label_confidence"].to_numpy(float), len(classes)
+    )
+    return LabelledPixels(images.pixels_NHWC, images.rows(manifest["image_id"].tolist()), targets_NK)
+
+
+def _require_images(
+    manifest: pd.DataFrame, classes: list[str], in_training: pd.Series, in_validation: pd.Series
+) -> None:
+    if len(classes) < 2:
+        raise VisionpipeError(f"training needs at least two classes, the manifest has {classes}")
+    if not in_validation.any():
+        raise VisionpipeError("training: no image fell into the validation split; add images")
+    absent = sorted(set(classes) - set(manifest.loc[in_training, "label"]))
+    if absent:
+        raise VisionpipeError(f"training: no training image of {', '.join(absent)}; add images of it")

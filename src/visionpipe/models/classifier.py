@@ -1,0 +1,178 @@
+"""The classifier: normalisation, backbone stages, head, temperature and a small embedding, in one module.
+
+Legend: N images, B batch, K classes, D features, E embedding width (32), H and W side, C channels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.models.backbones import Backbone, build_backbone
+
+EMBEDDING_WIDTH = 32
+
+
+class ModelSpec(BaseModel):
+    """Everything but the weights: `model.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    backbone: str
+    weights: str
+    classes: list[str]
+    image_size_px: int
+    temperature: float = 1.0
+    deferral_confidence: float | None = None
+    """Predictions below this confidence go to a person; None when no threshold reaches the wanted accuracy."""
+    trained_stages: str = ""
+    epochs: int = 0
+    visionpipe_version: str = ""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier says about N images.
+
+    Attributes
+    ----------
+    logits_NK : numpy.ndarray
+        float32, before the temperature.
+    probabilities_NK : numpy.ndarray
+        float64 rows that sum to 1, after the temperature.
+    embeddings_NE : numpy.ndarray
+        (N, 32) float32 projection of the pooled features.
+    """
+
+    logits_NK: np.ndarray
+    probabilities_NK: np.ndarray
+    embeddings_NE: np.ndarray
+    labels: list[str] = field(default_factory=list)
+
+    @property
+    def confidence_N(self) -> np.ndarray:
+        """Highest probability of each image, 0 to 1."""
+        return self.probabilities_NK.max(axis=1)
+
+
+class ImageClassifier(nn.Module):
+    """Classifies square RGB images.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Classes, size, temperature.
+    backbone : Backbone
+        With the weights to start from.
+    """
+
+    def __init__(self, spec: ModelSpec, backbone: Backbone) -> None:
+        super().__init__()
+        self.spec = spec
+        self.stages = backbone.stages
+        self.head = nn.Linear(backbone.n_features, len(spec.classes))
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
+        self.register_buffer("embedding_centre", torch.zeros(backbone.n_features))
+        self.register_buffer("embedding_axes", torch.zeros(backbone.n_features, EMBEDDING_WIDTH))
+
+    def normalise(self, pixels_NHWC: torch.Tensor) -> torch.Tensor:
+        """Turn (B, H, W, 3) uint8 into normalised (B, 3, H, W) float32, channels last in memory."""
+        images_NCHW = pixels_NHWC.permute(0, 3, 1, 2).float().div_(255)
+        return images_NCHW.sub_(self.mean).div_(self.std)
+
+    def run_stages(self, activations: torch.Tensor, first: int, last: int | None = None) -> torch.Tensor:
+        """Run stages first..last-1; after the last one, activations are pooled features (B, D)."""
+        stop = len(self.stages) if last is None else last
+        for stage in self.stages[first:stop]:
+            activations = stage(activations)
+        return activations.flatten(1) if stop == len(self.stages) else activations
+
+    def forward(self, pixels_NHWC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits (B, K) and pooled features (B, D) of (B, H, W, 3) uint8 pixels."""
+        features_ND = self.run_stages(self.normalise(pixels_NHWC), 0)
+        return self.head(features_ND), features_ND
+
+    def embed(self, features_ND: torch.Tensor) -> torch.Tensor:
+        """Project pooled features (B, D) to the embedding (B, 32)."""
+        return (features_ND - self.embedding_centre) @ self.embedding_axes
+
+    @torch.inference_mode()
+    def predict(self, pixels_NHWC: np.ndarray, *, batch_size: int = 64) -> Predictions:
+        """Classify images.
+
+        Parameters
+        ----------
+        pixels_NHWC : numpy.ndarray
+            (N, side, side, 3) uint8, side = `spec.image_size_px`.
+        batch_size : int
+            Images at a time; bounds memory.
+        """
+        return self.predict_batches(
+            pixels_NHWC[start : start + batch_size] for start in range(0, len(pixels_NHWC), batch_size)
+        )
+
+    @torch.inference_mode()
+    def predict_batches(self, batches: Iterator[np.ndarray]) -> Predictions:
+        """Classify a stream of (B, side, side, 3) uint8 batches."""
+        self.eval()
+        device = self.mean.device
+        logits, embeddings = [], []
+        for pixels in batches:
+            batch_NHWC = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+            logits_BK, features_BD = self(batch_NHWC)
+            logits.append(logits_BK.float().cpu().numpy())
+            embeddings.append(self.embed(features_BD).float().cpu().numpy())
+        n_classes = len(self.spec.classes)
+        logits_NK = np.concatenate(logits) if logits else np.empty((0, n_classes), np.float32)
+        embeddings_NE = (
+            np.concatenate(embeddings) if embeddings else np.empty((0, EMBEDDING_WIDTH), np.float32)
+        )
+        probabilities_NK = softmax(logits_NK, self.spec.temperature)
+        labels = [self.spec.classes[k] for k in probabilities_NK.argmax(axis=1)]
+        return Predictions(logits_NK, probabilities_NK, embeddings_NE, labels)
+
+
+def softmax(logits_NK: np.ndarray, temperature: float) -> np.ndarray:
+    """Return float64 probabilities (N, K) of logits divided by the temperature."""
+    from scipy.special import softmax as scipy_softmax
+
+    return scipy_softmax(logits_NK.astype(np.float64) / temperature, axis=1)
+
+
+def save_classifier(classifier: ImageClassifier, folder: Path) -> None:
+    """Write `weights.safetensors` and `model.json` into a folder."""
+    from safetensors.torch import save_file
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
+    save_file(state, folder / "weights.safetensors")
+    (folder / "model.json").write_text(classifier.spec.model_dump_json(indent=2) + "\n")
+
+
+def load_classifier(folder: Path) -> ImageClassifier:
+    """Read a classifier; nothing is unpickled.
+
+    Raises
+    ------
+    VisionpipeError
+        When a file is missing, is no model of this program, or its weights do not fit its backbone.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        spec = ModelSpec.model_validate(json.loads((folder / "model.json").read_text()))
+        classifier = ImageClassifier(spec, build_backbone(spec.backbone, "none"))
+        classifier.load_state_dict(load_file(folder / "weights.safetensors"))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        first_line = str(error).splitlines()[0]
+        raise VisionpipeError(f"{folder}: this model cannot be loaded: {first_line}") from error
+    return classifier.eval()
