@@ -11,5 +11,6 @@ for _switch, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GX_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # visionpipe shows its own
 }.items():
     os.environ.setdefault(_switch, _value)

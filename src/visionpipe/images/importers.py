@@ -26,7 +26,7 @@ class Source(BaseModel):
     importer: Literal["folder", "elpv", "reviewed"]
     """`folder`: one sub-folder a class. `elpv`: the installed `elpv-dataset`. `reviewed`: what reviewers sent back."""
     path: Path | None = None
-    """Folder to read; relative paths start at the project."""
+    """Folder to read."""
     where: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     """Keep only photos whose attribute has one of these values."""
     labelled: bool = True
@@ -65,15 +65,13 @@ class ReadFile:
         return self.path.read_bytes()
 
 
-def iterate_photos(source: Source, project: Path, now: datetime) -> Iterator[Photo]:
+def iterate_photos(source: Source, now: datetime) -> Iterator[Photo]:
     """List the photos of a source, in an order that does not depend on the file system.
 
     Parameters
     ----------
     source : Source
         What to read.
-    project : Path
-        Where relative paths start.
     now : datetime
         Arrival time of photos whose source states none [UTC].
 
@@ -85,15 +83,15 @@ def iterate_photos(source: Source, project: Path, now: datetime) -> Iterator[Pho
     arrived_at = source.arrived_at or now
     if arrived_at.tzinfo is None:
         arrived_at = arrived_at.replace(tzinfo=UTC)
-    photos = _IMPORTERS[source.importer](source, project, arrived_at)
+    photos = _IMPORTERS[source.importer](source, arrived_at)
     for photo in photos:
         if all(photo.attributes.get(column) in values for column, values in source.where.items()):
             yield photo
 
 
-def _folder(source: Source, project: Path, arrived_at: datetime) -> Iterator[Photo]:
+def _folder(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """One sub-folder a class; files beside the class folders have no label and are named in quarantine."""
-    root = _folder_of(source, project)
+    root = _folder_of(source)
     for path in sorted(
         path for path in root.rglob("*") if path.is_file() and path.name not in _IGNORED_NAMES
     ):
@@ -110,7 +108,7 @@ def _folder(source: Source, project: Path, arrived_at: datetime) -> Iterator[Pho
         )
 
 
-def _elpv(source: Source, project: Path, arrived_at: datetime) -> Iterator[Photo]:
+def _elpv(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """ELPV: label `defective` above a defect probability of 0.5, as Deitsch et al., Solar Energy 2019, do."""
     found = importlib.util.find_spec("elpv_dataset")
     if found is None or found.origin is None:
@@ -137,11 +135,11 @@ def _elpv(source: Source, project: Path, arrived_at: datetime) -> Iterator[Photo
         )
 
 
-def _reviewed(source: Source, project: Path, arrived_at: datetime) -> Iterator[Photo]:
+def _reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Production photos that reviewers labelled: labels from `reviews/`, bytes from `arrivals/`."""
     from visionpipe.images.store import ReadStored, read_store_index, read_tables
 
-    root = _folder_of(source, project)
+    root = _folder_of(source)
     reviews = read_tables(root / "reviews")
     if reviews.empty:
         return
@@ -156,7 +154,7 @@ def _reviewed(source: Source, project: Path, arrived_at: datetime) -> Iterator[P
         labelled_at = review.labelled_at.to_pydatetime()
         yield Photo(
             source=source.name,
-            path=review.image_id,
+            path=f"{review.image_id}/{review.annotator}",
             n_bytes=int(arrival.n_bytes),
             mtime_ns=int(labelled_at.timestamp()),
             read=ReadStored(root / "arrivals" / arrival.shard, int(arrival.row)),
@@ -171,16 +169,15 @@ def _reviewed(source: Source, project: Path, arrived_at: datetime) -> Iterator[P
         )
 
 
-def _folder_of(source: Source, project: Path) -> Path:
+def _folder_of(source: Source) -> Path:
     if source.path is None:
         raise VisionpipeError(f"source {source.name}: importer {source.importer} needs a `path`")
-    root = source.path if source.path.is_absolute() else project / source.path
-    if not root.is_dir():
-        raise VisionpipeError(f"source {source.name}: {root} is not a folder")
-    return root
+    if not source.path.is_dir():
+        raise VisionpipeError(f"source {source.name}: {source.path} is not a folder")
+    return source.path
 
 
-_IMPORTERS: dict[str, Callable[[Source, Path, datetime], Iterator[Photo]]] = {
+_IMPORTERS: dict[str, Callable[[Source, datetime], Iterator[Photo]]] = {
     "folder": _folder,
     "elpv": _elpv,
     "reviewed": _reviewed,

@@ -5,25 +5,20 @@ Every file ends as exactly one row of the file index: stored (`reason` null) or 
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
-from itertools import chain, islice
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import pandas as pd
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers import Photo
-from visionpipe.images.inspect import Inspection, Refusal, inspect_photo
+from visionpipe.images.inspect import Inspection, Refusal
+from visionpipe.images.inspection_pool import inspect_photos
 from visionpipe.images.parameters import IngestionParameters
 from visionpipe.images.splits import GroupSplitter
 from visionpipe.progress import progress_bar
-
-_BATCH = 32  # photos a worker takes at a time: enough to hide the cost of handing them over
 
 
 class Chunk(NamedTuple):
@@ -57,7 +52,7 @@ def ingest(
     Yields
     ------
     Chunk
-        At most `parameters.chunk_images` files each; nothing when there is nothing new.
+        At most `parameters.chunk_images` files each; one empty chunk when there is nothing new.
 
     Raises
     ------
@@ -66,34 +61,77 @@ def ingest(
     """
     listed = list(photos)
     if not listed and store_index.empty:
-        raise VisionpipeError(
-            "no photos: the sources hold no file at all (check `sources` of `photos` in the catalog)"
-        )
-    seen = {
-        (row.source, row.path): (row.n_bytes, row.mtime_ns, row.sha256)
-        for row in file_index.itertuples(index=False)
-    }
-    new = [
-        photo
-        for photo in listed
-        if seen.get((photo.source, photo.path), ())[:2] != (photo.n_bytes, photo.mtime_ns)
-    ]
+        raise VisionpipeError("no photos: the sources of `photos` in the catalog hold no file at all")
     ledger = _Ledger(store_index, label_history, parameters)
+    yield from _enter_new(listed, file_index, parameters, ledger.enter, "Ingesting")
+    if not ledger.has_images:
+        raise VisionpipeError(
+            f"no usable photo among {len(listed)} files: {ledger.reasons or 'none of them is new'}"
+            " (limits: ingestion.* in the parameters)"
+        )
+
+
+def receive(
+    photos: Iterable[Photo],
+    arrivals_index: pd.DataFrame,
+    file_index: pd.DataFrame,
+    parameters: IngestionParameters,
+) -> Iterator[Chunk]:
+    """Keep the photos that production sent: like `ingest`, but none needs a label and none is split.
+
+    Parameters
+    ----------
+    photos : iterable of Photo
+        What arrived. A label that is already known (in a test, in the demo) goes to `labels`, never to a model.
+    arrivals_index, file_index : DataFrame
+        What is kept already.
+    parameters : IngestionParameters
+        Limits and chunk size.
+
+    Yields
+    ------
+    Chunk
+        As `ingest`.
+    """
+    kept = set(arrivals_index["image_id"])
+
+    def enter(photo: Photo, data: bytes, verdict: Inspection | Refusal, chunk: Chunk) -> None:
+        refused = (verdict.reason, verdict.detail) if isinstance(verdict, Refusal) else None
+        if isinstance(verdict, Inspection) and verdict.image_id not in kept:
+            kept.add(verdict.image_id)
+            chunk.images.append(_image_row(photo, data, verdict))
+            if photo.label is not None:
+                chunk.labels.append(_label_row(photo, verdict.image_id))
+        chunk.files.append(_file_row(photo, verdict, refused))
+
+    yield from _enter_new(list(photos), file_index, parameters, enter, "Receiving")
+
+
+def _enter_new(
+    listed: list[Photo],
+    file_index: pd.DataFrame,
+    parameters: IngestionParameters,
+    enter: Callable[[Photo, bytes, Inspection | Refusal, Chunk], None],
+    description: str,
+) -> Iterator[Chunk]:
+    """Inspect the files that the file index does not know and enter each into a chunk."""
+    seen = {(row.source, row.path): (row.n_bytes, row.mtime_ns) for row in file_index.itertuples(index=False)}
+    new = [
+        photo for photo in listed if seen.get((photo.source, photo.path)) != (photo.n_bytes, photo.mtime_ns)
+    ]
     n_refused = 0
     with progress_bar() as progress:
-        task = progress.add_task("Ingesting", total=len(new), note="")
-        inspected = inspect_new(new, parameters)
+        task = progress.add_task(description, total=len(new), note="")
+        inspected = inspect_photos(new, parameters)
         while rows := list(islice(inspected, parameters.chunk_images)):
             chunk = Chunk([], [], [])
             for photo, data, verdict in rows:
-                ledger.enter(photo, data, verdict, chunk)
+                enter(photo, data, verdict, chunk)
                 n_refused += chunk.files[-1]["reason"] is not None
                 progress.update(task, advance=1, note=f"{n_refused} quarantined" if n_refused else "")
             yield chunk
-    if not ledger.has_images:
-        raise VisionpipeError(
-            f"no usable photo among {len(listed)} files: {ledger.reasons or 'none of them is new'} (ingestion.*)"
-        )
+    if not new:
+        yield Chunk([], [], [])
 
 
 def build_quarantine(
@@ -129,26 +167,6 @@ def build_quarantine(
     )
     frames = [frame for frame in (refused, kept_out) if not frame.empty]
     return pd.concat(frames or [refused]).sort_values(["source", "path"], ignore_index=True)
-
-
-@contextmanager
-def executor(workers: int, n_tasks: int) -> Iterator[Executor | None]:
-    """Give a process pool, or None where so little is to do that starting one costs more.
-
-    Parameters
-    ----------
-    workers : int
-        Processes; 0 means one per core.
-    n_tasks : int
-        Photos to work on.
-    """
-    count = workers or os.cpu_count() or 1
-    if count == 1 or n_tasks < 4 * _BATCH:
-        yield None
-        return
-    # forkserver: a fork of this process would copy the locks of torch's and pyarrow's threads
-    with ProcessPoolExecutor(count, mp_context=get_context("forkserver")) as pool:
-        yield pool
 
 
 class _Ledger:
@@ -197,44 +215,22 @@ class _Ledger:
             refused = ("group_spans_splits", place.conflict) if place.conflict else None
             if not refused:
                 self._stored.add(verdict.image_id)
-                chunk.images.append(image_row(photo, data, verdict))
+                chunk.images.append(_image_row(photo, data, verdict))
         if refused:
             self._reasons[refused[0]] += 1
         else:
             self._enter_label(photo, verdict.image_id, chunk)
-        reason, detail = refused or (None, None)
-        chunk.files.append(
-            {
-                "source": photo.source,
-                "path": photo.path,
-                "n_bytes": photo.n_bytes,
-                "mtime_ns": photo.mtime_ns,
-                "sha256": verdict.sha256 if isinstance(verdict, Refusal) else verdict.image_id,
-                "reason": reason,
-                "detail": detail,
-            }
-        )
+        chunk.files.append(_file_row(photo, verdict, refused))
 
     def _enter_label(self, photo: Photo, image_id: str, chunk: Chunk) -> None:
         key = (image_id, photo.label, photo.annotator, photo.origin)
-        if key in self._labels:
-            return
-        self._labels.add(key)
-        chunk.labels.append(
-            {
-                "image_id": image_id,
-                "label": photo.label,
-                "label_confidence": photo.label_confidence,
-                "annotator": photo.annotator,
-                "labelled_at": photo.labelled_at or photo.arrived_at,
-                "origin": photo.origin,
-                "selection": photo.selection,
-            }
-        )
+        if key not in self._labels:
+            self._labels.add(key)
+            chunk.labels.append(_label_row(photo, image_id))
 
 
-def image_row(photo: Photo, data: bytes, seen: Inspection) -> dict:
-    """Make the image store's row of an inspected photo (`store.IMAGE_SCHEMA`)."""
+def _image_row(photo: Photo, data: bytes, seen: Inspection) -> dict:
+    """Make a row of `store.IMAGE_SCHEMA`."""
     return {
         **vars(seen),
         "image": {"bytes": data, "path": photo.path},
@@ -244,34 +240,28 @@ def image_row(photo: Photo, data: bytes, seen: Inspection) -> dict:
     }
 
 
-def inspect_new(
-    photos: list[Photo], limits: IngestionParameters
-) -> Iterator[tuple[Photo, bytes, Inspection | Refusal]]:
-    """Read and inspect photos in parallel and yield them in order.
-
-    At most `limits.chunk_images` are in flight, so memory does not grow with the collection.
-    """
-    with executor(limits.workers, len(photos)) as pool:
-        mapper = pool.map if pool else map
-        for start in range(0, len(photos), limits.chunk_images):
-            window = photos[start : start + limits.chunk_images]
-            batches = [
-                [photo.read for photo in window[first : first + _BATCH]]
-                for first in range(0, len(window), _BATCH)
-            ]
-            inspected = chain.from_iterable(mapper(_inspect_batch, batches, [limits] * len(batches)))
-            for photo, (data, verdict) in zip(window, inspected, strict=True):
-                yield photo, data, verdict
+def _label_row(photo: Photo, image_id: str) -> dict:
+    """Make a row of `store.LABEL_SCHEMA`."""
+    return {
+        "image_id": image_id,
+        "label": photo.label,
+        "label_confidence": photo.label_confidence,
+        "annotator": photo.annotator,
+        "labelled_at": photo.labelled_at or photo.arrived_at,
+        "origin": photo.origin,
+        "selection": photo.selection,
+    }
 
 
-def _inspect_batch(reads: list, limits: IngestionParameters) -> list[tuple[bytes, Inspection | Refusal]]:
-    results = []
-    for read in reads:
-        try:
-            data = read()
-        except OSError as error:
-            results.append((b"", Refusal("unreadable", str(error), sha256="", n_bytes=0)))
-        else:
-            verdict = inspect_photo(data, limits)
-            results.append((data if isinstance(verdict, Inspection) else b"", verdict))
-    return results
+def _file_row(photo: Photo, verdict: Inspection | Refusal, refused: tuple[str, str | None] | None) -> dict:
+    """Make a row of `store.FILE_SCHEMA`."""
+    reason, detail = refused or (None, None)
+    return {
+        "source": photo.source,
+        "path": photo.path,
+        "n_bytes": photo.n_bytes,
+        "mtime_ns": photo.mtime_ns,
+        "sha256": verdict.sha256 if isinstance(verdict, Refusal) else verdict.image_id,
+        "reason": reason,
+        "detail": detail,
+    }

@@ -66,14 +66,37 @@ class ImagePlan:
     def decode(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Decode in batches, as (rows int64, pixels (B, side, side, 3) uint8)."""
         row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
-        stream = iter(self.read(self.image_ids))
-        # threads: Pillow and the resampling release the interpreter's lock while they work
-        with ThreadPoolExecutor() as pool, progress_bar() as progress:
-            task = progress.add_task("Decoding", total=len(self.image_ids), note="")
-            while batch := list(islice(stream, _BATCH)):
-                pixels = list(pool.map(lambda item: decode_rgb(item[1], self.side_px), batch))
-                yield np.array([row_of[image_id] for image_id, _ in batch]), np.stack(pixels)
-                progress.advance(task, len(batch))
+        for image_ids, pixels_BHWC in decode_batches(self.read, self.image_ids, self.side_px):
+            yield np.array([row_of[image_id] for image_id in image_ids]), pixels_BHWC
+
+
+def decode_batches(
+    read: ImageReader, image_ids: Sequence[str], side_px: int
+) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Stream images, decoded on all cores, in the store's order.
+
+    Parameters
+    ----------
+    read : ImageReader
+        Streams their bytes.
+    image_ids : sequence of str
+        The images wanted.
+    side_px : int
+        Side of the square that each is scaled to [pixels].
+
+    Yields
+    ------
+    image_ids, pixels_BHWC
+        At most 256 at a time; uint8.
+    """
+    stream = iter(read(image_ids))
+    # threads: Pillow and the resampling release the interpreter's lock while they work
+    with ThreadPoolExecutor() as pool, progress_bar() as progress:
+        task = progress.add_task("Decoding", total=len(image_ids), note="")
+        while batch := list(islice(stream, _BATCH)):
+            pixels = list(pool.map(lambda item: decode_rgb(item[1], side_px), batch))
+            yield [image_id for image_id, _ in batch], np.stack(pixels)
+            progress.advance(task, len(batch))
 
 
 def write_prepared(plan: ImagePlan, folder: Path) -> None:

@@ -10,13 +10,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from visionpipe import __version__
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.manifest import attribute_columns
 from visionpipe.images.prepare import PreparedImages
+from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.calibrate import deferral_confidence, fit_temperature
 from visionpipe.models.classifier import (
@@ -26,10 +26,11 @@ from visionpipe.models.classifier import (
     load_classifier,
     save_classifier,
 )
-from visionpipe.models.finetune import LabelledPixels, soft_targets, train
+from visionpipe.models.finetune import train
+from visionpipe.models.frozen_trunk import LabelledPixels, soft_targets
 from visionpipe.models.parameters import TrainingParameters
 
-_BATCH = 64
+_BATCH = 256  # images read from the memory map at a time
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def train_candidate(
         parameters,
     )
     predictions = predict_manifest(classifier, validation, images)
-    codes_N = class_codes(validation["label"], classes)
+    codes_N = codes_of(validation["label"], classes)
     spec.temperature = fit_temperature(predictions.logits_NK, codes_N)
     predictions = predict_manifest(classifier, validation, images)
     correct_N = predictions.probabilities_NK.argmax(axis=1) == codes_N
@@ -142,21 +143,6 @@ def prediction_table(manifest: pd.DataFrame, predictions: Predictions) -> pd.Dat
     )
 
 
-def class_codes(labels: pd.Series, classes: list[str]) -> np.ndarray:
-    """Return each label's position in `classes`, int64.
-
-    Raises
-    ------
-    VisionpipeError
-        For a label that is no class of the model.
-    """
-    codes_N = pd.Categorical(labels, categories=classes).codes.astype(np.int64)
-    if (codes_N < 0).any():
-        unknown = sorted(set(labels) - set(classes))
-        raise VisionpipeError(f"labels {unknown} are no classes of this model ({', '.join(classes)})")
-    return codes_N
-
-
 def save_candidate(candidate: Candidate, folder: Path) -> None:
     """Write all files of a candidate into an existing, empty folder."""
     save_classifier(candidate.classifier, folder)
@@ -189,7 +175,7 @@ def load_candidate(folder: Path) -> Candidate:
 
 def _labelled(manifest: pd.DataFrame, images: PreparedImages, classes: list[str]) -> LabelledPixels:
     targets_NK = soft_targets(
-        class_codes(manifest["label"], classes), manifest["label_confidence"].to_numpy(float), len(classes)
+        codes_of(manifest["label"], classes), manifest["label_confidence"].to_numpy(float), len(classes)
     )
     return LabelledPixels(images.pixels_NHWC, images.rows(manifest["image_id"].tolist()), targets_NK)
 
@@ -204,3 +190,37 @@ def _require_images(
     absent = sorted(set(classes) - set(manifest.loc[in_training, "label"]))
     if absent:
         raise VisionpipeError(f"training: no training image of {', '.join(absent)}; add images of it")
+
+
+def predict_split(
+    candidate: Candidate, manifest: pd.DataFrame, images: PreparedImages, split: str
+) -> pd.DataFrame:
+    """Predict one split of the manifest.
+
+    Raises
+    ------
+    VisionpipeError
+        When no image is in it.
+    """
+    chosen = manifest[manifest["split"] == split]
+    if chosen.empty:
+        raise VisionpipeError(
+            f"no image fell into the {split} split: add images, or raise ingestion.split.{split}"
+        )
+    return prediction_table(chosen, predict_manifest(candidate.classifier, chosen, images))
+
+
+def describe_model(candidate: Candidate) -> dict:
+    """Say in a few facts what was trained: `model.json` less the class list."""
+    facts = candidate.classifier.spec.model_dump(exclude={"classes"})
+    return {**facts, "n_parameters": sum(weight.numel() for weight in candidate.classifier.parameters())}
+
+
+def describe_data(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Count the images of each class in each split."""
+    counts = manifest.groupby(["split", "label"]).size()
+    return {
+        split: {label: int(count) for label, count in counts[split].items()}
+        for split in ("train", "validation", "test")
+        if split in counts.index.get_level_values(0)
+    }

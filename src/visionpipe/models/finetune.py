@@ -5,10 +5,9 @@ Legend: N images, B batch, K classes, D features, V views, C x H x W activations
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,38 +16,13 @@ from torch import nn
 from torch.nn import functional
 
 from visionpipe.errors import VisionpipeError
-from visionpipe.models.augment import view
 from visionpipe.models.classifier import ImageClassifier
+from visionpipe.models.frozen_trunk import FrozenTrunk, LabelledPixels, autocast
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.progress import progress_bar
 
-logger = logging.getLogger(__name__)
-_TRUNK_BATCH = 64
 _HEAD_SPEED_UP = 3.0  # the new head learns faster than the pretrained stages it sits on
 _WARM_UP = 0.1  # share of all steps
-
-
-@dataclass(frozen=True)
-class LabelledPixels:
-    """Images and their soft targets.
-
-    Attributes
-    ----------
-    pixels_NHWC : numpy.ndarray
-        uint8, may be memory-mapped.
-    rows_N : numpy.ndarray
-        Which rows of `pixels_NHWC` belong to this split, int64.
-    targets_NK : torch.Tensor
-        float32 rows that sum to 1.
-    """
-
-    pixels_NHWC: np.ndarray
-    rows_N: np.ndarray
-    targets_NK: torch.Tensor
-
-    def __len__(self) -> int:
-        """Count the images."""
-        return len(self.rows_N)
 
 
 @dataclass
@@ -60,26 +34,6 @@ class Curves:
     validation_loss: list[float] = field(default_factory=list)
     validation_accuracy: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
-
-
-def soft_targets(labels_N: np.ndarray, confidence_N: np.ndarray, n_classes: int) -> torch.Tensor:
-    """Spread the doubt of a label evenly over the other classes.
-
-    Parameters
-    ----------
-    labels_N : numpy.ndarray
-        Class codes, int.
-    confidence_N : numpy.ndarray
-        Probability that the label is right, 0 to 1.
-
-    Returns
-    -------
-    torch.Tensor
-        (N, K) float32 rows that sum to 1.
-    """
-    confidence = torch.as_tensor(confidence_N, dtype=torch.float32).view(-1, 1)
-    targets_NK = ((1 - confidence) / max(n_classes - 1, 1)).repeat(1, n_classes)
-    return targets_NK.scatter_(1, torch.as_tensor(labels_N).long().view(-1, 1), confidence)
 
 
 def train(
@@ -101,10 +55,10 @@ def train(
     with _repeatable(parameters.seed, device):
         nn.init.zeros_(classifier.head.bias)
         nn.init.normal_(classifier.head.weight, std=0.01)
-        classifier.to(device, memory_format=torch.channels_last).eval()
+        classifier.to(device).eval()
         cut = _freezing_point(classifier, parameters)
-        train_cache = _FrozenTrunk(classifier, training, cut, parameters, parameters.views)
-        validation_cache = _FrozenTrunk(classifier, validation, cut, parameters, ("identity",))
+        train_cache = FrozenTrunk(classifier, training, cut, parameters, parameters.views)
+        validation_cache = FrozenTrunk(classifier, validation, cut, parameters, ("identity",))
         _train_head(classifier, train_cache, validation_cache, cut, parameters)
         curves = Curves()
         if parameters.mode == "finetune":
@@ -141,72 +95,10 @@ def _freezing_point(classifier: ImageClassifier, parameters: TrainingParameters)
     return with_weights[-min(parameters.tuned_stages, len(with_weights))]
 
 
-class _FrozenTrunk:
-    """Activations at the freezing point, of every image in every view: cached while they fit in memory."""
-
-    def __init__(
-        self,
-        classifier: ImageClassifier,
-        data: LabelledPixels,
-        cut: int,
-        parameters: TrainingParameters,
-        views: tuple[str, ...],
-    ) -> None:
-        self.data, self.views = data, views
-        self._classifier, self._cut = classifier, cut
-        self.device = classifier.mean.device
-        self._autocast = _autocast(parameters, self.device)
-        self.targets_NK = data.targets_NK.to(self.device)
-        self._cache_VNCHW: torch.Tensor | None = None
-        shape = self._run(np.array([0]), views[0]).shape[1:]
-        n_bytes = len(views) * len(data) * math.prod(shape) * 4
-        if n_bytes <= parameters.activation_cache_gib * 2**30:
-            self._cache_VNCHW = self._fill(shape)
-        else:
-            logger.warning(
-                "Activations need %.1f GiB (training.activation_cache_gib: %.1f): the trunk runs every epoch",
-                n_bytes / 2**30,
-                parameters.activation_cache_gib,
-            )
-
-    def batch(self, index_B: np.ndarray, view_index_B: np.ndarray) -> torch.Tensor:
-        """Return the activations of the given images, each in its given view."""
-        if self._cache_VNCHW is not None:
-            return self._cache_VNCHW[torch.from_numpy(view_index_B), torch.from_numpy(index_B)]
-        parts = torch.stack(
-            [self._run(index_B[i : i + 1], self.views[v])[0] for i, v in enumerate(view_index_B)]
-        )
-        return parts
-
-    def in_order(self) -> Iterator[torch.Tensor]:
-        """Stream all images in their first view."""
-        for start in range(0, len(self.data), _TRUNK_BATCH):
-            index = np.arange(start, min(start + _TRUNK_BATCH, len(self.data)))
-            yield self.batch(index, np.zeros_like(index))
-
-    def _fill(self, shape: torch.Size) -> torch.Tensor:
-        cache = torch.empty((len(self.views), len(self.data), *shape), device=self.device)
-        with progress_bar() as progress:
-            task = progress.add_task("Frozen layers", total=cache.shape[0] * cache.shape[1], note="")
-            for v, name in enumerate(self.views):
-                for start in range(0, len(self.data), _TRUNK_BATCH):
-                    index = np.arange(start, min(start + _TRUNK_BATCH, len(self.data)))
-                    cache[v, start : start + len(index)] = self._run(index, name)
-                    progress.advance(task, len(index))
-        return cache
-
-    @torch.no_grad()
-    def _run(self, index_B: np.ndarray, view_name: str) -> torch.Tensor:
-        pixels = torch.from_numpy(np.ascontiguousarray(self.data.pixels_NHWC[self.data.rows_N[index_B]]))
-        with self._autocast:
-            images_NCHW = view(self._classifier.normalise(pixels.to(self.device)), view_name)
-            return self._classifier.run_stages(images_NCHW, 0, self._cut).float()
-
-
 def _train_head(
     classifier: ImageClassifier,
-    training: _FrozenTrunk,
-    validation: _FrozenTrunk,
+    training: FrozenTrunk,
+    validation: FrozenTrunk,
     cut: int,
     parameters: TrainingParameters,
 ) -> None:
@@ -232,8 +124,8 @@ def _train_head(
 
 def _train_last_stages(
     classifier: ImageClassifier,
-    training: _FrozenTrunk,
-    validation: _FrozenTrunk,
+    training: FrozenTrunk,
+    validation: FrozenTrunk,
     cut: int,
     parameters: TrainingParameters,
     curves: Curves,
@@ -253,7 +145,7 @@ def _train_last_stages(
     )
     steps = parameters.epochs * math.ceil(len(training.data) / parameters.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _warm_up_cosine(step, steps))
-    autocast = _autocast(parameters, training.device)
+    precision = autocast(parameters, training.device)
     shuffle = np.random.default_rng(parameters.seed)
     best = _Best(tail)
     best.offer(_validate(classifier, validation, cut)[0])
@@ -264,7 +156,7 @@ def _train_last_stages(
             order = shuffle.permutation(len(training.data))
             for index_B in np.array_split(order, math.ceil(len(order) / parameters.batch_size)):
                 views_B = shuffle.integers(len(training.views), size=len(index_B))
-                with autocast:
+                with precision:
                     features_BD = classifier.run_stages(training.batch(index_B, views_B), cut)
                     logits_BK = classifier.head(functional.dropout(features_BD, parameters.dropout))
                     loss = functional.cross_entropy(
@@ -291,10 +183,10 @@ def _train_last_stages(
 
 
 @torch.no_grad()
-def _validate(classifier: ImageClassifier, validation: _FrozenTrunk, cut: int) -> tuple[float, float]:
+def _validate(classifier: ImageClassifier, validation: FrozenTrunk, cut: int) -> tuple[float, float]:
     """Return the soft-target cross-entropy and the accuracy."""
     logits_NK = torch.cat(
-        [classifier.head(classifier.run_stages(a, cut)).float() for a in validation.in_order()]
+        [classifier.head(classifier.run_stages(a, cut)).float() for _, a in validation.batches()]
     )
     targets_NK = validation.targets_NK
     loss = functional.cross_entropy(logits_NK, targets_NK).item()
@@ -303,20 +195,18 @@ def _validate(classifier: ImageClassifier, validation: _FrozenTrunk, cut: int) -
 
 @torch.no_grad()
 def _pooled(
-    classifier: ImageClassifier, trunk: _FrozenTrunk, cut: int, *, all_views: bool = True
+    classifier: ImageClassifier, trunk: FrozenTrunk, cut: int, *, all_views: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return pooled features (V*N, D) and their targets."""
-    n_views = len(trunk.views) if all_views else 1
     features, targets = [], []
-    for v in range(n_views):
-        for start in range(0, len(trunk.data), _TRUNK_BATCH):
-            index = np.arange(start, min(start + _TRUNK_BATCH, len(trunk.data)))
-            features.append(classifier.run_stages(trunk.batch(index, np.full_like(index, v)), cut).float())
-            targets.append(trunk.targets_NK[torch.from_numpy(index)])
+    for view_index in range(len(trunk.views) if all_views else 1):
+        for index_B, activations in trunk.batches(view_index):
+            features.append(classifier.run_stages(activations, cut).float())
+            targets.append(trunk.targets_NK[torch.from_numpy(index_B)])
     return torch.cat(features), torch.cat(targets)
 
 
-def _fit_embedding(classifier: ImageClassifier, trunk: _FrozenTrunk, cut: int) -> None:
+def _fit_embedding(classifier: ImageClassifier, trunk: FrozenTrunk, cut: int) -> None:
     """Fit the 32 principal axes of the training features: small enough to log with every prediction."""
     features_ND = _pooled(classifier, trunk, cut, all_views=False)[0].double().cpu()
     centre = features_ND.mean(0)
@@ -356,12 +246,6 @@ def _finite(loss: float, name: str) -> float:
     if not math.isfinite(loss):
         raise VisionpipeError(f"training stopped: {name} is {loss}; lower training.learning_rate")
     return loss
-
-
-def _autocast(parameters: TrainingParameters, device: torch.device) -> torch.autocast | nullcontext:
-    if parameters.precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 @contextmanager

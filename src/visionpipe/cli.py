@@ -1,0 +1,184 @@
+"""The commands: `visionpipe …`, and `kedro run` with errors that fit in one line."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+
+from visionpipe.errors import VisionpipeError
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a machine to read.")
+
+
+def _one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Print what the user can mend as one line; let a defect of ours keep its traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except Exception as error:
+            mendable = _mendable(error)
+            if mendable is None:
+                raise
+            _fail(mendable)
+
+    return wrapped
+
+
+def _mendable(error: BaseException | None) -> str | None:
+    """Find, behind Kedro's wrappers, the error that is meant for the user."""
+    from kedro.validation import ParameterValidationError
+
+    while error is not None:
+        if isinstance(error, VisionpipeError):
+            return str(error)
+        if isinstance(error, ParameterValidationError):
+            return _parameter_errors(str(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _parameter_errors(text: str) -> str:
+    """Fold pydantic's paragraphs into `section.key: what is wrong`."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith("For further information")]
+    return " ".join(kept).replace("Parameter validation failed: - ", "Parameters: ")
+
+
+def _fail(message: str) -> NoReturn:
+    click.secho(f"Error: {message}", fg="red", err=True)
+    sys.exit(1)
+
+
+@click.group(name="visionpipe")
+def cli() -> None:
+    """Kedro's own commands, with `run` as below."""
+
+
+cli.add_command(
+    click.Command(
+        name="run",
+        params=kedro_run.params,
+        callback=_one_line_errors(kedro_run.callback),
+        help=kedro_run.help,
+        short_help=kedro_run.short_help,
+    )
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="visionpipe")
+def main() -> None:
+    """Keep an image classifier true: retrain it, trace it, keep its data versioned.
+
+    The pipelines themselves run with `kedro run`.
+    """
+
+
+@main.command()
+@click.option("--env", default=None, help="Kedro environment, e.g. gpu.")
+@click.option("--params", default="", help="Kedro parameters, e.g. training.epochs=4.")
+@_one_line_errors
+def retrain(env: str | None, params: str) -> None:
+    r"""Take in reviewed labels, train a challenger, promote it only if it is proven better.
+
+    Meant for a scheduler, every quarter or after drift was seen.
+
+    \b
+    Example:
+      visionpipe retrain
+    """
+    from visionpipe.retraining.schedule import retrain as run_retraining
+
+    run_retraining(_project(), env=env, parameters=_split(params))
+
+
+@main.command()
+@click.argument("model_uri", metavar="MODEL")
+@_JSON
+@_one_line_errors
+def trace(model_uri: str, *, as_json: bool) -> None:
+    r"""Walk from a registered MODEL to its run, its commit and the bytes it learned from.
+
+    \b
+    Example:
+      visionpipe trace models:/visionpipe@champion
+    """
+    from rich.console import Console
+
+    from visionpipe.lineage.trace import render
+    from visionpipe.lineage.trace import trace as trace_model
+
+    project = _connected_project()
+    report = trace_model(model_uri, project)
+    if as_json:
+        click.echo(json.dumps(report.as_dict(), indent=2, allow_nan=False))
+    else:
+        render(report, Console())
+
+
+@main.command("dvc-stages")
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 when dvc.yaml is out of date.")
+@_one_line_errors
+def dvc_stages(*, check: bool) -> None:
+    r"""Write dvc.yaml from the pipelines and the catalog.
+
+    \b
+    Example:
+      visionpipe dvc-stages --check
+    """
+    from visionpipe.lineage import dvc_stages as stages
+
+    project = _project()
+    if not check:
+        stages.write(project)
+        click.echo(f"wrote {project / 'dvc.yaml'}")
+        return
+    differences = stages.check(project)
+    if differences:
+        raise VisionpipeError(
+            "dvc.yaml is out of date, run `visionpipe dvc-stages`: " + "; ".join(differences)
+        )
+    click.echo("dvc.yaml is up to date")
+
+
+def _project() -> Path:
+    """Find the project around the working directory."""
+    from kedro.utils import find_kedro_project
+
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        raise VisionpipeError(
+            f"{Path.cwd()} is in no visionpipe project: change to the folder with its pyproject.toml"
+        )
+    return Path(project)
+
+
+def _connected_project() -> Path:
+    """Find the project and connect to its MLflow store."""
+    from kedro.config import OmegaConfigLoader
+    from kedro.framework.startup import bootstrap_project
+
+    from visionpipe.promotion.tracking import TrackingParameters, connect
+
+    project = _project()
+    bootstrap_project(project)
+    from kedro.framework.project import settings
+
+    loader = OmegaConfigLoader(str(project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
+    connect(project, TrackingParameters(**loader["mlflow"]))
+    return project
+
+
+def _split(params: str) -> dict[str, Any]:
+    from kedro.framework.cli.utils import _split_params
+
+    return _split_params(None, None, params)

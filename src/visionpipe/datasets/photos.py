@@ -1,0 +1,174 @@
+"""Photos on their way in, and the append-only tables that they are kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from kedro.io import AbstractDataset
+from kedro.io.core import DatasetError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from visionpipe.images.importers import Photo, Source
+    from visionpipe.images.store import ImageReader
+
+
+class PhotoSources(AbstractDataset["list[Photo]", None]):
+    """The photos of one or more sources, listed but not read.
+
+    Parameters
+    ----------
+    sources : dict
+        Name of the source -> its importer and options (`visionpipe.images.importers.Source`).
+    """
+
+    def __init__(self, *, sources: dict[str, dict], metadata: dict | None = None) -> None:
+        self._sources = sources
+        self.metadata = metadata
+
+    def load(self) -> list[Photo]:
+        """List the photos of all sources, in the order of the configuration."""
+        from visionpipe.images.importers import iterate_photos
+
+        now = datetime.now(UTC).replace(microsecond=0)
+        return [photo for source in self._parsed() for photo in iterate_photos(source, now)]
+
+    def save(self, data: None) -> NoReturn:
+        """Refuse: photos are not ours to change."""
+        raise DatasetError("photo sources are read only")
+
+    def _parsed(self) -> list[Source]:
+        from pydantic import ValidationError
+
+        from visionpipe.errors import VisionpipeError
+        from visionpipe.images.importers import Source
+
+        try:
+            return [Source(name=name, **options) for name, options in self._sources.items()]
+        except (ValidationError, TypeError) as error:
+            wrong = (
+                "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+                if isinstance(error, ValidationError)
+                else str(error)
+            )
+            raise VisionpipeError(f"catalog: `sources` cannot be read: {wrong}") from error
+
+    def _describe(self) -> dict[str, Any]:
+        return {"sources": self._sources}
+
+
+class ShardedTable(AbstractDataset["Sequence[dict]", "pd.DataFrame"]):
+    """An append-only folder of Parquet shards.
+
+    Loading reads every column but the image bytes; saving appends the rows as one shard, and nothing when there
+    are none.
+
+    Parameters
+    ----------
+    path : str
+        The folder.
+    table : {"images", "labels", "files"}
+        Which schema the rows have.
+    """
+
+    def __init__(
+        self, *, path: str, table: Literal["images", "labels", "files"], metadata: dict | None = None
+    ) -> None:
+        self._path = Path(path)
+        self._table = table
+        self.metadata = metadata
+
+    def load(self) -> pd.DataFrame:
+        """Read the table, oldest row first; no rows when nothing was appended yet."""
+        from visionpipe.images import store
+
+        if self._table == "images":
+            return store.read_store_index(self._path)
+        return store.read_tables(self._path, self._schema())
+
+    def save(self, data: Sequence[dict]) -> None:
+        """Append rows."""
+        from visionpipe.images import store
+
+        self._path.mkdir(parents=True, exist_ok=True)
+        if data:
+            store.append_shard(self._path, data, self._schema(), prefix=self._table)
+
+    def _schema(self) -> Any:
+        from visionpipe.images import store
+
+        schemas = {"images": store.IMAGE_SCHEMA, "labels": store.LABEL_SCHEMA, "files": store.FILE_SCHEMA}
+        return schemas[self._table]
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path), "table": self._table}
+
+
+class StoredImages(AbstractDataset[None, "ImageReader"]):
+    """The bytes behind an image store, as a function that streams those of the ids it is given.
+
+    Parameters
+    ----------
+    path : str
+        The store's folder.
+    """
+
+    def __init__(self, *, path: str, metadata: dict | None = None) -> None:
+        self._path = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> ImageReader:
+        """Return the reader; nothing is read yet."""
+        from visionpipe.images.store import read_images
+
+        return partial[Iterable](read_images, self._path)
+
+    def save(self, data: None) -> NoReturn:
+        """Refuse: images are appended by the image store's own dataset."""
+        raise DatasetError("stored images are read only")
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}
+
+
+class DecodedImages(AbstractDataset[Any, Any]):
+    """The memory-mapped array of decoded images (`visionpipe.images.prepare`).
+
+    Parameters
+    ----------
+    path : str
+        The folder; an array of the same images and size is not written again.
+    """
+
+    def __init__(self, *, path: str, metadata: dict | None = None) -> None:
+        self._path = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> Any:
+        """Map the array into memory as `PreparedImages`."""
+        from visionpipe.images.prepare import read_prepared
+
+        return read_prepared(self._path)
+
+    def save(self, data: Any) -> None:
+        """Carry out an `ImagePlan`."""
+        from visionpipe.images.prepare import write_prepared
+
+        write_prepared(data, self._path)
+
+    def _exists(self) -> bool:
+        return (self._path / "key.txt").exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}

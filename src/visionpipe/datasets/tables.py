@@ -1,0 +1,135 @@
+"""Tables and documents on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset
+
+from visionpipe.datasets.atomic import new_file, new_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ParquetTable(AbstractDataset["pd.DataFrame", "pd.DataFrame"]):
+    """A Parquet file that is replaced whole.
+
+    Parameters
+    ----------
+    filepath : str
+        Where it lies.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> pd.DataFrame:
+        """Read the table."""
+        import pandas as pd
+
+        return pd.read_parquet(self._filepath)
+
+    def save(self, data: pd.DataFrame) -> None:
+        """Write the table; the same rows give the same bytes."""
+        with new_file(self._filepath) as temporary:
+            data.to_parquet(temporary, index=False, compression="zstd")
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class JsonDocument(AbstractDataset[dict, dict]):
+    """A JSON file that is replaced whole. NaN is refused, for no other JSON reader takes it.
+
+    Parameters
+    ----------
+    filepath : str
+        Where it lies.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> dict:
+        """Read the document."""
+        return json.loads(self._filepath.read_text())
+
+    def save(self, data: dict) -> None:
+        """Write the document, keys in the order given."""
+        with new_file(self._filepath) as temporary:
+            temporary.write_text(json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class WebPage(AbstractDataset[str, str]):
+    """A self-contained HTML page that is replaced whole.
+
+    Parameters
+    ----------
+    filepath : str
+        Where it lies.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> str:
+        """Read the page."""
+        return self._filepath.read_text()
+
+    def save(self, data: str) -> None:
+        """Write the page."""
+        with new_file(self._filepath) as temporary:
+            temporary.write_text(data)
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class FileTree(AbstractDataset[dict[str, bytes], dict[str, bytes]]):
+    """A folder of files that is replaced whole (Data Docs).
+
+    Parameters
+    ----------
+    path : str
+        The folder.
+    """
+
+    def __init__(self, *, path: str, metadata: dict | None = None) -> None:
+        self._path = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, bytes]:
+        """Read all files, keyed by their relative path."""
+        files = sorted(path for path in self._path.rglob("*") if path.is_file())
+        return {path.relative_to(self._path).as_posix(): path.read_bytes() for path in files}
+
+    def save(self, data: dict[str, bytes]) -> None:
+        """Write all files in place of those there."""
+        with new_folder(self._path) as temporary:
+            for name, content in data.items():
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / name).write_bytes(content)
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}

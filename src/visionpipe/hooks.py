@@ -1,0 +1,162 @@
+"""What happens around a run: MLflow tracks it, DVC records its data, and a short table ends it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.hooks import hook_impl
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+_STAGES = ("ingestion", "validation", "training", "evaluation", "promotion")
+
+
+class LineageHook:
+    """After a bare `kedro run`, makes dvc.lock and the DVC cache what `dvc repro` would have made them."""
+
+    def __init__(self) -> None:
+        self._project: Path | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember the project's folder."""
+        self._project = context.project_path
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Record every stage that ran whole."""
+        from kedro.framework.project import pipelines
+
+        if self._project is None or not (self._project / "dvc.yaml").exists():
+            return
+        from visionpipe.lineage.data_version import commit_stage
+
+        ran = {node.name for node in pipeline.nodes}
+        for stage in _STAGES:
+            if {node.name for node in pipelines[stage].nodes} <= ran:
+                commit_stage(self._project, stage)
+
+
+class TrackingHook:
+    """One MLflow run a `kedro run`; an orchestrator that splits a run joins it through `MLFLOW_RUN_ID`."""
+
+    def __init__(self) -> None:
+        self._context: KedroContext | None = None
+        self._joined = False
+        self._metrics: dict[str, float] = {}
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember where the configuration is."""
+        self._context = context
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """Connect before anything is computed, so that a silent server costs seconds and changes nothing."""
+        assert self._context is not None, "Kedro makes a context before it runs a pipeline"
+        from visionpipe.promotion.tracking import TrackingParameters, connect
+
+        connect(self._context.project_path, TrackingParameters(**self._context.config_loader["mlflow"]))
+        import mlflow
+
+        self._metrics = {}
+        self._joined = bool(os.environ.get("MLFLOW_RUN_ID"))
+        mlflow.start_run(run_name=", ".join(run_params["pipeline_names"] or ["__default__"]))
+        mlflow.log_params(_flat(self._context.config_loader["parameters"]))
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Keep the numbers of the evaluation until the end of the run: one call logs them all."""
+        if dataset_name == "evaluation":
+            for name, interval in data["metrics"].items():
+                for part in ("estimate", "low", "high"):
+                    if interval.get(part) is not None:
+                        self._metrics[f"test_{name}" + ("" if part == "estimate" else f"_{part}")] = interval[
+                            part
+                        ]
+            self._log_curves(data["curves"])
+
+    @hook_impl
+    def after_pipeline_run(self, catalog: CatalogProtocol, pipeline: Pipeline) -> None:
+        """Log metrics and reports, and end the run."""
+        import mlflow
+
+        mlflow.log_metrics(self._metrics)
+        for name in sorted(pipeline.all_outputs()):
+            if name.endswith("_report") and (path := _path_of(catalog, name)):
+                mlflow.log_artifact(str(path), "reports")
+        if not self._joined:
+            mlflow.end_run()
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Mark the run as failed."""
+        import mlflow
+
+        if mlflow.active_run() and not self._joined:
+            mlflow.set_tag("visionpipe.error", f"{type(error).__name__}: {error}"[:500])
+            mlflow.end_run(status="FAILED")
+
+    def _log_curves(self, curves: dict[str, list[float]]) -> None:
+        import mlflow
+        from mlflow.entities import Metric
+
+        run = mlflow.active_run()
+        now_ms = int(time.time() * 1000)
+        points = [
+            Metric(name, value, now_ms, epoch)
+            for name, values in curves.items()
+            if name != "epoch"
+            for epoch, value in zip(curves["epoch"], values, strict=True)
+        ]
+        if run and points:
+            mlflow.MlflowClient().log_batch(run.info.run_id, metrics=points)
+
+
+class SummaryHook:
+    """Ends a run with a short table: what came out, how sure we are, where to look."""
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self, catalog: CatalogProtocol, pipeline: Pipeline) -> None:
+        """Print what this run made."""
+        from visionpipe.reports.summary import print_summary
+
+        made = {
+            name: catalog.load(name)
+            for name in ("evaluation", "decision", "scoring_summary", "drift_verdict")
+            if name in pipeline.all_outputs()
+        }
+        reports = [
+            path
+            for name in sorted(pipeline.all_outputs())
+            if (name.endswith("_report") or name in {"report_index", "data_docs"})
+            and (path := _path_of(catalog, name))
+        ]
+        print_summary(made, reports)
+
+
+def _path_of(catalog: CatalogProtocol, name: str) -> Path | None:
+    dataset = catalog.get(name)
+    path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
+    if path is None:
+        return None
+    return path / "index.html" if path.is_dir() else path
+
+
+def _flat(parameters: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested parameters: {"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in parameters.items():
+        if isinstance(value, dict) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,1 @@
+"""Which bytes, labels, code and settings a model came from, and the way back to them."""

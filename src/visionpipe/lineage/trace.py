@@ -1,0 +1,222 @@
+"""Walk from a registered model back to the run, the commit, the bytes and the labels that it came from."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.lineage.data_version import HASH_TAGS, count_by, open_repo, verified_files
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from rich.console import Console
+
+TAG_PREFIX = "visionpipe."
+_MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+_SERVER_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class TraceReport:
+    """Where a model version came from; every hash of data in it has been read back from the DVC cache.
+
+    Attributes
+    ----------
+    model_uri, name, version, aliases
+        What was asked for and what it stands for now.
+    run_id, model_id
+        MLflow run and logged model.
+    git_commit, git_dirty, parameters_sha256, lock_sha256, decision
+        The version's tags, `unknown` where there is none.
+    store_md5, labels_md5, manifest_md5
+        DVC's hashes of image store, label history and manifest.
+    n_store_files, store_bytes
+        Files of the image store and their total size [bytes].
+    n_images, images_by_split
+        Rows of the manifest, and of each split.
+    n_labels, labels_by_origin
+        Rows of the label history, and by origin (import, review, correction).
+    """
+
+    model_uri: str
+    name: str
+    version: str
+    aliases: list[str]
+    run_id: str
+    model_id: str | None
+    git_commit: str
+    git_dirty: str
+    parameters_sha256: str
+    lock_sha256: str
+    decision: str
+    store_md5: str
+    labels_md5: str
+    manifest_md5: str
+    n_store_files: int
+    store_bytes: int
+    n_images: int
+    images_by_split: dict[str, int]
+    n_labels: int
+    labels_by_origin: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return asdict(self)
+
+
+def trace(
+    model_uri: str, project: Path, *, tracking_uri: str | None = None, read_store: bool = False
+) -> TraceReport:
+    """Trace a model version of the registry to its data, re-hashing the bytes on the way.
+
+    Parameters
+    ----------
+    model_uri
+        `models:/name@alias` or `models:/name/3`.
+    project
+        The project folder, whose DVC cache is read.
+    tracking_uri
+        MLflow's server or database; by default `MLFLOW_TRACKING_URI`, else `mlflow.db` in the project.
+    read_store
+        Re-hash the image store too; otherwise only its listing is, and its files must be there.
+
+    Raises
+    ------
+    DataNotRecoverable
+        A hash of the version is not in the DVC cache, or its bytes there are damaged.
+    VisionpipeError
+        The URI, the model, the alias, the registry or a tag is not there.
+    """
+    version = _find_version(model_uri, project, tracking_uri)
+    tags = {key.removeprefix(TAG_PREFIX): value for key, value in version.tags.items()}
+    md5s = {}
+    for name in HASH_TAGS:
+        if name not in tags:
+            raise VisionpipeError(
+                f"{model_uri}: version {version.version} has no tag {TAG_PREFIX}{name}; "
+                "it was not registered by visionpipe, so its data are unknown"
+            )
+        md5s[name] = tags[name]
+
+    with open_repo(project, doing=f"{model_uri} can't be traced") as repo:
+        cache = Path(repo.cache.local.path)
+    manifest = verified_files(cache, md5s["manifest_md5"], called="manifest")
+    labels = verified_files(cache, md5s["labels_md5"], called="label history")
+    store = verified_files(cache, md5s["store_md5"], called="image store", rehash_members=read_store)
+    images_by_split, labels_by_origin = count_by(manifest, "split"), count_by(labels, "origin")
+    source = str(version.source or "")
+    return TraceReport(
+        model_uri=model_uri,
+        name=version.name,
+        version=str(version.version),
+        aliases=sorted(version.aliases),
+        run_id=version.run_id or "unknown",
+        # the sqlite registry leaves model_id empty; the source is models:/m-<id> then
+        model_id=version.model_id
+        or (source.removeprefix("models:/") if source.startswith("models:/m-") else None),
+        git_commit=tags.get("git_commit", "unknown"),
+        git_dirty=tags.get("git_dirty", "unknown"),
+        parameters_sha256=tags.get("parameters_sha256", "unknown"),
+        lock_sha256=tags.get("lock_sha256", "unknown"),
+        decision=tags.get("decision", "unknown"),
+        **md5s,
+        n_store_files=len(store),
+        store_bytes=sum(path.stat().st_size for path in store.values()),
+        n_images=sum(images_by_split.values()),
+        images_by_split=images_by_split,
+        n_labels=sum(labels_by_origin.values()),
+        labels_by_origin=labels_by_origin,
+    )
+
+
+def render(report: TraceReport, console: Console) -> None:
+    """Print the report as a table, from the model at the top to the labels at the bottom."""
+    from rich.table import Table
+    from rich.text import Text
+
+    dirty = {"true": ", with uncommitted changes", "false": ", clean"}.get(report.git_dirty, "")
+    aliases = f" ({', '.join(report.aliases)})" if report.aliases else ""
+    rows = {
+        "model": f"{report.name} version {report.version}{aliases}",
+        "decision": report.decision,
+        "run": report.run_id,
+        "logged model": report.model_id or "unknown",
+        "commit": f"{report.git_commit}{dirty}",
+        "parameters": f"sha256 {report.parameters_sha256}",
+        "requirements": f"sha256 {report.lock_sha256}",
+        "image store": f"{report.store_md5}: {report.n_store_files} files, {report.store_bytes / 1e6:,.1f} MB",
+        "manifest": f"{report.manifest_md5}: {report.n_images:,} images",
+        "  by split": _counts(report.images_by_split),
+        "label history": f"{report.labels_md5}: {report.n_labels:,} labels",
+        "  by origin": _counts(report.labels_by_origin),
+    }
+    table = Table(title=Text(report.model_uri), show_header=False, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(Text(name), Text(value, overflow="fold"))
+    console.print(table)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in counts.items())
+
+
+def _registry(project: Path, tracking_uri: str | None) -> MlflowClient:
+    """Return a client of a registry that is there: MLflow would create an empty database, or retry for minutes."""
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    parts = urlsplit(uri)
+    if parts.scheme == "sqlite":
+        database = project / uri.removeprefix("sqlite:///")  # an absolute path stays as it is
+        if not database.is_file():
+            raise VisionpipeError(f"no model registry at {database}: `kedro run` makes the first version")
+        uri = f"sqlite:///{database.resolve()}"
+    elif parts.scheme in ("http", "https"):
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            socket.create_connection((parts.hostname or "", port), timeout=_SERVER_TIMEOUT_S).close()
+        except OSError as error:  # the URI itself may hold a password
+            raise VisionpipeError(
+                f"MLflow server {parts.hostname}:{port} does not answer ({error}); see MLFLOW_TRACKING_URI"
+            ) from error
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except (MlflowException, SQLAlchemyError) as error:
+        reason = " ".join(str(error).splitlines()[0].replace(uri, "this address").split())
+        raise VisionpipeError(f"the model registry can't be opened: {reason}") from error
+
+
+def _find_version(model_uri: str, project: Path, tracking_uri: str | None) -> ModelVersion:
+    match = _MODEL_URI.fullmatch(model_uri)
+    if match is None:
+        raise VisionpipeError(
+            f"{model_uri!r} is no model version: give models:/NAME@ALIAS or models:/NAME/NUMBER"
+        )
+    name, alias, number = match["name"], match["alias"], match["version"]
+    client = _registry(project, tracking_uri)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        try:
+            aliases = client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            names = sorted(model.name for model in client.search_registered_models(max_results=10))
+            known = ", ".join(names) or "none yet"
+            raise VisionpipeError(f"{model_uri}: no model {name} in the registry; it has: {known}") from None
+        if alias and alias not in aliases:
+            known = ", ".join(sorted(aliases)) or "none"
+            raise VisionpipeError(f"{model_uri}: {name} has no alias {alias}; its aliases: {known}")
+        return client.get_model_version(name, str(aliases[alias]) if alias else number)
+    except MlflowException as error:
+        raise VisionpipeError(f"{model_uri}: {' '.join(str(error).split())}") from error

@@ -1,0 +1,184 @@
+"""Are the probabilities true? ECE, reliability bins, Brier score and log loss.
+
+Shapes: N images, K classes, B resamples. Every score takes weights: None (a float), weights_N (a float) or
+weights_BN (values_B), so that one call scores all resamples of a bootstrap.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from visionpipe.stats.intervals import Interval, clopper_pearson
+
+SUM_TOLERANCE = 1e-3  # of a row of probabilities: what half precision on the way here may cost
+Scores = float | NDArray[np.float64]
+"""One value, or values_B when weights_BN were given."""
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """One bar of a reliability diagram: the images whose confidence lies in (lower, upper]."""
+
+    lower: float
+    upper: float
+    count: int
+    confidence: float | None
+    """Mean confidence of its images; None in an empty bin."""
+    accuracy: Interval | None
+    """Share of right answers with its exact interval; None in an empty bin."""
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Return a flat JSON-safe mapping, the interval as ``accuracy``, ``low`` and ``high``."""
+        interval = self.accuracy
+        return {
+            "lower": self.lower,
+            "upper": self.upper,
+            "count": self.count,
+            "confidence": self.confidence,
+            "accuracy": interval.estimate if interval else None,
+            "low": interval.low if interval else None,
+            "high": interval.high if interval else None,
+        }
+
+
+def expected_calibration_error(
+    labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int = 15, weights: ArrayLike | None = None
+) -> Scores:
+    """Return the mean gap between confidence and accuracy over equal-width bins, 0 to 1.
+
+    ECE = sum over bins of (images in bin / N) * |accuracy - mean confidence|, with confidence the largest
+    probability and bins ((m - 1) / bins, m / bins] (Guo et al. 2017, equation 3). On few images it is too
+    large on average: noise in a bin counts as error, whichever way it points.
+
+    Parameters
+    ----------
+    labels_N
+        Class codes, 0 to K - 1.
+    probabilities_NK
+        Rows that sum to 1.
+    bins
+        Number of bins, >= 1.
+    weights
+        None, weights_N or weights_BN (see the module).
+
+    Examples
+    --------
+    >>> ece = expected_calibration_error([0, 1], [[0.8, 0.2], [0.8, 0.2]])   # says 80 %, is right 50 %
+    >>> round(ece, 6)
+    0.3
+    """
+    confidence_N, correct_N, bin_N = _binned(labels_N, probabilities_NK, bins)
+    weights_BN, single = weight_rows(weights, len(bin_N))
+    gap_BM = sum_by_code(weights_BN, bin_N, bins, values_N=correct_N - confidence_N)
+    return as_scores(np.abs(gap_BM).sum(axis=1), weights_BN.sum(axis=1), single)
+
+
+def reliability_bins(
+    labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int = 15, level: float = 0.95
+) -> list[ReliabilityBin]:
+    """Return the bins of a reliability diagram, accuracy with its exact (Clopper-Pearson) interval.
+
+    Empty bins are returned too, so that the list always covers 0 to 1.
+    """
+    confidence_N, correct_N, bin_N = _binned(labels_N, probabilities_NK, bins)
+    edges = np.linspace(0, 1, bins + 1)
+    result = []
+    for m in range(bins):
+        inside = bin_N == m
+        count = int(inside.sum())
+        result.append(
+            ReliabilityBin(
+                float(edges[m]),
+                float(edges[m + 1]),
+                count,
+                float(confidence_N[inside].mean()) if count else None,
+                clopper_pearson(int(correct_N[inside].sum()), count, level) if count else None,
+            )
+        )
+    return result
+
+
+def brier(labels_N: ArrayLike, probabilities_NK: ArrayLike, weights: ArrayLike | None = None) -> Scores:
+    """Return the Brier score (1950), lower is better.
+
+    Two classes: mean (p_1 - y)^2, 0 to 1. More: the mean over images of sum_k (p_k - y_k)^2, 0 to 2. This is
+    scikit-learn's convention, too.
+    """
+    probabilities = np.asarray(probabilities_NK, dtype=float)
+    labels = np.asarray(labels_N)
+    at_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    per_image_N = (probabilities**2).sum(axis=1) + 1 - 2 * at_label
+    return mean_over_images(per_image_N / (2 if probabilities.shape[1] == 2 else 1), weights)
+
+
+def nll(labels_N: ArrayLike, probabilities_NK: ArrayLike, weights: ArrayLike | None = None) -> Scores:
+    """Return the mean negative log-likelihood (log loss) in nats, lower is better.
+
+    A probability of 0 counts as the smallest that float64 tells apart from it (2.2e-16: 36 nats), as in
+    scikit-learn.
+    """
+    probabilities = np.asarray(probabilities_NK, dtype=float)
+    at_label = np.take_along_axis(probabilities, np.asarray(labels_N)[:, None], axis=1)[:, 0]
+    smallest = np.finfo(float).eps
+    return mean_over_images(-np.log(np.clip(at_label, smallest, 1 - smallest)), weights)
+
+
+def _binned(
+    labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    if bins < 1:
+        raise ValueError(f"bins is {bins}: at least one is needed")
+    probabilities = np.asarray(probabilities_NK, dtype=float)
+    confidence_N = probabilities.max(axis=1, initial=-math.inf)
+    correct_N = (probabilities.argmax(axis=1) == np.asarray(labels_N)).astype(float)
+    return confidence_N, correct_N, np.digitize(confidence_N, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+
+
+def probability_problems(probabilities_NK: NDArray[np.float64], n_images: int, n_classes: int) -> list[str]:
+    """Return what keeps an array from being N rows of K probabilities, in words; empty when nothing does."""
+    if probabilities_NK.shape != (n_images, n_classes):
+        return [f"shape {probabilities_NK.shape} instead of ({n_images}, {n_classes})"]
+    finite_N = np.isfinite(probabilities_NK).all(axis=1)
+    rows = probabilities_NK[finite_N]
+    outside = int(np.sum((rows < -1e-6).any(axis=1) | (np.abs(rows.sum(axis=1) - 1) > SUM_TOLERANCE)))
+    counted = ((int(np.sum(~finite_N)), "not finite"), (outside, "negative or do not sum to 1"))
+    return [f"{count} of {n_images} rows are {what}" for count, what in counted if count]
+
+
+def weight_rows(weights: ArrayLike | None, n_images: int) -> tuple[NDArray[np.float64], bool]:
+    """Return weights as (weights_BN, whether the caller wants a single value)."""
+    if weights is None:
+        return np.ones((1, n_images)), True
+    array = np.asarray(weights, dtype=float)
+    if array.ndim not in (1, 2) or array.shape[-1] != n_images:
+        raise ValueError(f"weights of shape {array.shape} for {n_images} images; (N,) or (B, N) is needed")
+    return np.atleast_2d(array), array.ndim == 1
+
+
+def as_scores(sum_B: NDArray[np.float64], total_B: NDArray[np.float64], single: bool) -> Scores:
+    """Return sum / total, NaN where the total is 0."""
+    share_B = np.divide(sum_B, total_B, out=np.full(len(total_B), np.nan), where=total_B > 0)
+    return float(share_B[0]) if single else share_B
+
+
+def mean_over_images(values_N: NDArray[np.float64], weights: ArrayLike | None) -> Scores:
+    """Return the weighted mean of one number an image."""
+    weights_BN, single = weight_rows(weights, len(values_N))
+    return as_scores(weights_BN @ values_N, weights_BN.sum(axis=1), single)
+
+
+def sum_by_code(
+    weights_BN: NDArray[np.float64],
+    codes_N: NDArray[np.int64],
+    n_codes: int,
+    values_N: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Return sums_BC of weight (times value) over the images of each code: one sparse matrix product."""
+    from scipy.sparse import csr_array
+
+    values = np.ones(len(codes_N)) if values_N is None else values_N
+    return weights_BN @ csr_array((values, (np.arange(len(codes_N)), codes_N)), shape=(len(codes_N), n_codes))

@@ -1,0 +1,26 @@
+"""Typed parameters of evaluation (`conf/base/parameters_evaluation.yml`)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EvaluationParameters(BaseModel):
+    """How the test metrics and their intervals are made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    level: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    """Confidence of the intervals."""
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    """Bootstrap resamples over groups."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the bootstrap."""
+    gallery_images: Annotated[int, Field(ge=0, le=200)] = 24
+    """Worst mistakes shown as pictures."""
+    min_slice_images: Annotated[int, Field(ge=1)] = 10
+    """Slices with fewer test images are not listed."""
+    notice: str | None = None
+    """Shown on top of every report; the demo says there what is simulated."""

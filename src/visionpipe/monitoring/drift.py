@@ -1,0 +1,179 @@
+"""Has the world moved? Reference against production predictions, without a single new label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.monitoring.feature_shift import FeatureTest, compare_column, compare_embeddings, histogram
+from visionpipe.monitoring.parameters import DriftParameters
+from visionpipe.stats.paired import holm
+
+_NAMED_IN_REASON = 3
+
+
+@dataclass(frozen=True)
+class DriftVerdict:
+    """What `detect_drift` found."""
+
+    drifted: bool | None
+    """True or False; None if there was too little to judge, which is not "no drift"."""
+    reason: str
+    """One sentence for a person."""
+    n_reference: int
+    n_current: int
+    window: dict[str, str] | None
+    """`from` and `to`: ISO 8601 times (UTC) of the oldest and newest prediction; None if there is none."""
+    model_version: str | None
+    """Whose predictions were compared: one version, or several joined by commas; None if there is none."""
+    tests: tuple[FeatureTest, ...] = ()
+    untested: dict[str, str] = field(default_factory=dict)
+    """Columns that could not be tested, and why."""
+    refused_rows: dict[str, int] = field(default_factory=dict)
+    """Rows that the prediction log refused, by reason."""
+    histograms: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """By numeric feature: `bins` (21 edges), `reference` and `current` (20 densities)."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the verdict as a mapping that is safe to write as JSON."""
+        fields = asdict(self)
+        return {**fields, "tests": list(fields["tests"])}
+
+
+def detect_drift(
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    classes: Sequence[str],
+    parameters: DriftParameters,
+    *,
+    model_version: str | None = None,
+    refused_rows: Mapping[str, int] | None = None,
+) -> DriftVerdict:
+    """Judge whether production differs from what the model was validated on.
+
+    Each numeric feature is compared by Kolmogorov-Smirnov, `predicted_label` (and any feature of text) by
+    chi-squared, the embeddings by maximum mean discrepancy. The p-values are Holm-adjusted over all of them;
+    drift is an adjusted p-value below `alpha` together with an effect that reaches its minimum.
+
+    Parameters
+    ----------
+    reference : pandas.DataFrame
+        Validation predictions of the model: `predicted_label`, `embedding` and the features.
+    current : pandas.DataFrame
+        Sound rows of the prediction log: the same columns, and `requested_at` and `model_version`.
+    classes : sequence of str
+        The K classes of the model.
+    parameters : DriftParameters
+        Error rate, smallest effects, sizes.
+    model_version : str, optional
+        Compare this model's predictions only: another model's confidences and embeddings differ from the
+        reference of themselves. Without it, all rows count.
+    refused_rows : mapping of str to int, optional
+        `PredictionLog.refused_counts`, handed on in the verdict.
+
+    Returns
+    -------
+    DriftVerdict
+        With `drifted` None if either side has fewer than `min_rows` rows.
+
+    Raises
+    ------
+    VisionpipeError
+        If a column to test is absent, or the embeddings of the two tables differ in length.
+    """
+    tested = (*parameters.features, "predicted_label", "embedding")
+    _check_columns(tested, reference, current)
+    current = _window(current, parameters.window_days, model_version)
+    about: dict[str, Any] = {
+        "n_reference": len(reference),
+        "n_current": len(current),
+        "window": _times(current),
+        "model_version": model_version
+        or ", ".join(sorted(map(str, current["model_version"].unique())))
+        or None,
+        "refused_rows": dict(refused_rows or {}),
+    }
+    if min(len(reference), len(current)) < parameters.min_rows:
+        whose = f" of model version {model_version}" if model_version else ""
+        reason = (
+            f"Too few rows to judge drift: {len(reference)} in the reference and {len(current)} predictions"
+            f"{whose} in the window, {parameters.min_rows} of each are needed."
+        )
+        return DriftVerdict(drifted=None, reason=reason, **about)
+    found = {
+        name: compare_embeddings(reference[name], current[name], parameters)
+        if name == "embedding"
+        else compare_column(reference[name], current[name], parameters, classes=classes)
+        for name in tested
+    }
+    untested = {name: result for name, result in found.items() if isinstance(result, str)}
+    tests = _judge([result for result in found.values() if isinstance(result, FeatureTest)], parameters)
+    return DriftVerdict(
+        drifted=any(test.drifted for test in tests) if tests else None,
+        reason=_reason(tests, untested, parameters),
+        tests=tests,
+        untested=untested,
+        histograms={
+            test.feature: histogram(reference[test.feature], current[test.feature])
+            for test in tests
+            if test.test == "Kolmogorov-Smirnov"
+        },
+        **about,
+    )
+
+
+def _check_columns(tested: Sequence[str], reference: pd.DataFrame, current: pd.DataFrame) -> None:
+    log_only = ["requested_at", "model_version"]
+    for where, table, names in [("reference", reference, tested), ("log", current, [*tested, *log_only])]:
+        absent = [name for name in names if name not in table.columns]
+        if absent:
+            known = ", ".join(sorted(map(str, table.columns)))
+            raise VisionpipeError(
+                f"drift: the {where} has no column {', '.join(absent)}; it has {known} (drift.features)"
+            )
+
+
+def _window(current: pd.DataFrame, window_days: int | None, model_version: str | None) -> pd.DataFrame:
+    if model_version is not None:
+        current = current[current["model_version"].astype("str") == str(model_version)]
+    if window_days is not None and len(current):
+        start = current["requested_at"].max() - pd.Timedelta(days=window_days)
+        current = current[current["requested_at"] > start]
+    return current
+
+
+def _times(current: pd.DataFrame) -> dict[str, str] | None:
+    if current.empty:
+        return None
+    times = current["requested_at"]
+    return {"from": times.min().isoformat(), "to": times.max().isoformat()}
+
+
+def _judge(tests: list[FeatureTest], parameters: DriftParameters) -> tuple[FeatureTest, ...]:
+    adjusted = holm([test.p_value for test in tests])
+    return tuple(
+        test.judged(float(p_adjusted), alpha=parameters.alpha)
+        for test, p_adjusted in zip(tests, adjusted, strict=True)
+    )
+
+
+def _reason(tests: Sequence[FeatureTest], untested: Mapping[str, str], parameters: DriftParameters) -> str:
+    left_out = "".join(f"; {name} was not tested: {why}" for name, why in untested.items())
+    if not tests:
+        return f"Nothing could be tested{left_out}."
+    strongest_first = sorted(tests, key=lambda test: test.strength, reverse=True)
+    moved = [test.shift for test in strongest_first if test.drifted]
+    if moved:
+        more = f"; and {len(moved) - _NAMED_IN_REASON} more" if len(moved) > _NAMED_IN_REASON else ""
+        return f"Drift: {'; '.join(moved[:_NAMED_IN_REASON])}{more}{left_out}."
+    small = [test for test in strongest_first if test.p_adjusted < parameters.alpha]
+    if small:
+        least = small[0].min_effect
+        return f"No drift that matters: {small[0].shift}, below the {least:g} that counts{left_out}."
+    return (
+        f"No drift: none of {len(tests)} tests found a shift (adjusted p < {parameters.alpha:g}){left_out}."
+    )

@@ -1,0 +1,168 @@
+"""The prediction log: a folder of files, one partition a day, that survives whatever is in them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.monitoring.prediction_files import (
+    BROKEN,
+    Piece,
+    conform,
+    content_name,
+    first_line,
+    read_pieces,
+)
+from visionpipe.monitoring.prediction_rows import REQUIRED, SCHEMA, refusals
+
+
+@dataclass(frozen=True)
+class PredictionLog:
+    """The sound rows of a prediction log, and everything that was refused."""
+
+    rows: pd.DataFrame
+    """The contract's columns (missing numbers are NaN), then the attributes. `probabilities` and `embedding`
+    hold one float array a row (or None: no embedding); `requested_at` is UTC; a missing `deferred` False."""
+
+    refused: pd.DataFrame
+    """One line a refusal: `reason`, `file` (in the log), `row` (from 1; missing: whole file), `detail`."""
+
+    @property
+    def refused_counts(self) -> dict[str, int]:
+        """Number of refused rows (or whole files) by reason, most frequent first."""
+        return {str(reason): int(count) for reason, count in self.refused["reason"].value_counts().items()}
+
+
+LogReader = Callable[..., PredictionLog]
+"""`read_predictions` with the folder and the time filled in: called with `classes`."""
+
+
+def write_predictions(folder: Path, predictions: pd.DataFrame) -> Path:
+    """Add predictions to the log: one Parquet file for each UTC day among them.
+
+    A file appears whole or not at all, and its name is the hash of its content: writing the same rows twice,
+    in whatever order, leaves one copy.
+
+    Parameters
+    ----------
+    folder : Path
+        The log, made if missing. Files go to `folder/date=YYYY-MM-DD/<sha256>.parquet`.
+    predictions : pandas.DataFrame
+        The required columns and any other; `requested_at` as times (UTC if naive) or ISO 8601 text.
+
+    Returns
+    -------
+    Path
+        `folder`.
+
+    Raises
+    ------
+    VisionpipeError
+        If a required column is missing or empty in a row, or a column has the wrong type; nothing is written.
+    """
+    if predictions.empty:
+        return folder
+    absent = [name for name in REQUIRED if name not in predictions.columns]
+    if absent:
+        raise VisionpipeError(f"{folder}: predictions lack the column(s) {', '.join(absent)}; add them")
+    try:
+        table, attributes = conform(pa.Table.from_pandas(predictions, preserve_index=False))
+    except BROKEN as error:
+        raise VisionpipeError(f"{folder}: predictions cannot be written: {first_line(error)}") from error
+    for name in REQUIRED:
+        if table[name].null_count:
+            raise VisionpipeError(
+                f"{folder}: {table[name].null_count} predictions have no usable {name}; fill it in"
+            )
+    for name in sorted(attributes.column_names):
+        table = table.append_column(name, attributes[name])
+    table = table.sort_by("prediction_id")  # the order of the rows must not change the content
+    day_N = table["requested_at"].cast(pa.date32(), safe=False)
+    for day in sorted(day_N.unique().to_pylist()):
+        _write_whole(folder / f"date={day:%Y-%m-%d}", table.filter(pc.equal(day_N, day)))
+    return folder
+
+
+def _write_whole(partition: Path, table: pa.Table) -> None:
+    partition.mkdir(parents=True, exist_ok=True)
+    temporary = partition / f".{uuid.uuid4().hex}.partial"  # a name that the reader passes over
+    try:
+        pq.write_table(table, temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # a power cut must not leave the final name on half a file
+        temporary.replace(partition / f"{content_name(temporary)}.parquet")
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_predictions(folder: Path, *, classes: Sequence[str], now: datetime) -> PredictionLog:
+    """Read a prediction log: keep its sound rows and name what is wrong with the others.
+
+    Nothing in the log stops the run: a broken line costs that line, a broken Parquet file that file. Of
+    several sound rows with one `prediction_id` the first (by day, file name, row) is kept.
+
+    Parameters
+    ----------
+    folder : Path
+        The log: `date=*/*.parquet` and `date=*/*.jsonl`; a folder that does not exist is an empty log. Names
+        that start with a dot or an underscore are passed over.
+    classes : sequence of str
+        The K classes of the model, in the order of `probabilities`.
+    now : datetime
+        The present (UTC if naive); a prediction from more than five minutes later is refused.
+
+    Returns
+    -------
+    PredictionLog
+    """
+    tables, attributes, origins, refused = [], [], [], []
+    for path in sorted(folder.glob("date=*/*")):
+        if path.name.startswith((".", "_")) or path.is_dir():
+            continue
+        file = path.relative_to(folder).as_posix()
+        for piece in read_pieces(path):
+            reason_N = refusals(piece.table, classes=classes, now=now)
+            sound_N = np.equal(reason_N, None).astype(bool)
+            refused.append(_refused(file, piece, reason_N, sound_N))
+            if sound_N.any():
+                tables.append(piece.table.filter(pa.array(sound_N)))
+                attributes.append(piece.attributes[sound_N])
+                origins.append(pd.DataFrame({"file": file, "row": piece.row_N[sound_N]}))
+    if not tables:
+        return PredictionLog(SCHEMA.empty_table().to_pandas(), _concat_refused(refused))
+    table = pa.concat_tables(tables)
+    first_N = ~table["prediction_id"].to_pandas().duplicated().to_numpy()
+    repeated = pd.concat(origins, ignore_index=True)[~first_N]
+    refused.append(repeated.assign(reason="prediction_id was logged before", detail=""))
+    columns = pd.concat(attributes, ignore_index=True)[first_N].reset_index(drop=True)
+    rows = _to_pandas(table.filter(pa.array(first_N)))
+    return PredictionLog(pd.concat([rows, columns], axis=1), _concat_refused(refused))
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    position = SCHEMA.get_field_index("deferred")
+    table = table.set_column(position, SCHEMA.field(position), pc.fill_null(table["deferred"], False))
+    return table.to_pandas()
+
+
+def _refused(file: str, piece: Piece, reason_N: np.ndarray, sound_N: np.ndarray) -> pd.DataFrame:
+    unread = pd.DataFrame(piece.refused, columns=["reason", "row", "detail"])
+    unsound = pd.DataFrame({"reason": reason_N[~sound_N], "row": piece.row_N[~sound_N], "detail": ""})
+    return pd.concat([unread, unsound]).assign(file=file)
+
+
+def _concat_refused(refused: list[pd.DataFrame]) -> pd.DataFrame:
+    types = {"reason": "str", "file": "str", "row": "Int64", "detail": "str"}
+    table = pd.concat(refused, ignore_index=True) if refused else pd.DataFrame(columns=list(types))
+    return table[list(types)].astype(types)

@@ -1,0 +1,142 @@
+"""Predict what arrives, as rows of the prediction log, and sum up how it went."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from visionpipe.images.prepare import decode_batches
+from visionpipe.images.store import ImageReader
+from visionpipe.metrics.evaluation import evaluate
+from visionpipe.metrics.parameters import EvaluationParameters
+from visionpipe.models.classifier import ImageClassifier
+from visionpipe.monitoring.prediction_log import PredictionLog
+
+_MEASURED = ["brightness", "contrast", "sharpness"]
+
+
+def score_new(
+    classifier: ImageClassifier,
+    model_version: str,
+    arrivals: pd.DataFrame,
+    read: ImageReader,
+    logged: Callable[..., PredictionLog],
+    now: datetime,
+) -> pd.DataFrame:
+    """Predict the arrivals that this champion has not predicted yet.
+
+    Parameters
+    ----------
+    classifier : ImageClassifier
+        The model in production.
+    model_version : str
+        Its version in the registry.
+    arrivals : DataFrame
+        Index of the arrivals' store.
+    read : ImageReader
+        Streams their bytes.
+    logged : callable
+        Reads the prediction log, given `classes`.
+    now : datetime
+        Time of the request [UTC].
+
+    Returns
+    -------
+    DataFrame
+        Rows of the prediction log; none when there is nothing new.
+    """
+    rows = logged(classes=classifier.spec.classes).rows
+    done = set(rows.loc[rows["model_version"] == model_version, "image_id"])
+    new = arrivals[~arrivals["image_id"].isin(done)]
+    predicted = list(_predictions(classifier, read, new["image_id"].tolist()))
+    if not predicted:
+        return pd.DataFrame()
+    attributes = pd.DataFrame([dict(pairs or ()) for pairs in new["attributes"]], index=new["image_id"])
+    measured = new.set_index("image_id")[_MEASURED].join(attributes)
+    table = pd.DataFrame(predicted).join(measured, on="image_id")
+    threshold = classifier.spec.deferral_confidence
+    return table.assign(
+        prediction_id=[_prediction_id(model_version, image_id) for image_id in table["image_id"]],
+        requested_at=pd.Timestamp(now),
+        model_version=model_version,
+        deferred=table["confidence"] < threshold if threshold is not None else True,
+        review_probability=np.nan,
+    )
+
+
+def summarise(
+    classes: Sequence[str],
+    model_version: str,
+    own_test: dict,
+    logged: Callable[..., PredictionLog],
+    delayed_labels: pd.DataFrame,
+    parameters: EvaluationParameters,
+) -> dict:
+    """Put the champion's arrivals beside its own test images.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Classes of the model in production.
+    model_version : str
+        Its version in the registry.
+    own_test : dict
+        Its evaluation when it was registered.
+    logged : callable
+        Reads the prediction log, given `classes`.
+    delayed_labels : DataFrame
+        Labels of arrivals that became known; they are used here and nowhere else.
+    parameters : EvaluationParameters
+        Level, resamples and seed of the intervals.
+
+    Returns
+    -------
+    dict
+        `model_version, n_logged, n_deferred, own_test` (metrics) and `arrivals` (metrics, None without known labels).
+    """
+    rows = logged(classes=classes).rows
+    rows = rows[rows["model_version"] == model_version]
+    labels = delayed_labels.drop_duplicates("image_id", keep="last").set_index("image_id")["label"]
+    judged = rows[rows["image_id"].isin(labels.index)]
+    judged = judged.assign(label=judged["image_id"].map(labels), group_id=judged["image_id"])
+    judged = judged[judged["label"].isin(classes)]
+    return {
+        "model_version": model_version,
+        "n_logged": len(rows),
+        "n_deferred": int(rows["deferred"].astype(bool).sum()),
+        "own_test": _key_figures(own_test),
+        "arrivals": _key_figures(evaluate(judged, classes, [], parameters)) if len(judged) else None,
+    }
+
+
+def _key_figures(evaluation: dict) -> dict:
+    return {key: evaluation[key] for key in ("n", "metrics", "per_class")}
+
+
+def _predictions(
+    classifier: ImageClassifier, read: ImageReader, image_ids: list[str]
+) -> Iterator[dict[str, Any]]:
+    for batch_ids, pixels_BHWC in decode_batches(read, image_ids, classifier.spec.image_size_px):
+        started = time.perf_counter()
+        found = classifier.predict(pixels_BHWC)
+        latency_ms = 1000 * (time.perf_counter() - started) / len(batch_ids)
+        for row, image_id in enumerate(batch_ids):
+            yield {
+                "image_id": image_id,
+                "predicted_label": found.labels[row],
+                "confidence": float(found.confidence_N[row]),
+                "probabilities": found.probabilities_NK[row],
+                "embedding": found.embeddings_NE[row],
+                "latency_ms": latency_ms,
+            }
+
+
+def _prediction_id(model_version: str, image_id: str) -> str:
+    """Name a prediction by what was predicted and by whom, so that scoring twice logs it once."""
+    return hashlib.sha256(f"{model_version}/{image_id}".encode()).hexdigest()[:32]

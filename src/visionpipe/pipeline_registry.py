@@ -1,0 +1,34 @@
+"""The pipelines by name."""
+
+from kedro.pipeline import Pipeline
+
+from visionpipe.pipelines import (
+    drift,
+    evaluation,
+    feedback,
+    ingestion,
+    promotion,
+    scoring,
+    training,
+    validation,
+)
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Name the pipelines; the default one always ends in the gate's verdict."""
+    to_a_model = {
+        "ingestion": ingestion.create_pipeline(),
+        "validation": validation.create_pipeline(),
+        "training": training.create_pipeline(),
+        "evaluation": evaluation.create_pipeline(),
+        "promotion": promotion.create_pipeline(),
+    }
+    default = sum(to_a_model.values(), start=Pipeline([]))
+    return {
+        "__default__": default,
+        **to_a_model,
+        "scoring": scoring.create_pipeline(),
+        "drift": drift.create_pipeline(),
+        "feedback": feedback.create_pipeline(),
+        "retraining": feedback.create_pipeline() + default,
+    }

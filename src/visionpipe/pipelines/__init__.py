@@ -1,0 +1,1 @@
+"""The hallway: one folder a pipeline, each a list of nodes."""

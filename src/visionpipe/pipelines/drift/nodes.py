@@ -1,0 +1,45 @@
+"""Has production moved away from what the champion was validated on? Judged without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from visionpipe.monitoring.parameters import DriftParameters
+from visionpipe.pipelines.annotations import Champion, DataFrame
+
+
+def detect_drift(
+    champion: Champion, logged_predictions: Callable[..., Any], parameters: DriftParameters
+) -> tuple[dict, DataFrame]:
+    """Test the logged predictions against the champion's reference; return verdict and rows judged."""
+    from visionpipe.monitoring.drift import detect_drift as detect
+
+    candidate = champion.candidate
+    classes = candidate.classifier.spec.classes
+    log = logged_predictions(classes=classes)
+    verdict = detect(
+        candidate.reference,
+        log.rows,
+        classes,
+        parameters,
+        model_version=champion.version,
+        refused_rows=log.refused_counts,
+    )
+    return verdict.as_dict(), log.rows[log.rows["model_version"] == champion.version]
+
+
+def render_drift(
+    champion: Champion, drift_verdict: dict, judged_predictions: DataFrame, parameters: DriftParameters
+) -> tuple[str, str]:
+    """Render our page and Evidently's report."""
+    from visionpipe.monitoring.evidently_report import render_evidently
+    from visionpipe.reports.pages import drift_page
+
+    evidently = render_evidently(
+        champion.candidate.reference,
+        judged_predictions,
+        ["predicted_label", *parameters.features],
+        verdict=drift_verdict["reason"],
+    )
+    return drift_page({**drift_verdict, "evidently_report": "drift_evidently.html"}), evidently

@@ -1,0 +1,32 @@
+"""Ingestion as data flow."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from visionpipe.pipelines.ingestion.nodes import derive_manifest, ingest_photos
+
+
+def create_pipeline() -> Pipeline:
+    """Photos -> image store, label history, file index -> manifest, quarantine."""
+    return pipeline(
+        [
+            node(
+                ingest_photos,
+                inputs=[
+                    "photos",
+                    "reviewed_photos",
+                    "stored_images",
+                    "known_labels",
+                    "known_files",
+                    "params:ingestion",
+                ],
+                outputs=["image_store", "label_history", "file_index"],
+                name="ingest_photos",
+            ),
+            node(
+                derive_manifest,
+                inputs=["image_store", "label_history", "file_index", "params:ingestion"],
+                outputs=["manifest", "quarantine"],
+                name="derive_manifest",
+            ),
+        ]
+    )

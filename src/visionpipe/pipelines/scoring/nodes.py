@@ -1,0 +1,53 @@
+"""Score what arrives with the champion, and log it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from visionpipe.images.parameters import IngestionParameters
+from visionpipe.metrics.parameters import EvaluationParameters
+from visionpipe.pipelines.annotations import Champion, DataFrame, ImageReader, Photo
+
+
+def receive_photos(
+    arriving_photos: list[Photo],
+    known_arrivals: DataFrame,
+    known_arrival_files: DataFrame,
+    parameters: IngestionParameters,
+) -> Iterator[tuple[list[dict], list[dict], list[dict]]]:
+    """Keep arriving photos, and yield rows for arrivals, delayed labels and their file index."""
+    from visionpipe.images.ingest import receive
+
+    for chunk in receive(arriving_photos, known_arrivals, known_arrival_files, parameters):
+        yield chunk.images, chunk.labels, chunk.files
+
+
+def score_arrivals(
+    champion: Champion,
+    arrivals: DataFrame,
+    arrival_bytes: ImageReader,
+    logged_predictions: Callable[..., Any],
+    now: datetime,
+) -> DataFrame:
+    """Predict the arrivals that this champion has not seen yet; return rows for the prediction log."""
+    from visionpipe.monitoring.scoring import score_new
+
+    classifier = champion.candidate.classifier
+    return score_new(classifier, champion.version, arrivals, arrival_bytes, logged_predictions, now)
+
+
+def summarise_scoring(
+    champion: Champion,
+    prediction_log: Callable[..., Any],
+    delayed_labels: DataFrame,
+    parameters: EvaluationParameters,
+) -> dict:
+    """Compare the champion on its own test images with its arrivals, as far as their labels are known by now."""
+    from visionpipe.monitoring.scoring import summarise
+
+    classes = champion.candidate.classifier.spec.classes
+    return summarise(
+        classes, champion.version, champion.evaluation, prediction_log, delayed_labels, parameters
+    )

@@ -1,0 +1,25 @@
+"""Training as data flow."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from visionpipe.pipelines.training.nodes import fit_candidate, plan_decoding
+
+
+def create_pipeline() -> Pipeline:
+    """Admitted manifest, image bytes -> prepared images -> candidate."""
+    return pipeline(
+        [
+            node(
+                plan_decoding,
+                inputs=["admitted_manifest", "image_bytes", "params:training"],
+                outputs="prepared_images",
+                name="plan_decoding",
+            ),
+            node(
+                fit_candidate,
+                inputs=["admitted_manifest", "prepared_images", "params:training"],
+                outputs="candidate",
+                name="fit_candidate",
+            ),
+        ]
+    )

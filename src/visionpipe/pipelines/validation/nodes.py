@@ -1,0 +1,24 @@
+"""Judge the data before anything learns from them."""
+
+from __future__ import annotations
+
+from visionpipe.pipelines.annotations import DataFrame
+from visionpipe.quality.parameters import ValidationParameters
+
+
+def validate_data(
+    manifest: DataFrame, quarantine: DataFrame, parameters: ValidationParameters
+) -> tuple[dict, dict[str, bytes]]:
+    """Run the Great Expectations suites; return their result and Data Docs."""
+    from visionpipe.quality.expectations import validate_manifest
+
+    outcome = validate_manifest(manifest, quarantine, parameters)
+    return outcome.result, outcome.docs
+
+
+def admit_data(manifest: DataFrame, validation_result: dict) -> DataFrame:
+    """Let the manifest through to training only if every expectation was met."""
+    from visionpipe.quality.expectations import require_success
+
+    require_success(validation_result)
+    return manifest

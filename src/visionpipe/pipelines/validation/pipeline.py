@@ -1,0 +1,25 @@
+"""Validation as data flow."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from visionpipe.pipelines.validation.nodes import admit_data, validate_data
+
+
+def create_pipeline() -> Pipeline:
+    """Manifest, quarantine -> validation result, Data Docs -> admitted manifest."""
+    return pipeline(
+        [
+            node(
+                validate_data,
+                inputs=["manifest", "quarantine", "params:validation"],
+                outputs=["validation_result", "data_docs"],
+                name="validate_data",
+            ),
+            node(
+                admit_data,
+                inputs=["manifest", "validation_result"],
+                outputs="admitted_manifest",
+                name="admit_data",
+            ),
+        ]
+    )

@@ -1,0 +1,62 @@
+"""The model as MLflow serves it: an image's bytes in, a label out. Logged as code, so nothing is unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+
+class ServedClassifier(mlflow.pyfunc.PythonModel):
+    """Answers `mlflow models serve`: one row an image, column `image` with the file's bytes."""
+
+    def load_context(self, context: Any) -> None:
+        """Read the classifier's files."""
+        from visionpipe.models.classifier import load_classifier
+
+        self._classifier = load_classifier(Path(context.artifacts["candidate"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
+        """Classify images.
+
+        Parameters
+        ----------
+        model_input : DataFrame
+            Column `image`: bytes of a photo (base64 in a JSON request).
+
+        Returns
+        -------
+        DataFrame
+            `predicted_label, confidence, deferred, probabilities` (in the order of the model's classes).
+
+        Raises
+        ------
+        ValueError
+            When a photo cannot be used; the message names the row and the reason.
+        """
+        from visionpipe.images.inspect import Refusal, decode_rgb, inspect_photo
+        from visionpipe.images.parameters import IngestionParameters
+
+        spec = self._classifier.spec
+        pixels = []
+        for row, data in enumerate(model_input["image"]):
+            verdict = inspect_photo(bytes(data), IngestionParameters())
+            if isinstance(verdict, Refusal):
+                raise ValueError(f"row {row}: {verdict.reason}: {verdict.detail}")
+            pixels.append(decode_rgb(bytes(data), spec.image_size_px))
+        predictions = self._classifier.predict(np.stack(pixels))
+        threshold = spec.deferral_confidence
+        return pd.DataFrame(
+            {
+                "predicted_label": predictions.labels,
+                "confidence": predictions.confidence_N,
+                "deferred": predictions.confidence_N < threshold if threshold is not None else True,
+                "probabilities": predictions.probabilities_NK.tolist(),
+            }
+        )
+
+
+mlflow.models.set_model(ServedClassifier())

@@ -1,0 +1,299 @@
+"""The pages people read: how good a model is, what the gate decided, whether the world has moved, an index.
+
+Each function is pure: the same values give the same HTML, byte for byte. Each page is one file that asks
+nothing of the network, holds no script, prints well and fits a phone. All text from data is escaped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.reports import plots
+from visionpipe.reports.findings import (
+    blocking_first,
+    commonest_confusions,
+    is_count,
+    is_difference,
+    most_mistaken,
+)
+from visionpipe.reports.rendering import render
+from visionpipe.reports.wording import is_number
+
+MAX_PICTURED_MISTAKES = 60  # about 10 kB each: the page stays small enough to mail
+MAX_DRAWN_CLASSES = 50
+
+_OUTCOMES = {
+    # outcome: (tone, headline with a champion, headline without one)
+    "promote": ("good", "Promote the challenger", "Promote: a first champion"),
+    "reject": ("bad", "Keep the champion", "Do not promote"),
+    "insufficient_evidence": (
+        "wait",
+        "Keep the champion: not enough evidence",
+        "Not enough evidence to promote",
+    ),
+}
+_STATUS_TONES = {
+    "promote": "good", "promoted": "good", "passed": "good", "ok": "good", "no drift": "good",
+    "reject": "bad", "rejected": "bad", "failed": "bad", "drift": "bad", "drifted": "bad", "error": "bad",
+    "insufficient_evidence": "wait", "proposed": "wait", "warning": "wait", "not judged": "wait",
+}  # fmt: skip
+
+
+def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[str, Any]]) -> str:
+    """Return the page on how good a model is, on images it has not seen.
+
+    Parameters
+    ----------
+    evaluation
+        Must hold `title`, `classes` (K names), `metrics` (name -> interval) and `confusion` (K x K counts,
+        rows true). May hold `model` and `data` (split -> class -> count), `per_class` (class -> `recall`,
+        `precision`, `n`), `reliability` (bins), `curves`, `slices` (column -> value -> `n`, `accuracy`),
+        `notes` (list of str) and `demo_notice`. An interval holds `estimate`, `low`, `high`, `level`, or
+        `estimate: None` and a `reason`.
+    mistakes
+        Mappings of `image_id`, `true`, `predicted`, `confidence` (0 to 1), `thumbnail` (JPEG or PNG bytes)
+        and `source_path`; the 60 most confident are pictured.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Raises
+    ------
+    VisionpipeError
+        A required key is missing, or the confusion matrix is not K x K.
+    """
+    _require(evaluation, "evaluation", "title", "classes", "metrics", "confusion")
+    classes, confusion = (
+        list(evaluation["classes"]),
+        [[int(n) for n in row] for row in evaluation["confusion"]],
+    )
+    if len(confusion) != len(classes) or any(len(row) != len(classes) for row in confusion):
+        raise VisionpipeError(
+            f"evaluation.confusion: {len(confusion)} rows of {sorted({len(row) for row in confusion})} "
+            f"counts for {len(classes)} classes; give one row and one column a class"
+        )
+    per_class = evaluation.get("per_class") or {}
+    in_class_table = {f"{metric}[{name}]" for name in per_class for metric in ("recall", "precision")}
+    metrics = {
+        name: found
+        for name, found in evaluation["metrics"].items()
+        if isinstance(found, Mapping) and name not in in_class_table  # "n" is a count among the metrics
+    }
+    curves = evaluation.get("curves") or {}
+    bins = evaluation.get("reliability") or []
+    drawn = most_mistaken(confusion, MAX_DRAWN_CLASSES)
+    kept = {classes[i]: per_class[classes[i]] for i in drawn if classes[i] in per_class}
+    ranked = sorted(mistakes, key=lambda m: (-_or_nothing(m.get("confidence")), str(m.get("image_id"))))
+    return render(
+        "evaluation.html",
+        **{key: evaluation.get(key) or {} for key in ("model", "data", "slices")},
+        title=evaluation["title"],
+        notes=evaluation.get("notes") or [],
+        demo_notice=evaluation.get("demo_notice"),
+        classes=classes,
+        metrics=metrics,
+        lead="accuracy" if "accuracy" in metrics else next(iter(metrics), None),
+        per_class=per_class,
+        n_test=sum(map(sum, confusion)),
+        n_right=sum(confusion[i][i] for i in range(len(classes))),
+        n_drawn=len(drawn),
+        confusions=commonest_confusions(confusion, classes),
+        confusion_plot=plots.confusion_matrix(
+            [[confusion[i][j] for j in drawn] for i in drawn], [classes[i] for i in drawn]
+        )
+        if any(map(any, confusion))
+        else None,
+        class_plot=plots.bar_per_class(kept) if kept else None,
+        reliability_plot=plots.reliability_diagram(bins) if any(b.get("count") for b in bins) else None,
+        curves_plot=plots.training_curves(curves) if _has_a_curve(curves) else None,
+        mistakes=ranked[:MAX_PICTURED_MISTAKES],
+        n_mistakes=len(ranked),
+    )
+
+
+def decision_page(decision: Mapping[str, Any]) -> str:
+    """Return the page on what the promotion gate decided and why, to be understood in ten seconds.
+
+    Parameters
+    ----------
+    decision
+        The gate's decision: `outcome` (promote, reject or insufficient_evidence), `reason`, `metric`,
+        `champion_version`, `challenger_version` (either may be None), `n_test_images`, `images_needed`,
+        `checks` (mappings of `name`, `kind`, `value`, `low`, `high`, `limit`, `p_value`, `passed`, which is
+        None for "open", `detail`, and perhaps `blocking`: False if it may stay open), and `provenance` (dict of str).
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Raises
+    ------
+    VisionpipeError
+        A required key is missing or the outcome is unknown.
+    """
+    _require(decision, "decision", "outcome", "reason", "checks")
+    if decision["outcome"] not in _OUTCOMES:
+        raise VisionpipeError(f"decision.outcome: {decision['outcome']!r} is none of {', '.join(_OUTCOMES)}")
+    tone, with_champion, without_champion = _OUTCOMES[decision["outcome"]]
+    champion = decision.get("champion_version")
+    empty = dict.fromkeys(("kind", "value", "low", "high", "limit", "p_value", "passed", "detail"))
+    checks = [{**empty, "blocking": True, **check} for check in decision["checks"]]
+    for check in checks:
+        check["passed"] = None if check["passed"] is None else bool(check["passed"])
+        check["difference"], check["counted"] = is_difference(check), is_count(check)
+    checks.sort(key=blocking_first)
+    differences = [
+        c for c in checks if c["difference"] and all(is_number(c[k]) for k in ("value", "low", "high"))
+    ]
+    open_checks = [c for c in checks if c["passed"] is None and c["blocking"]]
+    has_champion = champion is not None or bool(differences)
+    gains = [c for c in differences if "gain" in str(c["kind"])]
+    facts = ("outcome", "reason", "metric", "challenger_version", "n_test_images", "images_needed")
+    return render(
+        "decision.html",
+        **{key: decision.get(key) for key in facts},
+        tone=tone,
+        headline=with_champion if has_champion else without_champion,
+        has_champion=has_champion,
+        champion_version=champion,
+        checks=checks,
+        gain=gains[0] if gains else None,
+        blocking=[c for c in checks if c["passed"] is False] or (open_checks if tone != "good" else []),
+        n_passed=sum(c["passed"] is True for c in checks),
+        n_open=len(open_checks),
+        n_unjudged=sum(c["passed"] is None and not c["blocking"] for c in checks),
+        n_differences=len(differences),
+        forest=plots.forest_plot(differences) if differences else None,
+        provenance=decision.get("provenance") or {},
+    )
+
+
+def drift_page(verdict: Mapping[str, Any]) -> str:
+    """Return the page on whether production images still look like those the model learned from.
+
+    Parameters
+    ----------
+    verdict
+        Must hold `drifted` (None for "too little to judge"), `reason` and `tests` (mappings of `feature`,
+        `test`, `statistic`, `p_value`, `p_adjusted`, `drifted`, `effect`, and perhaps `min_effect` and
+        `shift`, the shift in words). May hold `n_reference`, `n_current`, `window` (`from`, `to`),
+        `model_version`, `untested` (column -> why), `refused_rows` (reason -> count), `histograms` (feature
+        -> `bins`, `reference`, `current`; `bins` are B + 1 edges, or B category names), `evidently_report`
+        (path relative to the page), and `sample_reference`, `sample_current` (mappings of `thumbnail`, `caption`).
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Raises
+    ------
+    VisionpipeError
+        A required key is missing.
+    """
+    _require(verdict, "verdict", "drifted", "reason", "tests")
+    empty = dict.fromkeys(
+        ("test", "statistic", "p_value", "p_adjusted", "drifted", "effect", "min_effect", "shift")
+    )
+    tests = sorted(
+        ({**empty, **test} for test in verdict["tests"]),
+        key=lambda t: (
+            not t["drifted"],
+            t["p_adjusted"] if is_number(t["p_adjusted"]) else 2,
+            str(t["feature"]),
+        ),
+    )
+    histograms = verdict.get("histograms") or {}
+    order = {test["feature"]: place for place, test in reversed(list(enumerate(tests)))}
+    optional = ("n_reference", "n_current", "model_version", "evidently_report")
+    return render(
+        "drift.html",
+        **{key: verdict.get(key) for key in optional},
+        drifted=None if verdict["drifted"] is None else bool(verdict["drifted"]),
+        reason=verdict["reason"],
+        window=verdict.get("window") or {},
+        tests=tests,
+        n_drifted=sum(bool(test["drifted"]) for test in tests),
+        refused_rows=verdict.get("refused_rows") or {},
+        untested=verdict.get("untested") or {},
+        histograms=[
+            {
+                "feature": feature,
+                "test": tests[order[feature]] if feature in order else None,
+                "plot": plots.histogram_pair(
+                    found["bins"], found["reference"], found["current"], feature=str(feature)
+                ),
+            }
+            for feature, found in sorted(
+                histograms.items(), key=lambda h: (order.get(h[0], len(tests)), h[0])
+            )
+        ],
+        samples=[
+            (name, verdict[key])
+            for name, key in (("Reference", "sample_reference"), ("Current window", "sample_current"))
+            if verdict.get(key)
+        ],
+    )
+
+
+def index_page(links: Sequence[Mapping[str, Any]], headline: Mapping[str, Any]) -> str:
+    """Return the start page of a run's reports.
+
+    Parameters
+    ----------
+    links
+        Mappings of `title`, `path` (relative to the page), `summary` and `status` (a word, such as
+        "promote" or "drift", or None).
+    headline
+        `title`, and optionally `summary` and `status`; every other key is shown as a fact, in order, and may
+        be text, a number or an interval.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Raises
+    ------
+    VisionpipeError
+        The headline has no `title`, or a link has no `title` or `path`.
+    """
+    _require(headline, "headline", "title")
+    for place, link in enumerate(links):
+        _require(link, f"links[{place}]", "title", "path")
+    status = headline.get("status")
+    return render(
+        "index.html",
+        title=headline["title"],
+        summary=headline.get("summary"),
+        status=status,
+        tone=_tone(status),
+        facts={k: v for k, v in headline.items() if k not in {"title", "summary", "status"}},
+        links=[
+            {"summary": None, "status": None, **link, "tone": _tone(link.get("status"))} for link in links
+        ],
+    )
+
+
+def _require(given: Mapping[str, Any], what: str, *keys: str) -> None:
+    if missing := [key for key in keys if key not in given]:
+        raise VisionpipeError(f"{what}: {', '.join(missing)} missing; the page cannot be written without")
+
+
+def _or_nothing(confidence: Any) -> float:
+    return float(confidence) if is_number(confidence) else -math.inf
+
+
+def _tone(status: Any) -> str:
+    return _STATUS_TONES.get(str(status).lower().replace("-", "_"), "info")
+
+
+def _has_a_curve(curves: Mapping[str, Iterable[Any]]) -> bool:
+    drawn = ("train_loss", "validation_loss", "validation_accuracy", "learning_rate")
+    return any(is_number(value) for key in drawn for value in curves.get(key) or [])

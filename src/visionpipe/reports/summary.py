@@ -1,0 +1,111 @@
+"""The short table that ends a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_SHOWN = {"accuracy": "accuracy", "auroc": "AUC", "ece": "ECE"}
+
+
+def print_summary(made: dict[str, dict], reports: list[Path]) -> None:
+    """Print what a run made, one row a fact.
+
+    Parameters
+    ----------
+    made : dict
+        Any of `evaluation`, `decision`, `scoring_summary`, `drift_verdict`, as those datasets hold them.
+    reports : list of Path
+        Pages to open.
+    """
+    from rich.console import Console
+
+    table = _table()
+    if "decision" in made:
+        _add_decision(table, made["decision"])
+    if "evaluation" in made:
+        _add_metrics(table, f"test ({made['evaluation']['n']} images)", made["evaluation"]["metrics"])
+    if "scoring_summary" in made:
+        _add_scoring(table, made["scoring_summary"])
+    if "drift_verdict" in made:
+        verdict = made["drift_verdict"]
+        word = {True: "[bold red]yes[/]", False: "[green]no[/]", None: "cannot be judged"}[verdict["drifted"]]
+        table.add_row("drift", f"{word} - {_plain(verdict['reason'])}")
+    for path in reports:
+        table.add_row("report", str(path))
+    if table.row_count:
+        Console().print(table)
+
+
+def interval_text(interval: dict[str, Any]) -> str:
+    """Write an interval as people read it.
+
+    Examples
+    --------
+    >>> interval_text({"estimate": 0.91234, "low": 0.88, "high": 0.94})
+    '0.912 (0.880-0.940)'
+    """
+    if interval.get("estimate") is None:
+        return f"- ({interval.get('reason', 'not defined')})"
+    return f"{interval['estimate']:.3f} ({interval['low']:.3f}-{interval['high']:.3f})"
+
+
+def _add_decision(table: Table, decision: dict) -> None:
+    version, alias = decision["challenger_version"], decision["alias"]
+    if version:
+        registered = f"{decision['model_name']} v{version} ({alias})"
+    elif decision["champion_version"]:
+        registered = (
+            f"nothing registered; champion stays {decision['model_name']} v{decision['champion_version']}"
+        )
+    else:
+        registered = "nothing registered"
+    table.add_row("model", registered)
+    table.add_row("decision", f"{decision['outcome'].replace('_', ' ')}: {_plain(decision['reason'])}")
+    for check in decision["checks"]:
+        if check["kind"] == "gain" and check["low"] is not None:
+            table.add_row(
+                "gain",
+                f"{_plain(check['name'])}: {check['value']:+.3f} ({check['low']:+.3f} to {check['high']:+.3f})",
+            )
+    data = decision["data"]
+    origins = ", ".join(f"{count} {origin}" for origin, count in data["labels_by_origin"].items())
+    table.add_row("data", f"manifest {data['manifest_md5']}, {data['n_images']} images, labels: {origins}")
+
+
+def _add_scoring(table: Table, summary: dict) -> None:
+    n_logged, n_deferred = summary["n_logged"], summary["n_deferred"]
+    table.add_row(
+        "model", f"champion v{summary['model_version']}: {n_logged} predictions, {n_deferred} deferred"
+    )
+    _add_metrics(table, f"own test ({summary['own_test']['n']} images)", summary["own_test"]["metrics"])
+    if summary["arrivals"] is None:
+        table.add_row("arrivals", "no labels are known yet")
+    else:
+        _add_metrics(
+            table, f"arrivals ({summary['arrivals']['n']} labels known)", summary["arrivals"]["metrics"]
+        )
+
+
+def _add_metrics(table: Table, title: str, metrics: dict[str, dict]) -> None:
+    texts = [f"{shown} {interval_text(metrics[name])}" for name, shown in _SHOWN.items() if name in metrics]
+    table.add_row(title, ", ".join(texts))
+
+
+def _table() -> Table:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(box=SIMPLE, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

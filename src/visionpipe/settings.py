@@ -1,0 +1,12 @@
+"""Kedro's project settings."""
+
+from visionpipe.hooks import LineageHook, SummaryHook, TrackingHook
+
+HOOKS = (LineageHook(), TrackingHook(), SummaryHook())
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**"]},
+    "merge_strategy": {"parameters": "soft"},  # an environment changes single keys, not whole sections
+}

@@ -1,0 +1,256 @@
+"""Metrics agree with scikit-learn over a grid of settings, weighted, resampled and degenerate."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+from statsmodels.stats.proportion import proportion_confint
+
+from visionpipe.metrics import (
+    accuracy,
+    auroc,
+    average_precision,
+    balanced_accuracy,
+    class_precision,
+    class_recall,
+    classification_metrics,
+    expected_calibration_error,
+    macro_f1,
+)
+
+
+def predictions(n, n_classes, seed, decimals=None):
+    random = np.random.default_rng(seed)
+    labels_N = random.integers(0, n_classes, size=n)
+    labels_N[:n_classes] = np.arange(n_classes)
+    logits_NK = random.normal(size=(n, n_classes))
+    logits_NK[np.arange(n), labels_N] += 1
+    if decimals is not None:
+        logits_NK = np.round(logits_NK, decimals)  # many ties
+    return labels_N, np.exp(logits_NK) / np.exp(logits_NK).sum(axis=1, keepdims=True)
+
+
+def summary(labels_N, probabilities_NK, **options):
+    classes = [f"class{k}" for k in range(np.shape(probabilities_NK)[1])]
+    settings_ = {"resamples": 300, "level": 0.95, "seed": 0} | options
+    groups_N = settings_.pop("groups", np.arange(len(labels_N)))
+    return classification_metrics(labels_N, probabilities_NK, classes, groups_N, **settings_)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+@pytest.mark.parametrize("decimals", [None, 0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_every_metric_is_that_of_scikit_learn(n_classes, decimals, weighted):
+    labels, probabilities = predictions(180, n_classes, n_classes, decimals)
+    predicted = probabilities.argmax(axis=1)
+    weights = np.random.default_rng(1).random(180) if weighted else None
+    sk = {"sample_weight": weights}
+    assert accuracy(labels, predicted, weights) == pytest.approx(accuracy_score(labels, predicted, **sk))
+    assert balanced_accuracy(labels, predicted, n_classes, weights) == pytest.approx(
+        balanced_accuracy_score(labels, predicted, **sk)
+    )
+    assert macro_f1(labels, predicted, n_classes, weights) == pytest.approx(
+        f1_score(labels, predicted, average="macro", **sk)
+    )
+    np.testing.assert_allclose(
+        class_recall(labels, predicted, n_classes, weights),
+        recall_score(labels, predicted, average=None, **sk),
+    )
+    np.testing.assert_allclose(
+        class_precision(labels, predicted, n_classes, weights),
+        precision_score(labels, predicted, average=None, zero_division=np.nan, **sk),
+    )
+    # one class against the rest, by hand: scikit-learn refuses weights for its own average
+    columns = [1] if n_classes == 2 else range(n_classes)
+    for ours, theirs in ((auroc, roc_auc_score), (average_precision, average_precision_score)):
+        expected = np.mean([theirs(labels == k, probabilities[:, k], **sk) for k in columns])
+        assert ours(labels, probabilities, weights) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_a_whole_bootstrap_in_one_call_is_that_of_scikit_learn_resample_by_resample(n_classes):
+    labels, probabilities = predictions(60, n_classes, 5, decimals=1)
+    predicted = probabilities.argmax(axis=1)
+    weights_BN = np.random.default_rng(2).multinomial(60, np.full(60, 1 / 60), size=25)
+    ours = {
+        "auroc": auroc(labels, probabilities, weights_BN),
+        "f1": macro_f1(labels, predicted, n_classes, weights_BN),
+        "balanced": balanced_accuracy(labels, predicted, n_classes, weights_BN),
+        "precision": average_precision(labels, probabilities, weights_BN),
+    }
+    for b, weights in enumerate(weights_BN):
+        rows = np.repeat(np.arange(60), weights)
+        y, p, z = labels[rows], probabilities[rows], predicted[rows]
+        columns = [1] if n_classes == 2 else range(n_classes)
+        assert ours["auroc"][b] == pytest.approx(np.mean([roc_auc_score(y == k, p[:, k]) for k in columns]))
+        assert ours["f1"][b] == pytest.approx(f1_score(y, z, average="macro"))
+        assert ours["balanced"][b] == pytest.approx(balanced_accuracy_score(y, z))
+        assert ours["precision"][b] == pytest.approx(
+            np.mean([average_precision_score(y == k, p[:, k]) for k in columns])
+        )
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_auroc_counts_pairs(data):
+    n = data.draw(st.integers(2, 20))
+    labels = np.array(data.draw(st.lists(st.integers(0, 1), min_size=n, max_size=n)))
+    scores = np.array(data.draw(st.lists(st.sampled_from([0.1, 0.4, 0.5, 0.9]), min_size=n, max_size=n)))
+    found = auroc(labels, np.column_stack([1 - scores, scores]))
+    pairs = [(p > q) + 0.5 * (p == q) for p in scores[labels == 1] for q in scores[labels == 0]]
+    assert math.isnan(found) if not pairs else found == pytest.approx(np.mean(pairs))
+
+
+def test_the_two_classes_of_a_binary_problem_have_the_same_auroc():
+    labels, probabilities = predictions(80, 2, 6)
+    scores = np.round(probabilities[:, 1], 1)  # many ties, the same ones on both sides
+    probabilities = np.column_stack([1 - scores, scores])
+    assert auroc(labels, probabilities) == pytest.approx(auroc(1 - labels, probabilities[:, ::-1]))
+
+
+def test_classes_without_images_do_not_count():
+    labels, probabilities = predictions(90, 3, 7)
+    wider = np.column_stack([probabilities, np.zeros(90)])
+    predicted = wider.argmax(axis=1)
+    assert auroc(labels, wider) == auroc(labels, probabilities)
+    assert balanced_accuracy(labels, predicted, 4) == balanced_accuracy(labels, predicted, 3)
+    assert macro_f1(labels, predicted, 4) == macro_f1(labels, predicted, 3)
+    assert math.isnan(class_recall(labels, predicted, 4)[3])
+
+
+def test_the_summary_holds_every_metric_inside_its_interval_and_is_json():
+    labels, probabilities = predictions(200, 3, 8)
+    found = summary(labels, probabilities)
+    assert found["n"] == 200
+    names = {
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "auroc",
+        "average_precision",
+        "log_loss",
+        "brier",
+        "ece",
+    }
+    per_class = {f"{kind}[class{k}]" for kind in ("recall", "precision") for k in range(3)}
+    assert set(found) == names | per_class | {"n"}
+    for name in names | per_class:
+        assert found[name]["low"] < found[name]["estimate"] < found[name]["high"], name
+    assert found["ece"]["estimate"] == pytest.approx(expected_calibration_error(labels, probabilities))
+    json.dumps(found, allow_nan=False)
+    assert summary(labels, probabilities) == found
+    assert summary(labels, probabilities, seed=1)["auroc"] != found["auroc"]
+
+
+def test_metrics_that_are_not_wanted_cost_nothing_and_change_nothing():
+    labels, probabilities = predictions(120, 2, 12)
+    everything = summary(labels, probabilities)
+    assert summary(labels, probabilities, only=["ece"])["ece"] == everything["ece"]
+    assert "auroc" not in summary(labels, probabilities, only=["ece"])
+    assert summary(labels, probabilities, only=[])["accuracy"] == everything["accuracy"]
+
+
+def test_recall_and_precision_have_exact_intervals():
+    labels, probabilities = predictions(150, 2, 9)
+    predicted = probabilities.argmax(axis=1)
+    found = summary(labels, probabilities)
+    for name, rows in (("recall[class1]", labels == 1), ("precision[class1]", predicted == 1)):
+        right = int(np.sum(rows & (labels == predicted)))
+        expected = proportion_confint(right, int(rows.sum()), method="beta")
+        np.testing.assert_allclose((found[name]["low"], found[name]["high"]), expected, atol=1e-9)
+        assert found[name]["n"] == rows.sum()
+
+
+def test_copies_of_images_do_not_narrow_the_intervals():
+    labels, probabilities = predictions(80, 2, 10)
+    once = summary(labels, probabilities, resamples=4000)
+    rows = np.repeat(np.arange(80), 5)
+    groups = [f"cell {r}" for r in rows]
+    copied = summary(labels[rows], probabilities[rows], groups=groups, resamples=4000)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss", "recall[class0]"):
+        width = once[name]["high"] - once[name]["low"]
+        assert copied[name]["high"] - copied[name]["low"] == pytest.approx(width, rel=0.1), name
+
+
+def test_a_flawless_model_is_not_claimed_to_be_certainly_flawless():
+    labels = np.array([0] * 30 + [1] * 6)
+    found = summary(labels, np.where(np.eye(2)[labels] == 1, 0.9, 0.1))
+    assert found["accuracy"]["low"] == pytest.approx(0.025 ** (1 / 36))
+    assert found["recall[class1]"]["low"] == pytest.approx(0.025 ** (1 / 6))
+    assert found["auroc"]["low"] == pytest.approx(0.025 ** (1 / 6))  # six disjoint pairs, all ranked right
+    for name in ("balanced_accuracy", "macro_f1", "average_precision"):
+        assert found[name]["estimate"] == 1
+        assert found[name]["low"] < 0.8, name
+
+
+def test_one_class_only_has_no_auroc_but_a_reason():
+    found = summary(np.zeros(20, dtype=int), np.tile([0.7, 0.3], (20, 1)))
+    assert found["auroc"]["estimate"] is found["auroc"]["low"] is None
+    assert found["auroc"]["reason"] == "only class 'class0' occurs in the labels"
+    assert found["recall[class1]"]["estimate"] is None
+    assert found["recall[class1]"]["reason"] == "no image has this label"
+    assert found["precision[class1]"]["reason"] == "no image was given this class"
+    assert found["accuracy"]["estimate"] == 1
+    json.dumps(found, allow_nan=False)
+
+
+def simulate(n, random, sharpness=1.0):
+    labels = (random.random(n) < 0.3).astype(int)
+    score = sharpness * (2 * (random.normal(size=n) + 2 * labels - 1) - 0.85)
+    p = 1 / (1 + np.exp(-score))
+    return labels, np.column_stack([1 - p, p])
+
+
+def test_the_intervals_cover_the_truth():
+    """300 simulations of 150 images: 1.3 % standard error. The labels are overconfident on purpose (ECE 7 %)."""
+    random = np.random.default_rng(11)
+    labels, probabilities = simulate(200_000, random, sharpness=2)
+    predicted = probabilities.argmax(axis=1)
+    truth = {
+        "accuracy": accuracy_score(labels, predicted),
+        "balanced_accuracy": balanced_accuracy_score(labels, predicted),
+        "macro_f1": f1_score(labels, predicted, average="macro"),
+        "auroc": roc_auc_score(labels, probabilities[:, 1]),
+        "log_loss": log_loss(labels, probabilities),
+        "brier": brier_score_loss(labels, probabilities[:, 1]),
+        "ece": expected_calibration_error(labels, probabilities),
+    }
+    covered = dict.fromkeys(truth, 0)
+    for seed in range(300):
+        found = summary(*simulate(150, random, sharpness=2), resamples=300, seed=seed)
+        for name in covered:
+            covered[name] += found[name]["low"] <= truth[name] <= found[name]["high"]
+    share = {name: count / 300 for name, count in covered.items()}
+    assert all(0.9 <= share[name] <= 0.99 for name in covered if name != "ece"), share
+    assert share["ece"] >= 0.87, share
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "problem"),
+    [
+        ([0, 1], np.eye(3), "shape"),
+        ([0, 2], np.eye(2), "0 to 1"),
+        ([0.0, 1.0], np.eye(2), "integer codes"),
+        ([0, 1], [[0.5, 0.5], [np.nan, 0.5]], "not finite"),
+        ([], np.zeros((0, 2)), "0 images"),
+    ],
+)
+def test_tables_that_make_no_sense_are_refused(labels, probabilities, problem):
+    with pytest.raises(ValueError, match=problem):
+        classification_metrics(
+            labels, probabilities, ["a", "b"], np.arange(len(labels)), resamples=10, level=0.95, seed=0
+        )

@@ -1,0 +1,26 @@
+import pytest
+from pydantic import ValidationError
+
+from visionpipe.quality.parameters import ValidationParameters, ValueRange
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"min_image_per_class": 3}, "min_image_per_class"),
+        ({"min_images_per_class": 0}, "greater than or equal to 1"),
+        ({"max_quarantined_share": 1.5}, "less than or equal to 1"),
+        ({"classes": ["a", "a"]}, "named more than once: a"),
+        ({"classes": ["a"]}, "min_classes is 2"),
+        ({"ranges": {"width": {}}}, "give min, max or both"),
+        ({"ranges": {"width": {"min": 3, "max": 2}}}, "min 3 is above max 2"),
+    ],
+)
+def test_a_mistake_in_the_parameters_is_named(values, message):
+    with pytest.raises(ValidationError, match=message):
+        ValidationParameters(**values)
+
+
+def test_parameters_cannot_be_changed_afterwards():
+    with pytest.raises(ValidationError, match="frozen"):
+        ValueRange(min=1).min = 2

@@ -1,0 +1,45 @@
+"""Numbers are written one way, and never in a way that can be misread."""
+
+import doctest
+
+import numpy as np
+import pytest
+
+from visionpipe.reports import canvas, findings, rendering, wording
+
+
+@pytest.mark.parametrize("module", [canvas, findings, rendering, wording])
+def test_examples_in_the_docstrings_hold(module):
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
+
+
+def test_an_interval_below_zero_is_written_with_to():
+    assert wording.interval({"estimate": -0.01, "low": -0.02, "high": 0.0}) == "−0.010 (−0.020 to 0.000)"
+
+
+def test_an_interval_uses_the_same_digits_for_its_three_numbers():
+    assert wording.interval({"estimate": 9.5, "low": 8.0, "high": 12.25}) == "9.50 (8.00–12.25)"
+    assert wording.interval({"estimate": 0.0004, "low": 0.0001, "high": 0.001}) == "0.00040 (0.00010–0.00100)"
+
+
+def test_a_number_that_rounds_to_zero_has_no_sign():
+    assert wording.number(-0.0, signed=True) == "0.000"
+    assert wording.number(-1e-9, signed=True, decimals=3) == "0.000"
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), float("inf"), "0.5", True])
+def test_what_is_no_number_is_a_dash(nothing):
+    for write in (wording.number, wording.p_value, wording.percent):
+        assert write(nothing) == "—"
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert wording.number(np.float32(0.5)) == "0.500"
+    assert wording.number(np.int64(1234)) == "1,234"
+    assert wording.fact(np.float64(0.25)) == "0.25"
+
+
+def test_several_confidence_levels_are_all_named():
+    assert wording.level([{"level": 0.95}, {"level": 0.9}, None]) == "90\u00a0% or 95\u00a0%"
