@@ -117,8 +117,8 @@ def trace(model_uri: str, *, as_json: bool) -> None:
     from visionpipe.lineage.trace import render
     from visionpipe.lineage.trace import trace as trace_model
 
-    project = _connected_project()
-    report = trace_model(model_uri, project)
+    project, tracking_uri = _connected_project()
+    report = trace_model(model_uri, project, tracking_uri=tracking_uri)
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2, allow_nan=False))
     else:
@@ -162,7 +162,7 @@ def _project() -> Path:
     return Path(project)
 
 
-def _connected_project() -> Path:
+def _connected_project() -> tuple[Path, str]:
     """Find the project and connect to its MLflow store."""
     from kedro.config import OmegaConfigLoader
     from kedro.framework.startup import bootstrap_project
@@ -174,8 +174,7 @@ def _connected_project() -> Path:
     from kedro.framework.project import settings
 
     loader = OmegaConfigLoader(str(project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
-    connect(project, TrackingParameters(**loader["mlflow"]))
-    return project
+    return project, connect(project, TrackingParameters(**loader["mlflow"]))
 
 
 def _split(params: str) -> dict[str, Any]:

@@ -32,20 +32,16 @@ class PredictionLog(AbstractDataset["pd.DataFrame", "LogReader"]):
         """Return a function that, given a model's classes, reads the log and says which rows it refused."""
         from functools import partial
 
-        from visionpipe.errors import VisionpipeError
         from visionpipe.monitoring.prediction_log import read_predictions
 
-        if not self._path.exists():
-            raise VisionpipeError(
-                f"{self._path}: there is no prediction log yet; run `kedro run --pipelines scoring` first"
-            )
         return partial(read_predictions, self._path, now=datetime.now(UTC))
 
     def save(self, data: pd.DataFrame) -> None:
-        """Add predictions; the same ones twice are written once."""
+        """Add predictions, if there are any; the same ones twice are written once."""
         from visionpipe.monitoring.prediction_log import write_predictions
 
-        write_predictions(self._path, data)
+        if len(data):
+            write_predictions(self._path, data)
 
     def _exists(self) -> bool:
         return self._path.exists()

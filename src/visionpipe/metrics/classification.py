@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -31,6 +32,8 @@ from visionpipe.stats.intervals import (
     clustered_proportion,
 )
 
+Floats = NDArray[np.float64]
+
 
 def accuracy(labels_N: ArrayLike, predicted_N: ArrayLike, weights: ArrayLike | None = None) -> Scores:
     """Return the share of right answers."""
@@ -39,7 +42,7 @@ def accuracy(labels_N: ArrayLike, predicted_N: ArrayLike, weights: ArrayLike | N
 
 def class_recall(
     labels_N: ArrayLike, predicted_N: ArrayLike, n_classes: int, weights: ArrayLike | None = None
-) -> NDArray[np.float64]:
+) -> Floats:
     """Return recall_K (or recall_BK): of the images of a class, the share that is found."""
     right, labelled, _, single = _confusion(labels_N, predicted_N, n_classes, weights)
     return _ratio(right, labelled)[0] if single else _ratio(right, labelled)
@@ -47,7 +50,7 @@ def class_recall(
 
 def class_precision(
     labels_N: ArrayLike, predicted_N: ArrayLike, n_classes: int, weights: ArrayLike | None = None
-) -> NDArray[np.float64]:
+) -> Floats:
     """Return precision_K (or precision_BK): of the images given a class, the share that is right."""
     right, _, predicted, single = _confusion(labels_N, predicted_N, n_classes, weights)
     return _ratio(right, predicted)[0] if single else _ratio(right, predicted)
@@ -125,7 +128,7 @@ def classification_metrics(
     resamples, level, seed
         As in `visionpipe.stats.cluster_bootstrap`.
     only
-        Names of the bootstrapped metrics that are wanted; the others, which take the time, are left out.
+        The bootstrapped metrics that are wanted: they take the time. None: all.
 
     Returns
     -------
@@ -152,7 +155,7 @@ def classification_metrics(
     metrics["accuracy"] = _entry(clustered_proportion(right, groups, level), len(labels))
     metrics["balanced_accuracy"] = _entry(_mean_interval(recalls, level), len(labels))
 
-    functions: dict[str, Callable[[NDArray[np.float64]], Scores]] = {
+    functions: dict[str, Callable[[Floats], Scores]] = {
         "macro_f1": partial(macro_f1, labels, predicted, n_classes),
         "auroc": partial(auroc, labels, probabilities),
         "average_precision": partial(average_precision, labels, probabilities),
@@ -160,19 +163,20 @@ def classification_metrics(
         "brier": partial(brier, labels, probabilities),
         "ece": partial(expected_calibration_error, labels, probabilities, 15),
     }
-    functions = {name: function for name, function in functions.items() if only is None or name in only}
-    intervals = functions and cluster_bootstrap_many(
-        lambda weights_BN: np.column_stack([function(weights_BN) for function in functions.values()]),
+    wanted = {name: function for name, function in functions.items() if only is None or name in only}
+    intervals = cluster_bootstrap_many(
+        lambda w_BN: np.column_stack([np.empty((len(w_BN), 0)), *(score(w_BN) for score in wanted.values())]),
         groups,
         resamples=resamples,
         level=level,
         seed=seed,
-        methods=["basic" if name == "ece" else "bca" for name in functions],
+        methods=["basic" if name == "ece" else "bca" for name in wanted],
     )
     flawless_low = _flawless_bounds(recalls, labels, groups)
-    for name, interval in zip(functions, intervals, strict=True):
-        flawless = interval.low == 1.0 and name in flawless_low
-        entry = _entry(Interval(1.0, flawless_low[name], 1.0, level) if flawless else interval, len(labels))
+    for name, interval in zip(wanted, intervals, strict=True):
+        if interval.low == 1.0 and name in flawless_low:
+            interval = replace(interval, low=flawless_low[name])
+        entry = _entry(interval, len(labels))
         missing = {"reason": f"only class {classes[labels[0]]!r} occurs in the labels"}
         metrics[name] = entry | missing if math.isnan(interval.estimate) else entry
 
@@ -195,7 +199,7 @@ def _flawless_bounds(
     of_class = np.array([len(np.unique(groups[labels == k])) for k in present])
     rest = np.array([len(np.unique(groups[labels != k])) for k in present])
 
-    def all_right(counts_K: NDArray[np.int64]) -> NDArray[np.float64]:
+    def all_right(counts_K: NDArray[np.int64]) -> Floats:
         return np.array([clopper_pearson(n, n, level).low for n in counts_K.tolist()])
 
     # average precision with recall r and f false positives a positive, at worst all of them ranked first
@@ -224,7 +228,7 @@ def _entry(interval: Interval, n_images: int) -> dict[str, object]:
 
 def _checked(
     labels_N: ArrayLike, probabilities_NK: ArrayLike, classes: Sequence[str]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int64], Floats]:
     labels, probabilities = np.asarray(labels_N), np.asarray(probabilities_NK, dtype=float)
     n_images, n_classes = len(labels), len(classes)
     if n_images < 1 or n_classes < 2:
@@ -238,7 +242,7 @@ def _checked(
 
 def _confusion(
     labels_N: ArrayLike, predicted_N: ArrayLike, n_classes: int, weights: ArrayLike | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], bool]:
+) -> tuple[Floats, Floats, Floats, bool]:
     """Return right_BK, labelled_BK, predicted_BK and whether a single row is wanted."""
     labels, predicted = np.asarray(labels_N), np.asarray(predicted_N)
     weights_BN, single = weight_rows(weights, len(labels))
@@ -247,18 +251,18 @@ def _confusion(
     return right_BK, labelled_BK, sum_by_code(weights_BN, predicted, n_classes), single
 
 
-def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ratio(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
 
 
-def _mean_of_defined(values_BK: NDArray[np.float64], single: bool) -> Scores:
+def _mean_of_defined(values_BK: Floats, single: bool) -> Scores:
     defined_BK = ~np.isnan(values_BK)
     mean_B = _ratio(np.where(defined_BK, values_BK, 0.0).sum(axis=1), defined_BK.sum(axis=1).astype(float))
     return float(mean_B[0]) if single else mean_B
 
 
 def _one_against_rest(
-    curve: Callable[..., NDArray[np.float64]],
+    curve: Callable[..., Floats],
     labels_N: ArrayLike,
     probabilities_NK: ArrayLike,
     weights: ArrayLike | None,
@@ -270,9 +274,7 @@ def _one_against_rest(
     return _mean_of_defined(values_BK, single)
 
 
-def _auroc(
-    positive_N: NDArray[np.bool_], scores_N: NDArray[np.float64], weights_BN: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _auroc(positive_N: NDArray[np.bool_], scores_N: Floats, weights_BN: Floats) -> Floats:
     rows_positive, rows_negative = np.flatnonzero(positive_N), np.flatnonzero(~positive_N)
     rows_negative = rows_negative[np.argsort(scores_N[rows_negative], kind="stable")]
     negative_scores, positive_scores = scores_N[rows_negative], scores_N[rows_positive]
@@ -284,13 +286,10 @@ def _auroc(
     if np.any(first != last):
         beaten_BP = (beaten_BP + below_BJ[:, last]) / 2
     positive_BP = weights_BN[:, rows_positive]
-    won_B = np.einsum("bp,bp->b", positive_BP, beaten_BP)
-    return _ratio(won_B, positive_BP.sum(axis=1) * below_BJ[:, -1])
+    return _ratio(np.einsum("bp,bp->b", positive_BP, beaten_BP), positive_BP.sum(axis=1) * below_BJ[:, -1])
 
 
-def _average_precision(
-    positive_N: NDArray[np.bool_], scores_N: NDArray[np.float64], weights_BN: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _average_precision(positive_N: NDArray[np.bool_], scores_N: Floats, weights_BN: Floats) -> Floats:
     order = np.argsort(-scores_N, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(scores_N[order]) != 0, True))  # last image of each run of ties
     ordered_BN = weights_BN[:, order]

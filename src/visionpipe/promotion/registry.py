@@ -151,7 +151,7 @@ class Registry:
                     return Promotion(decision)
                 version = self._register(decision, evaluation, tags)
                 now = self._aliased(CHAMPION)
-                if (now.version if now else None) == (int(champion.version) if champion else None):
+                if (str(now.version) if now else None) == (champion.version if champion else None):
                     alias = CHAMPION if mode == "promote" else CHALLENGER
                     self._client.set_registered_model_alias(self.model_name, alias, version)
                     return Promotion(decision, version, alias)

@@ -1,0 +1,152 @@
+"""The model registry, and what is known about where a model comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from kedro.io import AbstractDataset
+from kedro.io.core import DatasetError
+
+if TYPE_CHECKING:
+    from visionpipe.lineage.data_version import DataVersion
+    from visionpipe.promotion.registry import Champion, Registry
+
+
+class ModelRegistry(AbstractDataset[None, "Registry"]):
+    """The MLflow registry, as a handle through which a candidate is judged and promoted.
+
+    Parameters
+    ----------
+    model_name : str
+        Name of the registered model.
+    candidate : str
+        Folder of the candidate that would be registered.
+    """
+
+    def __init__(self, *, model_name: str, candidate: dict, metadata: dict | None = None) -> None:
+        self._model_name = model_name
+        self._candidate_path = Path(candidate["path"])
+        self.metadata = metadata
+
+    def load(self) -> Registry:
+        """Connect.
+
+        Raises
+        ------
+        VisionpipeError
+            When the tracking server does not answer.
+        """
+        from visionpipe.promotion.registry import Registry
+
+        return Registry(self._model_name, self._candidate_path)
+
+    def save(self, data: None) -> NoReturn:
+        """Refuse: only the gate writes to the registry."""
+        raise DatasetError("a model is registered by the promotion pipeline, through the gate")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"model_name": self._model_name}
+
+
+class ChampionModel(AbstractDataset[None, "Champion"]):
+    """The model in production: the registry's `champion`.
+
+    Parameters
+    ----------
+    model_name : str
+        Name of the registered model.
+    """
+
+    def __init__(self, *, model_name: str, metadata: dict | None = None) -> None:
+        self._model_name = model_name
+        self.metadata = metadata
+
+    def load(self) -> Champion:
+        """Download and read the champion.
+
+        Raises
+        ------
+        VisionpipeError
+            When there is none yet, or it cannot be read.
+        """
+        from visionpipe.errors import VisionpipeError
+        from visionpipe.promotion.registry import Registry
+
+        champion = Registry(self._model_name).champion()
+        if champion is None:
+            raise VisionpipeError(f"{self._model_name}: there is no champion yet; run `kedro run` first")
+        return champion
+
+    def save(self, data: None) -> NoReturn:
+        """Refuse: the champion changes through the gate alone."""
+        raise DatasetError("the champion is set by the promotion pipeline, through the gate")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"model_name": self._model_name}
+
+
+class DvcDataVersion(AbstractDataset[None, "DataVersion"]):
+    """The DVC hashes of what a model learns from, after making sure that the bytes can be brought back.
+
+    Parameters
+    ----------
+    project : dict
+        `{path: .}`: the project's folder.
+    stage : str
+        The DVC stage that writes the data.
+    outs : dict
+        Name -> path of the outputs whose hashes are wanted.
+    """
+
+    def __init__(
+        self, *, project: dict, stage: str, outs: dict[str, str], metadata: dict | None = None
+    ) -> None:
+        self._project = Path(project["path"])
+        self._stage = stage
+        self._outs = outs
+        self.metadata = metadata
+
+    def load(self) -> DataVersion:
+        """Put the data into the DVC cache (unless DVC itself runs this stage) and read the hashes."""
+        from visionpipe.lineage.data_version import commit_stage, read_data_version
+
+        commit_stage(self._project, self._stage)
+        return read_data_version(self._project, self._outs)
+
+    def save(self, data: None) -> NoReturn:
+        """Refuse: a hash is measured, not set."""
+        raise DatasetError("a data version is read only")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"stage": self._stage, "outs": self._outs}
+
+
+class RunProvenance(AbstractDataset[None, "Callable[[dict[str, Any]], dict[str, str]]"]):
+    """Where the code of this run comes from, as a function that adds the hash of the parameters it is given.
+
+    Parameters
+    ----------
+    project : dict
+        `{path: .}`: the project's folder.
+    """
+
+    def __init__(self, *, project: dict, metadata: dict | None = None) -> None:
+        self._project = Path(project["path"])
+        self.metadata = metadata
+
+    def load(self) -> Callable[[dict[str, Any]], dict[str, str]]:
+        """Return the function."""
+        from functools import partial
+
+        from visionpipe.lineage.provenance import collect_provenance
+
+        return partial(collect_provenance, self._project)
+
+    def save(self, data: None) -> NoReturn:
+        """Refuse: provenance is measured, not set."""
+        raise DatasetError("provenance is read only")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"project": str(self._project)}
