@@ -30,10 +30,14 @@ bench: setup ## run the benchmarks and slow studies
 check: setup ## lint, format, and see that dvc.yaml is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	PATH="$(CURDIR)/$(BIN):$$PATH" visionpipe dvc-stages --check
+	PATH="$(CURDIR)/$(BIN):$$PATH" visionpipe dvc-stages --env base --check
+
+forget: ## delete data, models and runs made here, to start over with other photos
+	find data -type f ! -name .gitkeep -delete
+	rm -rf mlflow.db mlflow.db-* mlartifacts dvc.lock .dvc/cache .dvc/tmp
 
 lock: ## write requirements.lock anew (hashes, no index host)
 	$(BIN)/python -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --quiet --upgrade -o requirements.lock
 
-.PHONY: help setup run test bench check lock
+.PHONY: help setup run test bench check forget lock

@@ -4,13 +4,14 @@ import os
 
 __version__ = "0.1.0"
 
-# No library that visionpipe drives may phone home; a user who wants telemetry sets these before starting.
+# No library that visionpipe drives may phone home or chatter; a user who wants either sets these before starting.
 for _switch, _value in {
     "DO_NOT_TRACK": "true",
     "KEDRO_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GX_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # visionpipe shows its own
 }.items():
     os.environ.setdefault(_switch, _value)

@@ -35,11 +35,15 @@ def _one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _mendable(error: BaseException | None) -> str | None:
     """Find, behind Kedro's wrappers, the error that is meant for the user."""
+    from kedro.config import BadConfigException, MissingConfigException
     from kedro.validation import ParameterValidationError
+    from yaml import YAMLError
 
     while error is not None:
         if isinstance(error, VisionpipeError):
             return str(error)
+        if isinstance(error, MissingConfigException | BadConfigException | YAMLError):
+            return "configuration: " + " ".join(str(error).split())
         if isinstance(error, ParameterValidationError):
             return _parameter_errors(str(error))
         error = error.__cause__ or error.__context__
@@ -127,8 +131,9 @@ def trace(model_uri: str, *, as_json: bool) -> None:
 
 @main.command("dvc-stages")
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 when dvc.yaml is out of date.")
+@click.option("--env", default=None, help="Kedro environment; `base` leaves conf/local out.")
 @_one_line_errors
-def dvc_stages(*, check: bool) -> None:
+def dvc_stages(*, check: bool, env: str | None) -> None:
     r"""Write dvc.yaml from the pipelines and the catalog.
 
     \b
@@ -139,10 +144,10 @@ def dvc_stages(*, check: bool) -> None:
 
     project = _project()
     if not check:
-        stages.write(project)
+        stages.write(project, env=env)
         click.echo(f"wrote {project / 'dvc.yaml'}")
         return
-    differences = stages.check(project)
+    differences = stages.check(project, env=env)
     if differences:
         raise VisionpipeError(
             "dvc.yaml is out of date, run `visionpipe dvc-stages`: " + "; ".join(differences)

@@ -3,7 +3,7 @@
 from visionpipe.hooks import LineageHook, SummaryHook, TrackingHook
 
 HOOKS = (LineageHook(), TrackingHook(), SummaryHook())
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-viz")  # no telemetry; no statistics files of every run
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

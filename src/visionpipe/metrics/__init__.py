@@ -14,9 +14,9 @@ from visionpipe.metrics.classification import (
     balanced_accuracy,
     class_precision,
     class_recall,
-    classification_metrics,
     macro_f1,
 )
+from visionpipe.metrics.summary import classification_metrics
 
 __all__ = [
     "ReliabilityBin",

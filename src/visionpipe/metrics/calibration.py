@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visionpipe.stats.intervals import Interval, clopper_pearson
+from visionpipe.metrics.weighting import Scores, as_scores, mean_over_images, sum_by_code, weight_rows
+from visionpipe.stats.intervals import CELLS_PER_CHUNK, Interval, clopper_pearson, cluster_index
 
 SUM_TOLERANCE = 1e-3  # of a row of probabilities: what half precision on the way here may cost
-Scores = float | NDArray[np.float64]
-"""One value, or values_B when weights_BN were given."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,41 @@ def expected_calibration_error(
     return as_scores(np.abs(gap_BM).sum(axis=1), weights_BN.sum(axis=1), single)
 
 
+def chance_calibration_error(
+    probabilities_NK: ArrayLike,
+    cluster_ids_N: ArrayLike,
+    bins: int = 15,
+    *,
+    draws: int,
+    level: float,
+    seed: int,
+) -> float:
+    """Return the calibration error that a perfectly calibrated model would reach here by chance alone.
+
+    Right answers are drawn with the stated confidence (consistency resampling, Broecker and Smith 2007); it is
+    the quantile (1 + level) / 2 of their calibration errors. An estimate up to it does not refute an error of 0.
+
+    Parameters
+    ----------
+    probabilities_NK, bins
+        As in `expected_calibration_error`.
+    cluster_ids_N
+        Images of one cluster are right or wrong together.
+    draws, level, seed
+        Number of draws (>= 1), confidence (0 to 1) and the seed.
+    """
+    confidence_N, bin_N = _confidence_bins(probabilities_NK, bins)
+    index_N, sizes_G = cluster_index(cluster_ids_N)
+    random = np.random.default_rng(seed)
+    rows = max(1, CELLS_PER_CHUNK // len(index_N))
+    errors = []
+    for start in range(0, draws, rows):
+        luck_BG = random.random((min(rows, draws - start), len(sizes_G)))
+        gap_BM = sum_by_code((luck_BG[:, index_N] < confidence_N) - confidence_N, bin_N, bins)
+        errors.append(np.abs(gap_BM).sum(axis=1) / len(index_N))
+    return float(np.quantile(np.concatenate(errors), (1 + level) / 2))
+
+
 def reliability_bins(
     labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int = 15, level: float = 0.95
 ) -> list[ReliabilityBin]:
@@ -130,12 +164,16 @@ def nll(labels_N: ArrayLike, probabilities_NK: ArrayLike, weights: ArrayLike | N
 def _binned(
     labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    confidence_N, bin_N = _confidence_bins(probabilities_NK, bins)
+    correct_N = np.asarray(probabilities_NK, dtype=float).argmax(axis=1) == np.asarray(labels_N)
+    return confidence_N, correct_N.astype(float), bin_N
+
+
+def _confidence_bins(probabilities_NK: ArrayLike, bins: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     if bins < 1:
         raise ValueError(f"bins is {bins}: at least one is needed")
-    probabilities = np.asarray(probabilities_NK, dtype=float)
-    confidence_N = probabilities.max(axis=1, initial=-math.inf)
-    correct_N = (probabilities.argmax(axis=1) == np.asarray(labels_N)).astype(float)
-    return confidence_N, correct_N, np.digitize(confidence_N, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    confidence_N = np.asarray(probabilities_NK, dtype=float).max(axis=1, initial=-math.inf)
+    return confidence_N, np.digitize(confidence_N, np.linspace(0, 1, bins + 1)[1:-1], right=True)
 
 
 def probability_problems(probabilities_NK: NDArray[np.float64], n_images: int, n_classes: int) -> list[str]:
@@ -147,38 +185,3 @@ def probability_problems(probabilities_NK: NDArray[np.float64], n_images: int, n
     outside = int(np.sum((rows < -1e-6).any(axis=1) | (np.abs(rows.sum(axis=1) - 1) > SUM_TOLERANCE)))
     counted = ((int(np.sum(~finite_N)), "not finite"), (outside, "negative or do not sum to 1"))
     return [f"{count} of {n_images} rows are {what}" for count, what in counted if count]
-
-
-def weight_rows(weights: ArrayLike | None, n_images: int) -> tuple[NDArray[np.float64], bool]:
-    """Return weights as (weights_BN, whether the caller wants a single value)."""
-    if weights is None:
-        return np.ones((1, n_images)), True
-    array = np.asarray(weights, dtype=float)
-    if array.ndim not in (1, 2) or array.shape[-1] != n_images:
-        raise ValueError(f"weights of shape {array.shape} for {n_images} images; (N,) or (B, N) is needed")
-    return np.atleast_2d(array), array.ndim == 1
-
-
-def as_scores(sum_B: NDArray[np.float64], total_B: NDArray[np.float64], single: bool) -> Scores:
-    """Return sum / total, NaN where the total is 0."""
-    share_B = np.divide(sum_B, total_B, out=np.full(len(total_B), np.nan), where=total_B > 0)
-    return float(share_B[0]) if single else share_B
-
-
-def mean_over_images(values_N: NDArray[np.float64], weights: ArrayLike | None) -> Scores:
-    """Return the weighted mean of one number an image."""
-    weights_BN, single = weight_rows(weights, len(values_N))
-    return as_scores(weights_BN @ values_N, weights_BN.sum(axis=1), single)
-
-
-def sum_by_code(
-    weights_BN: NDArray[np.float64],
-    codes_N: NDArray[np.int64],
-    n_codes: int,
-    values_N: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]:
-    """Return sums_BC of weight (times value) over the images of each code: one sparse matrix product."""
-    from scipy.sparse import csr_array
-
-    values = np.ones(len(codes_N)) if values_N is None else values_N
-    return weights_BN @ csr_array((values, (np.arange(len(codes_N)), codes_N)), shape=(len(codes_N), n_codes))

@@ -9,8 +9,8 @@ import numpy as np
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.metrics.calibration import reliability_bins
-from visionpipe.metrics.classification import classification_metrics
 from visionpipe.metrics.parameters import EvaluationParameters
+from visionpipe.metrics.summary import classification_metrics
 from visionpipe.stats.intervals import clustered_proportion
 
 if TYPE_CHECKING:

@@ -38,9 +38,10 @@ def simulate_reviews(
     list of dict
         Rows of the review table, `annotator` "simulated-reviewer".
     """
+    simulated = arrivals.loc[arrivals["source"].isin(parameters.simulated_sources), "image_id"]
     drawn = {
         image_id
-        for image_id in arrivals["image_id"]
+        for image_id in simulated
         if _position(image_id, parameters.seed) < parameters.simulated_share
     }
     done = set(reviews["image_id"])

@@ -36,6 +36,20 @@ class Interval:
         """Return a JSON-safe mapping: NaN becomes ``None``."""
         return {name: (None if math.isnan(value) else float(value)) for name, value in asdict(self).items()}
 
+    def clipped(self, least: float, most: float) -> Interval:
+        """Return the part of the interval that the metric can take; NaN stays NaN.
+
+        What is cut off holds no possible truth, so the interval covers the truth as often as before.
+        The estimate only moves where rounding put it outside.
+
+        Examples
+        --------
+        >>> Interval(0.031, -0.019, 0.034, level=0.95).clipped(0.0, 1.0)
+        Interval(estimate=0.031, low=0.0, high=0.034, level=0.95)
+        """
+        ends = np.clip([self.estimate, self.low, self.high], least, most)
+        return Interval(*ends.tolist(), self.level)
+
 
 def clopper_pearson(successes: float, trials: float, level: float = 0.95) -> Interval:
     """Exact binomial interval of Clopper and Pearson (1934): its coverage is never below ``level``.

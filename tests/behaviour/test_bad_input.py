@@ -1,0 +1,116 @@
+"""Bad input: one clear line, a non-zero exit, nothing half-written, the champion untouched."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from project_copy import TINY, Project, copy_project
+from PIL import Image
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return copy_project(tmp_path / "project", git=False)
+
+
+def photos(folder: Path, **counts: int) -> Path:
+    """Make noisy photos of clearly different colours, `counts` a class."""
+    random = np.random.default_rng(0)
+    for code, (name, count) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 90, (80, 100, 3), dtype=np.uint8)
+            pixels[..., code % 3] += 140
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+def fail(project: Project, *more: str, **environment: str) -> str:
+    """Run, see that it fails with one line, and return the line."""
+    done = project.run("kedro", "run", "--params", TINY, *more, **environment)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert done.returncode != 0
+    assert len(errors) == 1, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stderr[done.stderr.index("Error: ") :]
+
+
+def test_an_empty_folder(project, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    project.use_photos(tmp_path / "nothing")
+    assert "no photos" in fail(project)
+    assert not (project.path / "data/02_intermediate/manifest.parquet").exists()
+
+
+def test_a_folder_that_is_not_there(project, tmp_path):
+    project.use_photos(tmp_path / "gone")
+    assert "is not a folder" in fail(project)
+
+
+def test_only_files_that_are_no_images(project, tmp_path):
+    (tmp_path / "photos/a").mkdir(parents=True)
+    (tmp_path / "photos/a/notes.jpg").write_text("not a photo")
+    project.use_photos(tmp_path / "photos")
+    assert "1 undecodable" in fail(project)
+
+
+def test_a_class_with_one_image_stops_before_training(project, tmp_path):
+    project.use_photos(photos(tmp_path / "photos", cat=20, dog=1))
+    message = fail(project)
+    assert "dog" in message
+    assert not (project.path / "data/06_models/candidate").exists()
+
+
+def test_a_file_that_is_no_image_is_quarantined_and_the_run_goes_on(project, tmp_path):
+    import pandas as pd
+
+    folder = photos(tmp_path / "photos", cat=60, dog=60)
+    (folder / "cat/broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    project.use_photos(folder)
+    done = project.run("kedro", "run", "--params", TINY)
+    assert done.returncode == 0, done.stderr
+    quarantine = pd.read_parquet(project.path / "data/02_intermediate/quarantine.parquet")
+    assert quarantine[["path", "reason"]].to_numpy().tolist() == [["cat/broken.jpg", "undecodable"]]
+    assert "not a git checkout" in (project.path / "data/08_reporting/decision.json").read_text()
+
+
+def test_an_unknown_backbone(project, tmp_path):
+    project.use_photos(photos(tmp_path / "photos", cat=30, dog=30))
+    message = fail(project, "--params", f"{TINY},training.backbone=timm/resnet_18")
+    assert "did you mean" in message
+    assert "timm/resnet18" in message
+
+
+def test_an_unknown_parameter(project):
+    message = fail(project, "--params", "training.epoch=3")
+    assert "epoch" in message
+
+
+def test_an_importer_that_does_not_exist(project):
+    project.use_photos(Path("anywhere"))
+    catalog = project.path / "conf/local/catalog.yml"
+    catalog.write_text(catalog.read_text().replace("importer: folder", "importer: telepathy"))
+    assert "importer" in fail(project)
+
+
+def test_a_missing_package_extra(project, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "from importlib.machinery import PathFinder\n"
+        "find = PathFinder.find_spec\n"
+        "PathFinder.find_spec = lambda name, *more: None if name == 'elpv_dataset' else find(name, *more)\n"
+    )
+    assert "visionpipe[demo]" in fail(project, PYTHONPATH=str(tmp_path))
+
+
+def test_a_tracking_server_that_does_not_answer(project, tmp_path):
+    project.use_photos(photos(tmp_path / "photos", cat=30, dog=30))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://joe:secret@127.0.0.1:{closed.getsockname()[1]}"
+        message = fail(project, MLFLOW_TRACKING_URI=address)
+    assert "does not answer" in message
+    assert "secret" not in message
+    assert not (project.path / "data/01_raw/images").exists()

@@ -1,0 +1,144 @@
+"""The whole loop on real photos: train, score, notice, retrain, promote, trace. Small images, real everything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from project_copy import Project, copy_project
+
+pytestmark = pytest.mark.usefixtures("elpv")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return copy_project(tmp_path_factory.mktemp("a plant") / "with space", git=True)
+
+
+@pytest.fixture(scope="module")
+def first(project: Project) -> subprocess.CompletedProcess[str]:
+    return succeed(project, "kedro", "run", "--env", "ci")
+
+
+@pytest.fixture(scope="module")
+def first_files(project: Project, first: object) -> dict[str, str]:
+    return data_hashes(project)
+
+
+@pytest.fixture(scope="module")
+def scored(project: Project, second: object) -> dict:
+    succeed(project, "kedro", "run", "--env", "ci", "--pipelines", "scoring")
+    return read(project, "scoring.json")
+
+
+@pytest.fixture(scope="module")
+def second(project: Project, first_files: object) -> subprocess.CompletedProcess[str]:
+    return succeed(project, "kedro", "run", "--env", "ci")
+
+
+@pytest.fixture(scope="module")
+def drifted(project: Project, scored: object) -> dict:
+    succeed(project, "kedro", "run", "--env", "ci", "--pipelines", "drift")
+    return read(project, "drift.json")
+
+
+@pytest.fixture(scope="module")
+def retrained(project: Project, drifted: object) -> dict:
+    succeed(project, "visionpipe", "retrain", "--env", "ci")
+    return read(project, "decision.json")
+
+
+def succeed(project: Project, *command: str) -> subprocess.CompletedProcess[str]:
+    done = project.run(*command)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+def read(project: Project, name: str) -> dict:
+    return json.loads((project.path / "data/08_reporting" / name).read_text())
+
+
+def data_hashes(project: Project) -> dict[str, str]:
+    kept = ("data/01_raw/images", "data/01_raw/labels", "data/02_intermediate", "data/03_primary", "data/06_models")
+    files = sorted(path for folder in kept for path in (project.path / folder).rglob("*") if path.is_file())
+    return {
+        path.relative_to(project.path).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
+
+
+def champion(project: Project) -> dict:
+    return json.loads(succeed(project, "visionpipe", "trace", "models:/visionpipe@champion", "--json").stdout)
+
+
+def test_the_first_run_registers_a_champion_and_says_how_good_it_is(first, project):
+    for word in ("visionpipe v1 (champion)", "accuracy", "AUC", "ECE", "promote", "evaluation.html", "manifest"):
+        assert word in first.stdout
+    assert read(project, "decision.json")["outcome"] == "promote"
+
+
+def test_after_a_bare_run_dvc_has_nothing_to_do(first, project):
+    assert "up to date" in succeed(project, "dvc", "status").stdout
+
+
+def test_dvc_repro_after_a_bare_run_runs_no_stage(first, project):
+    assert "Running stage" not in succeed(project, "dvc", "repro", "--dry").stdout
+
+
+def test_the_same_run_again_gives_the_same_bytes_and_the_same_weights(first_files, second, project):
+    assert data_hashes(project) == first_files
+    assert "data/06_models/candidate/weights.safetensors" in first_files
+
+
+def test_the_same_model_again_is_not_promoted(second, project):
+    assert read(project, "decision.json")["outcome"] == "reject"
+
+
+def test_scoring_puts_test_images_and_arrivals_side_by_side(scored):
+    own, arrivals = scored["own_test"]["metrics"]["auroc"], scored["arrivals"]["metrics"]["auroc"]
+    assert scored["n_logged"] == 1550
+    assert arrivals["high"] < own["low"], "polycrystalline cells are foreign to a model of monocrystalline ones"
+
+
+def test_drift_is_seen_without_labels(drifted, project):
+    assert drifted["drifted"] is True
+    page = (project.path / "data/08_reporting/drift_evidently.html").read_text()
+    assert "evidently" in page.lower()
+
+
+def test_retraining_takes_in_half_of_the_arrivals_and_promotes_a_proven_gain(retrained):
+    gain = next(check for check in retrained["checks"] if check["kind"] == "gain")
+    assert retrained["data"]["labels_by_origin"]["review"] == pytest.approx(775, abs=80)
+    assert gain["low"] > 0
+    assert (retrained["outcome"], retrained["alias"], retrained["challenger_version"]) == ("promote", "champion", "2")
+
+
+def test_the_test_images_of_the_first_model_are_still_test_images(retrained, project):
+    import pandas as pd
+
+    manifest = pd.read_parquet(project.path / "data/02_intermediate/manifest.parquet")
+    first_seen = project.path / "mlartifacts"
+    seen = [pd.read_parquet(path) for path in first_seen.rglob("seen.parquet")]
+    learned = set(pd.concat(seen)["image_id"])
+    assert learned.isdisjoint(manifest.loc[manifest["split"] == "test", "image_id"])
+
+
+def test_the_champion_is_traced_to_its_commit_and_its_labels(retrained, project):
+    report = champion(project)
+    commit = succeed(project, "git", "rev-parse", "HEAD").stdout.strip()
+    text = json.dumps(report)
+    assert commit in text
+    assert str(retrained["data"]["labels_by_origin"]["review"]) in text
+
+
+def test_kedro_lists_its_pipelines_and_its_catalog(first, project):
+    assert "retraining" in succeed(project, "kedro", "registry", "list").stdout
+    listed = succeed(project, "kedro", "catalog", "describe-datasets").stdout
+    assert "image_store" in listed
+
+
+def test_runs_leave_no_temporary_files(retrained, project):
+    left = [path for path in Path(project.path).rglob("*.tmp") if ".git" not in path.parts]
+    assert left == []

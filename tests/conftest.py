@@ -1,0 +1,24 @@
+"""Data that several folders of tests need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from project_copy import ROOT
+
+
+@pytest.fixture(scope="session")
+def elpv() -> Path:
+    """The folder of the ELPV photos."""
+    package = pytest.importorskip("elpv_dataset", reason="the demo extra (elpv-dataset) is not installed")
+    return Path(package.__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def clothing() -> Path:
+    """Ten classes of photos from strangers (development data that the published repository does not hold)."""
+    folder = ROOT.parent / "shared/data/clothing"
+    if not folder.is_dir():
+        pytest.skip(f"needs the development photos in {folder}")
+    return folder
