@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -51,10 +52,24 @@ def _mendable(error: BaseException | None) -> str | None:
 
 
 def _parameter_errors(text: str) -> str:
-    """Fold pydantic's paragraphs into `section.key: what is wrong`."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith("For further information")]
-    return " ".join(kept).replace("Parameter validation failed: - ", "Parameters: ")
+    r"""Fold Kedro's and pydantic's paragraphs into `section.key: what is wrong`.
+
+    Examples
+    --------
+    >>> _parameter_errors(
+    ...     "Parameter validation failed:\n- Parameter 'training': Failed to instantiate X for parameter "
+    ...     "'training': 1 validation error for X\nepoch\n  Extra inputs are not permitted [type=extra_forbidden]"
+    ... )
+    'parameters: training.epoch: unknown key (see conf/base for those there are)'
+    """
+    found = []
+    for section, report in re.findall(r"Parameter '([^']+)': (.*?)(?=\n- Parameter '|\Z)", text, re.DOTALL):
+        for key, wrong in re.findall(r"^(\S.*)\n +(.+?)(?: \[type=.*)?$", report, re.MULTILINE):
+            name = section if key.startswith("Failed to") else f"{section}.{key}"
+            if wrong.startswith("Extra inputs"):
+                wrong = "unknown key (see conf/base for those there are)"
+            found.append(f"{name}: {wrong}")
+    return "parameters: " + ("; ".join(found) or " ".join(text.split()))
 
 
 def _fail(message: str) -> NoReturn:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from project_copy import TINY, Project, copy_project
 from PIL import Image
+
+from project_copy import TINY, Project, copy_project
 
 
 @pytest.fixture

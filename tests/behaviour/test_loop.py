@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from project_copy import Project, copy_project
+
+from project_copy import ROOT, Project, copy_project
 
 pytestmark = pytest.mark.usefixtures("elpv")
 
@@ -62,10 +63,17 @@ def read(project: Project, name: str) -> dict:
 
 
 def data_hashes(project: Project) -> dict[str, str]:
-    kept = ("data/01_raw/images", "data/01_raw/labels", "data/02_intermediate", "data/03_primary", "data/06_models")
+    kept = (
+        "data/01_raw/images",
+        "data/01_raw/labels",
+        "data/02_intermediate",
+        "data/03_primary",
+        "data/06_models",
+    )
     files = sorted(path for folder in kept for path in (project.path / folder).rglob("*") if path.is_file())
     return {
-        path.relative_to(project.path).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+        path.relative_to(project.path).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
     }
 
 
@@ -74,7 +82,15 @@ def champion(project: Project) -> dict:
 
 
 def test_the_first_run_registers_a_champion_and_says_how_good_it_is(first, project):
-    for word in ("visionpipe v1 (champion)", "accuracy", "AUC", "ECE", "promote", "evaluation.html", "manifest"):
+    for word in (
+        "visionpipe v1 (champion)",
+        "accuracy",
+        "AUC",
+        "ECE",
+        "promote",
+        "evaluation.html",
+        "manifest",
+    ):
         assert word in first.stdout
     assert read(project, "decision.json")["outcome"] == "promote"
 
@@ -99,7 +115,9 @@ def test_the_same_model_again_is_not_promoted(second, project):
 def test_scoring_puts_test_images_and_arrivals_side_by_side(scored):
     own, arrivals = scored["own_test"]["metrics"]["auroc"], scored["arrivals"]["metrics"]["auroc"]
     assert scored["n_logged"] == 1550
-    assert arrivals["high"] < own["low"], "polycrystalline cells are foreign to a model of monocrystalline ones"
+    assert arrivals["high"] < own["low"], (
+        "polycrystalline cells are foreign to a model of monocrystalline ones"
+    )
 
 
 def test_drift_is_seen_without_labels(drifted, project):
@@ -112,7 +130,11 @@ def test_retraining_takes_in_half_of_the_arrivals_and_promotes_a_proven_gain(ret
     gain = next(check for check in retrained["checks"] if check["kind"] == "gain")
     assert retrained["data"]["labels_by_origin"]["review"] == pytest.approx(775, abs=80)
     assert gain["low"] > 0
-    assert (retrained["outcome"], retrained["alias"], retrained["challenger_version"]) == ("promote", "champion", "2")
+    assert (retrained["outcome"], retrained["alias"], retrained["challenger_version"]) == (
+        "promote",
+        "champion",
+        "2",
+    )
 
 
 def test_the_test_images_of_the_first_model_are_still_test_images(retrained, project):
@@ -142,3 +164,14 @@ def test_kedro_lists_its_pipelines_and_its_catalog(first, project):
 def test_runs_leave_no_temporary_files(retrained, project):
     left = [path for path in Path(project.path).rglob("*.tmp") if ".git" not in path.parts]
     assert left == []
+
+
+def test_the_first_notebook_runs(first, project, tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(ROOT / "notebooks/1_first_run.ipynb", as_version=4)
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3")
+    client.execute(cwd=str(project.path))
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in shown)

@@ -8,8 +8,13 @@ import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 from statsmodels.stats.proportion import proportion_confint
 
-from visionpipe.metrics import brier, expected_calibration_error, nll, reliability_bins
-from visionpipe.metrics.calibration import probability_problems
+from visionpipe.metrics.calibration import (
+    brier,
+    expected_calibration_error,
+    nll,
+    probability_problems,
+    reliability_bins,
+)
 
 
 def predictions(n, n_classes, seed):

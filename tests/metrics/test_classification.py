@@ -20,17 +20,17 @@ from sklearn.metrics import (
 )
 from statsmodels.stats.proportion import proportion_confint
 
-from visionpipe.metrics import (
+from visionpipe.metrics.calibration import expected_calibration_error
+from visionpipe.metrics.classification import (
     accuracy,
     auroc,
     average_precision,
     balanced_accuracy,
     class_precision,
     class_recall,
-    classification_metrics,
-    expected_calibration_error,
     macro_f1,
 )
+from visionpipe.metrics.summary import classification_metrics
 
 
 def predictions(n, n_classes, seed, decimals=None):

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from visionpipe.promotion.gate import Decision, judge
+from visionpipe.promotion.decision import Decision
+from visionpipe.promotion.gate import judge
 from visionpipe.promotion.parameters import PromotionParameters, parse_limit
 
 
@@ -264,7 +265,7 @@ def test_a_forgotten_class_is_blocked():
     )
     assert check(decision, "gain").passed
     assert decision.outcome == "reject"
-    assert "recall of class defective" in decision.reason
+    assert "Youden's J of class defective" in decision.reason
 
 
 def test_a_few_images_of_a_rare_class_do_not_outvote_many():
@@ -441,7 +442,7 @@ def test_a_class_that_the_challenger_has_never_heard_of_has_probability_zero_and
     champion = answers(labels_N, np.random.default_rng(16).random(600) < 0.8)
     decision = decide(labels_N, np.tile([1.0, 0.0], (600, 1)), champion)
     assert decision.outcome == "reject"
-    assert check(decision, "recall of class defective").passed is False
+    assert check(decision, "Youden's J of class defective").passed is False
 
 
 def test_the_same_question_has_the_same_answer():

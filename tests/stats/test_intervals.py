@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, bootstrap
 from statsmodels.stats.proportion import proportion_confint
 
-from visionpipe.stats import (
+from visionpipe.stats.intervals import (
     Interval,
     clopper_pearson,
     cluster_bootstrap,

@@ -11,15 +11,16 @@ from scipy.stats import binom, norm
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from visionpipe.stats import (
+from visionpipe.stats.paired import (
     cluster_swap_test,
     compare_slices,
     holm,
     mcnemar_exact,
+    mcnemar_from_counts,
     non_inferiority,
     paired_cluster_bootstrap,
+    tango_z,
 )
-from visionpipe.stats.paired import mcnemar_from_counts, tango_z
 
 
 def accuracy_gain(champion_N, challenger_N):

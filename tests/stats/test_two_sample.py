@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, ks_2samp, kstest
 
-from visionpipe.stats import chi_squared, ks, mmd_permutation
+from visionpipe.stats.two_sample import chi_squared, ks, mmd_permutation
 
 
 @pytest.mark.parametrize(("n", "m"), [(20, 33), (500, 500), (2001, 900), (900, 5000)])

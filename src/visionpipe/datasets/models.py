@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 
-from visionpipe.datasets.atomic import new_folder
+from visionpipe.atomic import new_folder
+from visionpipe.datasets.tables import require_there
 
 if TYPE_CHECKING:
     from visionpipe.models.candidate import Candidate
@@ -27,7 +28,14 @@ class CandidateFolder(AbstractDataset["Candidate", "Candidate"]):
         self.metadata = metadata
 
     def load(self) -> Candidate:
-        """Read the model; nothing is unpickled."""
+        """Read the model; nothing is unpickled.
+
+        Raises
+        ------
+        VisionpipeError
+            When there is none yet, or it cannot be read.
+        """
+        require_there(self._path)
         from visionpipe.models.candidate import load_candidate
 
         return load_candidate(self._path)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from kedro.io import AbstractDataset
 from kedro.io.core import DatasetError
 
+from visionpipe.datasets.tables import require_there
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -48,15 +50,21 @@ class PhotoSources(AbstractDataset["list[Photo]", None]):
         from visionpipe.errors import VisionpipeError
         from visionpipe.images.importers import Source
 
-        try:
-            return [Source(name=name, **options) for name, options in self._sources.items()]
-        except (ValidationError, TypeError) as error:
-            wrong = (
-                "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-                if isinstance(error, ValidationError)
-                else str(error)
+        if not isinstance(self._sources, dict) or not all(
+            isinstance(options, dict) for options in self._sources.values()
+        ):
+            raise VisionpipeError(
+                "catalog: `sources` must be like {my_photos: {importer: folder, path: /my/photos}}, "
+                f"not {self._sources!r}"
             )
-            raise VisionpipeError(f"catalog: `sources` cannot be read: {wrong}") from error
+        parsed = []
+        for name, options in self._sources.items():
+            try:
+                parsed.append(Source.model_validate({**options, "name": name}))
+            except ValidationError as error:
+                wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+                raise VisionpipeError(f"catalog: source {name}: {wrong}") from error
+        return parsed
 
     def _describe(self) -> dict[str, Any]:
         return {"sources": self._sources}
@@ -129,6 +137,7 @@ class StoredImages(AbstractDataset[None, "ImageReader"]):
         """Return the reader; nothing is read yet."""
         from visionpipe.images.store import read_images
 
+        require_there(self._path)
         return partial[Iterable](read_images, self._path)
 
     def save(self, data: None) -> NoReturn:

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 
-from visionpipe.datasets.atomic import new_file, new_folder
+from visionpipe.atomic import new_file, new_folder
+from visionpipe.errors import VisionpipeError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def require_there(path: Path) -> None:
+    """Raise a VisionpipeError when an earlier pipeline has yet to write `path`."""
+    if not path.exists():
+        raise VisionpipeError(
+            f"{path} is not there yet: run the pipeline that writes it first, or `kedro run`"
+        )
 
 
 class ParquetTable(AbstractDataset["pd.DataFrame", "pd.DataFrame"]):
@@ -29,6 +38,7 @@ class ParquetTable(AbstractDataset["pd.DataFrame", "pd.DataFrame"]):
 
     def load(self) -> pd.DataFrame:
         """Read the table."""
+        require_there(self._filepath)
         import pandas as pd
 
         return pd.read_parquet(self._filepath)
@@ -60,12 +70,14 @@ class JsonDocument(AbstractDataset[dict, dict]):
 
     def load(self) -> dict:
         """Read the document."""
-        return json.loads(self._filepath.read_text())
+        require_there(self._filepath)
+        return json.loads(self._filepath.read_text(encoding="utf-8"))
 
     def save(self, data: dict) -> None:
         """Write the document, keys in the order given."""
         with new_file(self._filepath) as temporary:
-            temporary.write_text(json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+            document = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
+            temporary.write_text(document + "\n", encoding="utf-8")
 
     def _exists(self) -> bool:
         return self._filepath.exists()
@@ -89,12 +101,13 @@ class WebPage(AbstractDataset[str, str]):
 
     def load(self) -> str:
         """Read the page."""
-        return self._filepath.read_text()
+        require_there(self._filepath)
+        return self._filepath.read_text(encoding="utf-8")
 
     def save(self, data: str) -> None:
         """Write the page."""
         with new_file(self._filepath) as temporary:
-            temporary.write_text(data)
+            temporary.write_text(data, encoding="utf-8")
 
     def _exists(self) -> bool:
         return self._filepath.exists()
@@ -118,6 +131,7 @@ class FileTree(AbstractDataset[dict[str, bytes], dict[str, bytes]]):
 
     def load(self) -> dict[str, bytes]:
         """Read all files, keyed by their relative path."""
+        require_there(self._path)
         files = sorted(path for path in self._path.rglob("*") if path.is_file())
         return {path.relative_to(self._path).as_posix(): path.read_bytes() for path in files}
 

@@ -1,0 +1,1 @@
+"""Photos: import, inspect, store, label, group, split and decode them."""

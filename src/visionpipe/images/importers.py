@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -62,6 +63,8 @@ class ReadFile:
 
     def __call__(self) -> bytes:
         """Return the file's bytes."""
+        if self.path.exists() and not self.path.is_file():  # reading a pipe or a device may never end
+            raise OSError("not a regular file")
         return self.path.read_bytes()
 
 
@@ -78,34 +81,64 @@ def iterate_photos(source: Source, now: datetime) -> Iterator[Photo]:
     Raises
     ------
     VisionpipeError
-        When the folder does not exist or a package extra is missing.
+        When the folder does not exist or cannot be listed, a package extra is missing, or `where` names an
+        attribute that no photo has.
     """
     arrived_at = source.arrived_at or now
     if arrived_at.tzinfo is None:
         arrived_at = arrived_at.replace(tzinfo=UTC)
-    photos = _IMPORTERS[source.importer](source, arrived_at)
-    for photo in photos:
+    attributes: set[str] = set()
+    n_photos = 0
+    for photo in _IMPORTERS[source.importer](source, arrived_at):
+        n_photos += 1
+        attributes.update(photo.attributes)
         if all(photo.attributes.get(column) in values for column, values in source.where.items()):
             yield photo
+    absent = sorted(set(source.where) - attributes)
+    if absent and n_photos:
+        raise VisionpipeError(
+            f"source {source.name}: where: none of {n_photos} photos has an attribute '{absent[0]}'; there are: "
+            f"{', '.join(sorted(attributes)) or 'none'}"
+        )
 
 
 def _folder(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """One sub-folder a class; files beside the class folders have no label and are named in quarantine."""
     root = _folder_of(source)
-    for path in sorted(
-        path for path in root.rglob("*") if path.is_file() and path.name not in _IGNORED_NAMES
-    ):
+    for path in sorted(_files_below(root)):
         relative = path.relative_to(root)
-        status = path.stat()
+        try:
+            status = path.stat()
+        except OSError:  # a broken link, or gone since it was listed: reading it will say so, in quarantine
+            n_bytes = mtime_ns = 0
+        else:
+            n_bytes, mtime_ns = status.st_size, status.st_mtime_ns
         yield Photo(
             source=source.name,
-            path=relative.as_posix(),
-            n_bytes=status.st_size,
-            mtime_ns=status.st_mtime_ns,
+            path=_printable(relative.as_posix()),
+            n_bytes=n_bytes,
+            mtime_ns=mtime_ns,
             read=ReadFile(path),
             arrived_at=arrived_at,
-            label=relative.parts[0] if len(relative.parts) > 1 and source.labelled else None,
+            label=_printable(relative.parts[0]) if len(relative.parts) > 1 and source.labelled else None,
         )
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    """List everything that is no folder; linked folders are followed, but never in a circle."""
+
+    def fail(error: OSError) -> NoReturn:
+        raise VisionpipeError(f"{error.filename}: this folder cannot be listed: {error.strerror}") from error
+
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=fail):
+        above = {Path(folder).resolve(), *Path(folder).resolve().parents}
+        subfolders[:] = [name for name in subfolders if Path(folder, name).resolve() not in above]
+        yield from (Path(folder, name) for name in names if name not in _IGNORED_NAMES)
+
+
+def _printable(name: str) -> str:
+    r"""Write the bytes of a file name that are not UTF-8 as `\xff`: no table and no report can hold them raw."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _elpv(source: Source, arrived_at: datetime) -> Iterator[Photo]:
@@ -154,9 +187,10 @@ def _reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
         labelled_at = review.labelled_at.to_pydatetime()
         yield Photo(
             source=source.name,
-            path=f"{review.image_id}/{review.annotator}",
+            # a reviewer may come back to an image: each time is an input of its own
+            path=f"{review.image_id}/{review.annotator}/{labelled_at.isoformat()}",
             n_bytes=int(arrival.n_bytes),
-            mtime_ns=int(labelled_at.timestamp()),
+            mtime_ns=review.labelled_at.value,
             read=ReadStored(root / "arrivals" / arrival.shard, int(arrival.row)),
             arrived_at=arrival.arrived_at.to_pydatetime(),
             label=review.label,
@@ -165,7 +199,7 @@ def _reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             labelled_at=labelled_at,
             origin="review",
             selection=review.selection,
-            attributes=dict(arrival.attributes or ()),
+            attributes=dict(arrival.attributes),
         )
 
 

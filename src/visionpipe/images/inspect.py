@@ -6,19 +6,31 @@ reason code for one that cannot.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from visionpipe.images.parameters import IngestionParameters
 
 _THUMBNAIL_SIDE_PX = 256  # statistics are taken at this size: comparable between cameras, and cheap
 _HASH_SIDE = 16  # 16 x 16 low frequencies -> 256 bits
+_FORMATS = {"MPO": "JPEG"}  # cameras append previews to a JPEG; Pillow then calls it by another name
+_UPRIGHT = {  # EXIF orientation -> what puts the photo upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,7 @@ class Inspection:
         256-bit DCT hash, 64 hexadecimal digits (Zauner, "Implementation and benchmarking of perceptual
         image hash functions", 2010).
     captured_at : datetime or None
-        From EXIF DateTimeOriginal, taken as UTC where no offset is written.
+        From EXIF DateTimeOriginal and OffsetTimeOriginal [UTC]; taken as UTC where no offset is written.
     """
 
     image_id: str
@@ -92,8 +104,9 @@ def inspect_photo(data: bytes, limits: IngestionParameters) -> Inspection | Refu
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a bomb is judged by our own limit below, EXIF noise is no fault
             with Image.open(io.BytesIO(data)) as image:
-                if image.format not in limits.formats:
-                    return refuse("format", f"{image.format} is not one of {', '.join(limits.formats)}")
+                file_format = _FORMATS.get(str(image.format), str(image.format))
+                if file_format not in limits.formats:
+                    return refuse("format", f"{file_format} is not one of {', '.join(limits.formats)}")
                 if image.width * image.height > limits.max_pixels:
                     return refuse(
                         "too_many_pixels",
@@ -106,16 +119,20 @@ def inspect_photo(data: bytes, limits: IngestionParameters) -> Inspection | Refu
                         "(ingestion.min_side_px)",
                     )
                 image.load()
-                upright = ImageOps.exif_transpose(image)
+                upright = _upright(image)
                 return Inspection(
                     image_id=sha256,
                     width=upright.width,
                     height=upright.height,
-                    format=str(image.format),
+                    format=file_format,
                     n_bytes=len(data),
                     captured_at=_captured_at(image),
                     **_statistics(upright),
                 )
+    except Image.DecompressionBombError as error:  # Pillow's own limit, met before the size can be read
+        return refuse("too_many_pixels", str(error))
+    except Image.UnidentifiedImageError:  # its text holds a memory address: another one in every run
+        return refuse("undecodable", "no known image format")
     except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on hostile bytes
         return refuse("undecodable", f"{type(error).__name__}: {error}"[:300])
 
@@ -135,15 +152,28 @@ def decode_rgb(data: bytes, side_px: int) -> np.ndarray:
     numpy.ndarray
         (side_px, side_px, 3) uint8.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data)) as image:
-            image.draft(
-                "RGB", (side_px, side_px)
-            )  # JPEG decodes at the nearest larger eighth: several times faster
-            upright = ImageOps.exif_transpose(image)
-            rgb = _to_8_bit(upright).convert("RGB")
-            return np.asarray(rgb.resize((side_px, side_px), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    # no warnings.catch_warnings here: it is not thread-safe, and this runs in many threads at once
+    with Image.open(io.BytesIO(data)) as image:
+        # JPEG decodes at the nearest larger eighth: several times faster
+        image.draft("RGB", (side_px, side_px))
+        rgb = _to_8_bit(_upright(image)).convert("RGB")
+        return np.asarray(rgb.resize((side_px, side_px), Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn the photo as its EXIF orientation says."""
+    # not ImageOps.exif_transpose: it writes the EXIF block anew, which fails on a damaged one
+    turn = _UPRIGHT.get(_exif(image, ExifTags.Base.Orientation))
+    return image if turn is None else image.transpose(turn)
+
+
+def _exif(image: Image.Image, tag: int, directory: int | None = None) -> Any:
+    """Read an EXIF value; a damaged block says nothing, and the photo is used all the same."""
+    try:
+        exif = image.getexif()
+        return (exif if directory is None else exif.get_ifd(directory)).get(tag)
+    except Exception:  # noqa: BLE001 - the parser raises nearly anything on hostile bytes
+        return None
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -178,11 +208,12 @@ def _statistics(upright: Image.Image) -> dict[str, float | str]:
 
 
 def _captured_at(image: Image.Image) -> datetime | None:
-    details = image.getexif().get_ifd(ExifTags.IFD.Exif)
-    written = details.get(ExifTags.Base.DateTimeOriginal)
-    if not isinstance(written, str):
-        return None
-    try:
-        return datetime.strptime(written.strip("\x00 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
-    except ValueError:
-        return None
+    written, offset = (
+        str(_exif(image, tag, ExifTags.IFD.Exif)).strip("\x00 ")
+        for tag in (ExifTags.Base.DateTimeOriginal, ExifTags.Base.OffsetTimeOriginal)
+    )
+    for text, pattern in ((f"{written} {offset}", "%Y:%m:%d %H:%M:%S %z"), (written, "%Y:%m:%d %H:%M:%S")):
+        with contextlib.suppress(ValueError, OverflowError):
+            parsed = datetime.strptime(text, pattern)
+            return parsed.replace(tzinfo=parsed.tzinfo or UTC).astimezone(UTC)
+    return None

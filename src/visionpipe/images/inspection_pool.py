@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 from visionpipe.images.importers import Photo
 from visionpipe.images.inspect import Inspection, Refusal, inspect_photo
@@ -28,7 +29,7 @@ def inspect_photos(
         for start in range(0, len(photos), limits.chunk_images):
             window = photos[start : start + limits.chunk_images]
             batches = [
-                [photo.read for photo in window[first : first + _BATCH]]
+                [(photo.n_bytes, photo.read) for photo in window[first : first + _BATCH]]
                 for first in range(0, len(window), _BATCH)
             ]
             inspected = chain.from_iterable(mapper(_inspect_batch, batches, [limits] * len(batches)))
@@ -36,13 +37,20 @@ def inspect_photos(
                 yield photo, data, verdict
 
 
-def _inspect_batch(reads: list, limits: IngestionParameters) -> list[tuple[bytes, Inspection | Refusal]]:
+def _inspect_batch(
+    files: list[tuple[int, Callable[[], bytes]]], limits: IngestionParameters
+) -> list[tuple[bytes, Inspection | Refusal]]:
     results = []
-    for read in reads:
+    for n_bytes, read in files:
+        if n_bytes > limits.max_bytes:  # not opened: it might not fit into memory
+            detail = f"{n_bytes} bytes, at most {limits.max_bytes} (ingestion.max_bytes)"
+            results.append((b"", Refusal("too_large", detail, sha256="", n_bytes=n_bytes)))
+            continue
         try:
             data = read()
         except OSError as error:
-            results.append((b"", Refusal("unreadable", str(error), sha256="", n_bytes=0)))
+            detail = f"{type(error).__name__}: {error.strerror or error}"
+            results.append((b"", Refusal("unreadable", detail, sha256="", n_bytes=0)))
         else:
             verdict = inspect_photo(data, limits)
             results.append((data if isinstance(verdict, Inspection) else b"", verdict))
@@ -65,5 +73,19 @@ def _executor(workers: int, n_tasks: int) -> Iterator[Executor | None]:
         yield None
         return
     # forkserver: a fork of this process would copy the locks of torch's and pyarrow's threads
-    with ProcessPoolExecutor(count, mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(
+        count, mp_context=get_context("forkserver"), initializer=_end_with_the_run
+    ) as pool:
         yield pool
+
+
+def _end_with_the_run() -> None:
+    """End this worker when the run that it works for is killed; otherwise it would wait for work for ever."""
+    run = parent_process()
+
+    def watch() -> None:
+        if run is not None:
+            run.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -11,7 +11,7 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     """Derive the current label of every image: adjudicated > newest correction > majority > import.
 
     Several reviewers (or several imports) of one image vote; a reviewer's newest vote counts. A tie goes to the
-    label with more summed confidence, then to the older one, so the result never depends on row order.
+    label with more summed confidence, then to the older one, so the label never depends on row order.
 
     Parameters
     ----------
@@ -23,24 +23,23 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Indexed by `image_id`: `label`, `label_confidence` (share of the votes for it, weighted by their
         confidence, 0 to 1), `n_annotators`, `label_origin`, `contradicted` (others said otherwise), and
-        `selection` of the first row: why the image was labelled when it came in.
+        `selection` of the first row appended: why the image was labelled when it came in, whatever came later.
     """
-    history = label_history.assign(
-        _precedence=label_history["origin"].map(_PRECEDENCE), _position=range(len(label_history))
-    )
+    # not groupby().first(): that passes over nulls, and a later review would move the image to another split
+    selection = label_history.drop_duplicates("image_id").set_index("image_id")["selection"]
+    history = label_history.assign(_precedence=label_history["origin"].map(_PRECEDENCE))
     if history["_precedence"].isna().any():
         unknown = sorted(set(label_history["origin"]) - set(_PRECEDENCE))
         raise ValueError(f"label history: unknown origin {unknown}; known: {sorted(_PRECEDENCE)}")
-    selection = history.sort_values("_position").groupby("image_id")["selection"].first()
 
     strongest = history["_precedence"] == history.groupby("image_id")["_precedence"].transform("max")
-    votes = history[strongest].sort_values(["labelled_at", "_position"])
+    votes = history[strongest].sort_values(["labelled_at", "annotator", "label", "label_confidence"])
     is_decree = votes["_precedence"] >= _PRECEDENCE["correction"]
     decrees = votes[is_decree].drop_duplicates("image_id", keep="last")
     is_review = votes["_precedence"] == _PRECEDENCE["review"]
     reviews = votes[is_review].drop_duplicates(["image_id", "annotator"], keep="last")
     imports = votes[~is_decree & ~is_review].drop_duplicates(["image_id", "label", "annotator"], keep="last")
-    votes = pd.concat([decrees, reviews, imports])
+    votes = pd.concat([decrees, reviews, imports])  # in one order always: even sums of floats depend on it
 
     tally = (
         votes.groupby(["image_id", "label"])

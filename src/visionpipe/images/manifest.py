@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.images.importers import Photo
 from visionpipe.images.labels import current_labels
 from visionpipe.images.parameters import SplitParameters
 from visionpipe.images.splits import assign_all
@@ -12,6 +15,11 @@ from visionpipe.images.splits import assign_all
 _STORED = ["source", "captured_at", "arrived_at", "width", "height", "format", "n_bytes"]
 _MEASURED = ["brightness", "contrast", "sharpness", "perceptual_hash"]
 _LABELLED = ["label", "label_confidence", "n_annotators", "label_origin"]
+_OWN = {"image_id", "group_id", "split", *_STORED, *_MEASURED, *_LABELLED}
+_PREDICTED = {
+    *("prediction_id", "requested_at", "model_version", "predicted_label", "confidence", "probabilities"),
+    *("deferred", "review_probability", "embedding", "latency_ms"),
+}
 
 
 def build_manifest(
@@ -39,7 +47,7 @@ def build_manifest(
         When the group column or a holdout column is no attribute of any image.
     """
     labels = current_labels(label_history)
-    attributes = [dict(pairs) if pairs is not None else {} for pairs in store_index["attributes"]]
+    attributes = [dict(pairs) for pairs in store_index["attributes"]]
     columns = sorted({column for row in attributes for column in row})
     _require_columns(parameters, columns)
     labelled = labels.reindex(store_index["image_id"])
@@ -64,13 +72,28 @@ def build_manifest(
         axis=1,
     )
     usable = manifest["label"].notna() & manifest["split"].notna()
-    return manifest[usable].sort_values("image_id", ignore_index=True)
+    return manifest[usable].astype({"n_annotators": "int64"}).sort_values("image_id", ignore_index=True)
 
 
 def attribute_columns(manifest: pd.DataFrame) -> list[str]:
     """Name the user's own columns, which are the slices."""
-    own = {"image_id", "group_id", "split", *_STORED, *_MEASURED, *_LABELLED}
-    return [column for column in manifest.columns if column not in own]
+    return [column for column in manifest.columns if column not in _OWN]
+
+
+def require_free_names(photos: Iterable[Photo]) -> None:
+    """Refuse attributes that are named like a column of the manifest or of the prediction log.
+
+    Raises
+    ------
+    VisionpipeError
+        Naming source, attribute and all reserved names.
+    """
+    for photo in photos:
+        if taken := sorted((_OWN | _PREDICTED).intersection(photo.attributes)):
+            raise VisionpipeError(
+                f"source {photo.source}: attribute '{taken[0]}' has the name of a column of our own; rename it "
+                f"(reserved: {', '.join(sorted(_OWN | _PREDICTED))})"
+            )
 
 
 def _require_columns(parameters: SplitParameters, columns: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -50,3 +51,9 @@ class IngestionParameters(BaseModel):
     workers: Annotated[int, Field(ge=0)] = 0
     """Inspection processes; 0 means one per core."""
     split: SplitParameters = SplitParameters()
+
+    @property
+    def limits_key(self) -> str:
+        """Fingerprint of all that decides whether a file may enter: files refused under another are looked at again."""
+        decisive = self.model_dump_json(exclude={"chunk_images", "workers"})
+        return hashlib.sha256(decisive.encode()).hexdigest()[:16]

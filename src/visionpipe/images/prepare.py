@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from visionpipe.errors import VisionpipeError
 from visionpipe.images.inspect import decode_rgb
 from visionpipe.images.store import ImageReader
 from visionpipe.progress import progress_bar
@@ -94,7 +96,9 @@ def decode_batches(
     with ThreadPoolExecutor() as pool, progress_bar() as progress:
         task = progress.add_task("Decoding", total=len(image_ids), note="")
         while batch := list(islice(stream, _BATCH)):
-            pixels = list(pool.map(lambda item: decode_rgb(item[1], side_px), batch))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # these bytes passed inspection; EXIF noise is no fault
+                pixels = list(pool.map(lambda item: decode_rgb(item[1], side_px), batch))
             yield [image_id for image_id, _ in batch], np.stack(pixels)
             progress.advance(task, len(batch))
 
@@ -120,10 +124,10 @@ def read_prepared(folder: Path) -> PreparedImages:
 
     Raises
     ------
-    FileNotFoundError
+    VisionpipeError
         When there is no finished array in the folder.
     """
     if not (folder / "key.txt").exists():
-        raise FileNotFoundError(f"{folder}: no finished array of decoded images; run the training pipeline")
+        raise VisionpipeError(f"{folder}: no finished array of decoded images; run the training pipeline")
     image_ids = tuple((folder / "image_ids.txt").read_text().split())
     return PreparedImages(image_ids, np.load(folder / "images.npy", mmap_mode="r"))

@@ -62,7 +62,7 @@ class GroupSplitter:
         Returns
         -------
         Membership
-            With a `conflict` when the image would tie together groups of two splits.
+            With a `conflict` when the image belongs into two splits: through its groups, a holdout, or its selection.
         """
         keys = [("perceptual_hash", perceptual_hash)]
         group_by = self._parameters.group_by
@@ -72,12 +72,11 @@ class GroupSplitter:
             {self._root(self._group_of_key[key]) for key in keys if key in self._group_of_key},
             key=self._position.__getitem__,
         )
-        wanted = self._forced_split(attributes, selection)
-        splits = {self._split_of_group[group] for group in groups} | ({wanted} if wanted else set())
+        claims = {f"a near-duplicate or its group is in {self._split_of_group[group]}" for group in groups}
+        forced = self._forced_splits(attributes, selection)
+        splits = {self._split_of_group[group] for group in groups} | set(forced)
         if len(splits) > 1:
-            return Membership(
-                image_id, None, f"belongs to groups of two splits ({', '.join(sorted(splits))})"
-            )
+            return Membership(image_id, None, "; ".join(sorted(claims | set(forced.values()))))
         if groups:
             oldest, *younger = groups
             for group in younger:
@@ -86,7 +85,7 @@ class GroupSplitter:
             oldest = image_id
             self._parent[oldest] = oldest
             self._position[oldest] = len(self._position)
-            self._split_of_group[oldest] = wanted or self._hashed_split(image_id)
+            self._split_of_group[oldest] = next(iter(forced), None) or self._hashed_split(image_id)
         for key in keys:
             self._group_of_key[key] = oldest
         return Membership(oldest, self._split_of_group[oldest])
@@ -95,13 +94,17 @@ class GroupSplitter:
         """Return the oldest member of a group, after all the merges so far."""
         return self._root(group_id)
 
-    def _forced_split(self, attributes: Mapping[str, str], selection: str | None) -> str | None:
-        held_out = any(
-            attributes.get(column) in values for column, values in self._parameters.holdout.items()
-        )
-        if held_out:
-            return "test"
-        return "train" if selection == "uncertain" else None
+    def _forced_splits(self, attributes: Mapping[str, str], selection: str | None) -> dict[str, str]:
+        """Return the splits that an image must be in, and why."""
+        held_out = [
+            f"{column} {attributes[column]} is held out for test"
+            for column, values in self._parameters.holdout.items()
+            if attributes.get(column) in values
+        ]
+        forced = {"test": held_out[0]} if held_out else {}
+        if selection == "uncertain":
+            forced["train"] = "labelled because a model was unsure, so fit for train only"
+        return forced
 
     def _hashed_split(self, image_id: str) -> str:
         digest = hashlib.sha256(f"{self._parameters.seed}:{image_id}".encode()).digest()

@@ -6,8 +6,9 @@ writers never take the same number. Tables of labels and reviews are kept the sa
 
 from __future__ import annotations
 
+import json
 import os
-import tempfile
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,11 @@ IMAGE_SCHEMA = pa.schema(
         ("contrast", pa.float64()),
         ("sharpness", pa.float64()),
         ("perceptual_hash", pa.string()),
-        ("attributes", pa.map_(pa.string(), pa.string())),
-    ]
+        # pairs, not a map: Hugging Face `datasets` cannot read maps
+        ("attributes", pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))),
+    ],
+    # without it `datasets` takes the image for a struct of bytes
+    metadata={"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})},
 )
 LABEL_SCHEMA = pa.schema(
     [
@@ -54,6 +58,7 @@ FILE_SCHEMA = pa.schema(
         ("sha256", pa.string()),
         ("reason", pa.string()),
         ("detail", pa.string()),
+        ("limits", pa.string()),
     ]
 )
 _ROWS_PER_GROUP = 64  # one image is read back by decoding at most this many
@@ -95,9 +100,8 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
     folder.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_pylist(list(rows), schema=schema)
     has_images = "image" in schema.names
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".writing-", suffix=".tmp")
-    os.close(descriptor)
-    temporary = Path(name)
+    # beside the folder, not in it: what a killed run leaves behind must not change the folder's DVC hash
+    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}.tmp")
     try:
         pq.write_table(
             table,
@@ -111,8 +115,8 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
         )
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        number = len(_shards(folder))
+        written_numbers = (shard.stem.rpartition("-")[2] for shard in _shards(folder))
+        number = max((int(digits) for digits in written_numbers if digits.isdigit()), default=-1) + 1
         while True:
             shard = folder / f"{prefix}-{number:05d}.parquet"
             try:
@@ -122,7 +126,7 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
             else:
                 return shard
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
 
 
 def read_store_index(folder: Path) -> pd.DataFrame:
@@ -131,7 +135,7 @@ def read_store_index(folder: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row an image, oldest first: the measurements, `path`, `attributes` (list of pairs), and where it
+        One row an image, oldest first: the measurements, `path`, `attributes` (list of (name, value)), and where it
         lies (`shard` file name, `row` in it). An image that a crash made appear twice is listed once.
     """
     columns = [name for name in IMAGE_SCHEMA.names if name != "image"]
@@ -139,8 +143,12 @@ def read_store_index(folder: Path) -> pd.DataFrame:
     for shard in _shards(folder):
         table = pq.ParquetFile(shard).read(columns=[*columns, "image.path"])
         table = table.append_column("path", pa.chunked_array(table["image"].combine_chunks().field("path")))
-        frame = table.drop_columns(["image"]).to_pandas()
-        frames.append(frame.assign(shard=shard.name, row=range(len(frame))))
+        pairs = [
+            [(pair["name"], pair["value"]) for pair in attributes or ()]
+            for attributes in table["attributes"].to_pylist()
+        ]
+        frame = table.drop_columns(["image", "attributes"]).to_pandas()
+        frames.append(frame.assign(attributes=pairs, shard=shard.name, row=range(len(frame))))
     if not frames:
         return pd.DataFrame(columns=[*columns, "path", "shard", "row"])
     return pd.concat(frames, ignore_index=True).drop_duplicates("image_id", ignore_index=True)
@@ -177,7 +185,8 @@ def read_tables(folder: Path, schema: pa.Schema = LABEL_SCHEMA) -> pd.DataFrame:
 
 
 def _shards(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+    """List the shards, oldest first; a number of six digits comes after those of five."""
+    return sorted(folder.glob("*.parquet"), key=lambda shard: (len(shard.name), shard.name))
 
 
 ImageReader = Callable[[Iterable[str]], Iterator[tuple[str, bytes]]]

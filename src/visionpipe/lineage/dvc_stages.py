@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from visionpipe.atomic import new_file
 from visionpipe.errors import VisionpipeError
 from visionpipe.lineage.code_deps import code_dependencies
 from visionpipe.lineage.kedro_project import read_project
@@ -70,9 +71,8 @@ def write(project: Path, *, env: str | None = None) -> bool:
     path, text = project / "dvc.yaml", generate(project, env=env)
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
-    temporary = path.with_name(".dvc.yaml.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with new_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return True
 
 

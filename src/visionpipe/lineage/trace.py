@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from visionpipe.errors import VisionpipeError
+from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.lineage.data_version import HASH_TAGS, count_by, open_repo, verified_files
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _registry(project: Path, tracking_uri: str | None) -> MlflowClient:
     try:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except (MlflowException, SQLAlchemyError) as error:
-        reason = " ".join(str(error).splitlines()[0].replace(uri, "this address").split())
+        reason = " ".join(first_line(error).replace(uri, "this address").split())
         raise VisionpipeError(f"the model registry can't be opened: {reason}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,5 +23,10 @@ class EvaluationParameters(BaseModel):
     """Worst mistakes shown as pictures."""
     min_slice_images: Annotated[int, Field(ge=1)] = 10
     """Slices with fewer test images are not listed."""
-    notice: str | None = None
-    """Shown on top of every report; the demo says there what is simulated."""
+    notices: dict[str, str] = {}
+    """Source -> a sentence to show on top of every report of a model that learned from it."""
+
+    def notice_of(self, sources: Iterable[str]) -> str | None:
+        """Join the notices of the given sources; None when there are none."""
+        found = {self.notices[source]: None for source in sources if source in self.notices}
+        return " ".join(found) or None

@@ -1,0 +1,1 @@
+"""Classifiers: backbones, fine-tuning, calibration, and the candidate with its papers."""

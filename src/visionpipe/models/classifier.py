@@ -5,20 +5,21 @@ Legend: N images, B batch, K classes, D features, E embedding width (32), H and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import Backbone, build_backbone
 
 EMBEDDING_WIDTH = 32
+_REASON_CHARACTERS = 300  # torch lists every tensor that does not fit
 
 
 class ModelSpec(BaseModel):
@@ -28,9 +29,9 @@ class ModelSpec(BaseModel):
 
     backbone: str
     weights: str
-    classes: list[str]
-    image_size_px: int
-    temperature: float = 1.0
+    classes: Annotated[list[str], Field(min_length=2)]
+    image_size_px: Annotated[int, Field(ge=1)]
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     deferral_confidence: float | None = None
     """Predictions below this confidence go to a person; None when no threshold reaches the wanted accuracy."""
     trained_stages: str = ""
@@ -126,7 +127,8 @@ class ImageClassifier(nn.Module):
         logits, embeddings = [], []
         for pixels_BHWC in batches:
             for start in range(0, len(pixels_BHWC), step):
-                pixels = np.ascontiguousarray(pixels_BHWC[start : start + step])
+                # memory-mapped images are read-only, which torch does not take
+                pixels = np.require(pixels_BHWC[start : start + step], requirements=["C", "W"])
                 logits_BK, features_BD = self(torch.from_numpy(pixels).to(device))
                 logits.append(logits_BK.float().cpu().numpy())
                 embeddings.append(self.embed(features_BD).float().cpu().numpy())
@@ -173,10 +175,15 @@ def load_classifier(folder: Path) -> ImageClassifier:
     from safetensors.torch import load_file
 
     try:
-        spec = ModelSpec.model_validate(json.loads((folder / "model.json").read_text()))
-        classifier = ImageClassifier(spec, build_backbone(spec.backbone, "none"))
+        spec = ModelSpec.model_validate_json((folder / "model.json").read_bytes())
+        classifier = ImageClassifier(spec, build_backbone(spec.backbone, "none", spec.image_size_px))
         classifier.load_state_dict(load_file(folder / "weights.safetensors"))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        first_line = str(error).splitlines()[0]
-        raise VisionpipeError(f"{folder}: this model cannot be loaded: {first_line}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, found['loc']))} {found['msg']}" for found in error.errors())
+        raise VisionpipeError(
+            f"{folder}: this model cannot be loaded: model.json: {wrong.strip()}"
+        ) from error
+    except (OSError, ValueError, RuntimeError, SafetensorError, VisionpipeError) as error:
+        reason = " ".join(str(error).split())[:_REASON_CHARACTERS]
+        raise VisionpipeError(f"{folder}: this model cannot be loaded: {reason}") from error
     return classifier.eval()

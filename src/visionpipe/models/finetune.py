@@ -52,7 +52,7 @@ def train(
         When the loss is not finite.
     """
     device = choose_device(parameters.device)
-    with _repeatable(parameters.seed, device):
+    with repeatable(parameters.seed, device):
         nn.init.zeros_(classifier.head.bias)
         nn.init.normal_(classifier.head.weight, std=0.01)
         classifier.to(device).eval()
@@ -249,7 +249,7 @@ def _finite(loss: float, name: str) -> float:
 
 
 @contextmanager
-def _repeatable(seed: int, device: torch.device) -> Iterator[None]:
+def repeatable(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch and, on the CPU, refuse operations whose result depends on timing; the old state comes back."""
     before = torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

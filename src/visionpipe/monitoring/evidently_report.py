@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from visionpipe.monitoring.feature_shift import is_number_column
+
 MAX_ROWS = 20_000
 MAX_CATEGORIES = 30
 _SEED = 0
@@ -52,7 +54,9 @@ def render_evidently(
         banner = _BANNER.format(html.escape(text.strip()))
         head = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{_POLICY}</head>'
         return f"{head}<body>{banner}</body></html>"
-    numbers = [name for name in shown if _is_number(reference[name]) and _is_number(current[name])]
+    numbers = [
+        name for name in shown if is_number_column(reference[name]) and is_number_column(current[name])
+    ]
     columns: dict[str, tuple[pd.Series, pd.Series]] = {}
     for name in shown:
         tidy = _tidy_numbers if name in numbers else _tidy_categories
@@ -92,12 +96,8 @@ def _sample(table: pd.DataFrame) -> pd.DataFrame:
 def _holds_values(table: pd.DataFrame, name: str) -> bool:
     if name not in table.columns:
         return False
-    column = table[name].replace([np.inf, -np.inf], np.nan) if _is_number(table[name]) else table[name]
+    column = table[name].replace([np.inf, -np.inf], np.nan) if is_number_column(table[name]) else table[name]
     return int(column.notna().sum()) > 1  # Evidently divides by n - 1
-
-
-def _is_number(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def _tidy_numbers(reference: pd.Series, current: pd.Series) -> tuple[pd.Series, pd.Series]:

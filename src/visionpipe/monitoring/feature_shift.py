@@ -66,7 +66,7 @@ def compare_column(
     FeatureTest or str
         Not yet judged; or why there is no test.
     """
-    if _is_number(reference) and _is_number(current):
+    if is_number_column(reference) and is_number_column(current):
         return _compare_numbers(str(reference.name), _sorted(reference), _sorted(current), parameters)
     return _compare_categories(str(reference.name), reference, current, parameters, classes)
 
@@ -226,5 +226,6 @@ def _too_few(n_reference: int, n_current: int, parameters: DriftParameters) -> s
     return f"{n_reference} values in the reference and {n_current} now, {parameters.min_rows} needed"
 
 
-def _is_number(column: pd.Series) -> bool:
+def is_number_column(column: pd.Series) -> bool:
+    """Tell whether a column is measured on a scale: numbers, but not booleans."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)

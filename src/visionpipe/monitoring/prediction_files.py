@@ -15,9 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from visionpipe.errors import first_line
 from visionpipe.monitoring.prediction_rows import SCHEMA
 
 MAX_LINE_BYTES = 1_000_000
+MAX_DETAIL = 200  # characters of an error
 _BATCH_LINES = 20_000
 # What pyarrow raises on a broken file or value: its own exceptions and the built-in ones that it passes on.
 BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
@@ -115,23 +117,25 @@ def _parse_times(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(times, type=pa.timestamp("us", tz="UTC"), from_pandas=True)])
 
 
-def content_name(path: Path) -> str:
+def content_name(file: BinaryIO) -> str:
     """Name a file of the log by its content: the SHA-256 of its bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_parquet(path: Path) -> Piece:
     try:
         # A flipped bit can pass for another number or column name; a file that visionpipe wrote is held to its name.
-        if re.fullmatch("[0-9a-f]{64}", path.stem) and content_name(path) != path.stem:
-            return _nothing(Refusal("Parquet file is not what was written", None, "its hash is not its name"))
+        if re.fullmatch("[0-9a-f]{64}", path.stem):
+            with path.open("rb") as opened:
+                if content_name(opened) != path.stem:
+                    why = "its hash is not its name"
+                    return _nothing(Refusal("Parquet file is not what was written", None, why))
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table, attributes = conform(file.read())
         # Metadata of the pandas that wrote the file could bring back an index: ignored.
         attributes_frame = attributes.to_pandas(ignore_metadata=True)
     except BROKEN as error:
-        return _nothing(Refusal("Parquet file cannot be read", None, first_line(error)))
+        return _nothing(Refusal("Parquet file cannot be read", None, first_line(error)[:MAX_DETAIL]))
     return Piece(table, attributes_frame, np.arange(1, len(table) + 1))
 
 
@@ -147,12 +151,12 @@ def _read_json_lines(path: Path) -> Iterator[Piece]:
                         rows.append((number, _parse_line(line)))
                     except (ValueError, RecursionError) as error:
                         reason = "line is not a JSON object" if whole else "last line is half-written"
-                        refused.append(Refusal(reason, number, first_line(error)))
+                        refused.append(Refusal(reason, number, first_line(error)[:MAX_DETAIL]))
                 if len(rows) + len(refused) >= _BATCH_LINES:
                     yield _from_rows(rows, refused)
                     rows, refused = [], []
     except OSError as error:
-        refused.append(Refusal("file cannot be read", None, first_line(error)))
+        refused.append(Refusal("file cannot be read", None, first_line(error)[:MAX_DETAIL]))
     yield _from_rows(rows, refused)
 
 
@@ -234,8 +238,3 @@ def _attributes(row: dict[str, Any]) -> dict[str, Any]:
 
 def _nothing(refusal: Refusal) -> Piece:
     return Piece(SCHEMA.empty_table(), pd.DataFrame(index=range(0)), np.empty(0, dtype=np.int64), [refusal])
-
-
-def first_line(error: BaseException) -> str:
-    """Give the first line of an error's text, or its kind if it has none."""
-    return (str(error).splitlines() or [""])[0][:200] or type(error).__name__

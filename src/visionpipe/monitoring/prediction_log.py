@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import uuid
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from visionpipe.errors import VisionpipeError
+from visionpipe.atomic import new_file
+from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.monitoring.prediction_files import (
     BROKEN,
     Piece,
     conform,
     content_name,
-    first_line,
     read_pieces,
 )
 from visionpipe.monitoring.prediction_rows import REQUIRED, SCHEMA, refusals
@@ -95,15 +94,10 @@ def write_predictions(folder: Path, predictions: pd.DataFrame) -> Path:
 
 
 def _write_whole(partition: Path, table: pa.Table) -> None:
-    partition.mkdir(parents=True, exist_ok=True)
-    temporary = partition / f".{uuid.uuid4().hex}.partial"  # a name that the reader passes over
-    try:
-        pq.write_table(table, temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # a power cut must not leave the final name on half a file
-        temporary.replace(partition / f"{content_name(temporary)}.parquet")
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = io.BytesIO()  # in memory: a file is named by its content
+    pq.write_table(table, content)
+    with new_file(partition / f"{content_name(content)}.parquet") as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def read_predictions(folder: Path, *, classes: Sequence[str], now: datetime) -> PredictionLog:

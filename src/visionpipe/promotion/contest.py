@@ -13,7 +13,8 @@ from visionpipe.images.prepare import decode_batches
 from visionpipe.images.store import ImageReader
 from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.candidate import Candidate
-from visionpipe.promotion.gate import Decision, judge
+from visionpipe.promotion.decision import Decision
+from visionpipe.promotion.gate import judge
 from visionpipe.promotion.parameters import PromotionParameters
 
 if TYPE_CHECKING:

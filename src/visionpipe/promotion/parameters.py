@@ -105,7 +105,7 @@ class PromotionParameters(BaseModel):
     min_test_images: int = Field(default=30, ge=2)
     """With fewer there is no verdict but "insufficient evidence"."""
     non_inferiority_margin: float = Field(default=0.05, gt=0, lt=1)
-    """Loss of recall in a class, or of accuracy in a slice, that the gain may cost."""
+    """Loss of Youden's J in a class, or of accuracy in a slice, that the gain may cost."""
     slices: list[str] = []
     """Attribute columns whose values are judged one by one."""
     min_slice_images: int = Field(default=30, ge=2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -18,14 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionpipe import __version__
-from visionpipe.errors import VisionpipeError
+from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.models.candidate import Candidate, load_candidate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-    from visionpipe.promotion.gate import Decision
+    from visionpipe.promotion.decision import Decision
 
 logger = logging.getLogger(__name__)
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -103,20 +104,19 @@ class Registry:
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
+        uri = f"models:/{self.model_name}/{version.version}"
         try:
-            folder = Path(download_artifacts(f"models:/{self.model_name}/{version.version}"))
-        except (MlflowException, OSError) as error:
+            # a copy even of a local store: MLflow would write into the store, and leave downloads behind
+            with tempfile.TemporaryDirectory() as scratch:
+                papers = Path(download_artifacts(uri, dst_path=scratch)) / "artifacts"
+                evaluation = json.loads((papers / "evaluation" / "evaluation.json").read_text())
+                candidate = load_candidate(papers / "candidate")
+        except (MlflowException, OSError, ValueError, VisionpipeError) as error:
             raise VisionpipeError(
-                f"champion {self.model_name} v{version.version} cannot be downloaded: {str(error).splitlines()[0]}"
+                f"champion {self.model_name} v{version.version} cannot be read: {first_line(error)}; restore "
+                "its files, or give the alias to another version"
             ) from error
-        papers = folder / "artifacts" / "candidate"
-        try:
-            evaluation = json.loads((folder / "artifacts" / "evaluation" / "evaluation.json").read_text())
-        except (OSError, ValueError) as error:
-            raise VisionpipeError(
-                f"champion {self.model_name} v{version.version}: its evaluation cannot be read ({error})"
-            ) from error
-        return Champion(self.model_name, str(version.version), load_candidate(papers), evaluation)
+        return Champion(self.model_name, str(version.version), candidate, evaluation)
 
     def promote(
         self,
@@ -142,21 +142,45 @@ class Registry:
         Returns
         -------
         Promotion
+
+        Raises
+        ------
+        VisionpipeError
+            When the champion cannot be read, another promoter does not end, or MLflow refuses.
         """
-        with self._lock():
-            for _ in range(_MAX_ROUNDS):
-                champion = self.champion()
-                decision = judge(champion)
-                if decision.outcome != "promote" or mode == "off":
-                    return Promotion(decision)
-                version = self._register(decision, evaluation, tags)
-                now = self._aliased(CHAMPION)
-                if (str(now.version) if now else None) == (champion.version if champion else None):
-                    alias = CHAMPION if mode == "promote" else CHALLENGER
-                    self._client.set_registered_model_alias(self.model_name, alias, version)
-                    return Promotion(decision, version, alias)
-                logger.warning("Another promoter changed the champion meanwhile: judging again")
-                self._client.delete_model_version(self.model_name, version)
+        from filelock import Timeout
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with self._lock():
+                return self._promote(judge, mode, evaluation, tags)
+        except Timeout as error:
+            raise VisionpipeError(
+                f"{self.model_name}: another promotion has not ended in {_LOCK_TIMEOUT_S} s; try again later"
+            ) from error
+        except MlflowException as error:
+            raise VisionpipeError(f"{self.model_name}: MLflow refuses: {first_line(error)}") from error
+
+    def _promote(
+        self,
+        judge: Callable[[Champion | None], Decision],
+        mode: str,
+        evaluation: dict,
+        tags: Mapping[str, str],
+    ) -> Promotion:
+        for _ in range(_MAX_ROUNDS):
+            champion = self.champion()
+            decision = judge(champion)
+            if decision.outcome != "promote" or mode == "off":
+                return Promotion(decision)
+            version = self._register(decision, evaluation, tags)
+            now = self._aliased(CHAMPION)
+            if (str(now.version) if now else None) == (champion.version if champion else None):
+                alias = CHAMPION if mode == "promote" else CHALLENGER
+                self._client.set_registered_model_alias(self.model_name, alias, version)
+                return Promotion(decision, version, alias)
+            logger.warning("Another promoter changed the champion meanwhile: judging again")
+            self._client.delete_model_version(self.model_name, version)
         raise VisionpipeError(f"{self.model_name}: the champion kept changing; nothing was promoted")
 
     def _register(self, decision: Decision, evaluation: dict, tags: Mapping[str, str]) -> str:
@@ -218,12 +242,18 @@ class Registry:
         except MlflowException as error:
             if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 return None
-            raise VisionpipeError(f"registry: {str(error).splitlines()[0]}") from error
+            raise VisionpipeError(f"registry: {first_line(error)}") from error
 
     def _lock(self) -> AbstractContextManager:
-        """Take turns with every other promoter of this model on this machine."""
+        """Take turns: with everyone who shares a sqlite file, else with this user's promoters on this machine."""
         import mlflow
         from filelock import FileLock
 
-        key = hashlib.sha256(f"{mlflow.get_registry_uri()}\n{self.model_name}".encode()).hexdigest()[:16]
-        return FileLock(Path(tempfile.gettempdir()) / f"visionpipe-{key}.lock", timeout=_LOCK_TIMEOUT_S)
+        uri = mlflow.get_registry_uri()
+        key = hashlib.sha256(f"{uri}\n{self.model_name}".encode()).hexdigest()[:16]
+        # a lock in the temporary folder would not be shared where that folder is private, nor between users
+        if uri.startswith("sqlite:///"):
+            path = Path(uri.removeprefix("sqlite:///") + f".{key}.lock")
+        else:
+            path = Path(tempfile.gettempdir()) / f"visionpipe-{os.getuid()}-{key}.lock"
+        return FileLock(path, timeout=_LOCK_TIMEOUT_S)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -13,13 +12,15 @@ import pandas as pd
 class ServedClassifier(mlflow.pyfunc.PythonModel):
     """Answers `mlflow models serve`: one row an image, column `image` with the file's bytes."""
 
-    def load_context(self, context: Any) -> None:
+    def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
         """Read the classifier's files."""
         from visionpipe.models.classifier import load_classifier
 
         self._classifier = load_classifier(Path(context.artifacts["candidate"]))
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
+    def predict(
+        self, context: mlflow.pyfunc.PythonModelContext, model_input: pd.DataFrame, params: dict | None = None
+    ) -> pd.DataFrame:
         """Classify images.
 
         Parameters
@@ -47,7 +48,8 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
             if isinstance(verdict, Refusal):
                 raise ValueError(f"row {row}: {verdict.reason}: {verdict.detail}")
             pixels.append(decode_rgb(bytes(data), spec.image_size_px))
-        predictions = self._classifier.predict(np.stack(pixels))
+        side_px = spec.image_size_px
+        predictions = self._classifier.predict(np.reshape(pixels, (-1, side_px, side_px, 3)).astype(np.uint8))
         threshold = spec.deferral_confidence
         return pd.DataFrame(
             {

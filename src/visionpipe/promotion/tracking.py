@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from visionpipe.errors import VisionpipeError
+from visionpipe.errors import VisionpipeError, first_line
+
+_SQLITE = "sqlite:///"
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_ENVIRONMENT = "MLFLOW_TRACKING_URI"
 
 
 class TrackingParameters(BaseModel):
@@ -45,57 +55,114 @@ def connect(project: Path, parameters: TrackingParameters) -> str:
     Raises
     ------
     VisionpipeError
-        When a server does not answer.
+        When a server does not answer, or a store cannot be used.
     """
-    uri = _absolute(os.environ.get("MLFLOW_TRACKING_URI") or parameters.tracking_uri, project)
-    if uri.startswith(("http://", "https://")):
-        _require_answer(uri, parameters.timeout_s)
+    uri = _absolute(os.environ.get(_ENVIRONMENT) or parameters.tracking_uri, project)
+    _require_answer(uri, parameters.timeout_s)
     import mlflow
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        mlflow.set_tracking_uri(uri)
+        with _environment_kept():
+            mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         if mlflow.get_experiment_by_name(parameters.experiment) is None:
             location = None
-            if uri.startswith("sqlite:"):
+            if uri.startswith(_SQLITE):
                 location = (project / parameters.artifact_location).resolve().as_uri()
-            mlflow.create_experiment(parameters.experiment, artifact_location=location)
+            try:
+                mlflow.create_experiment(parameters.experiment, artifact_location=location)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+                    raise
         mlflow.set_experiment(parameters.experiment)
-    except MlflowException as error:
-        raise VisionpipeError(f"MLflow at {redacted(uri)}: {str(error).splitlines()[0]}") from error
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        raise VisionpipeError(f"MLflow at {redacted(uri)}: {redacted(first_line(error).strip())}") from error
     return uri
 
 
-def redacted(uri: str) -> str:
-    """Return the URI without user and password, fit for a log.
+def redacted(text: str) -> str:
+    """Return a URI, or a text with URIs in it, without users and passwords: fit for a log.
 
     Examples
     --------
     >>> redacted("postgresql://joe:secret@db/mlflow")
     'postgresql://***@db/mlflow'
+    >>> redacted("postgresql://db/mlflow?user=joe&password=secret")
+    'postgresql://db/mlflow?user=joe&password=***'
     """
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()
+    # up to the last @: a password may hold characters that end the host for urllib, and not for SQLAlchemy
+    return re.sub(r"(password|token)=[^&\s]*", r"\1=***", re.sub(r"://\S*@", "://***@", text))
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Undo what MLflow writes into the environment: at the next connect it would pass for the user's own choice."""
+    before = os.environ.get(_ENVIRONMENT)
+    try:
+        yield
+    finally:
+        os.environ.pop(_ENVIRONMENT, None)
+        if before is not None:
+            os.environ[_ENVIRONMENT] = before
 
 
 def _absolute(uri: str, project: Path) -> str:
-    prefix = "sqlite:///"
-    if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
-        return prefix + str((project / uri.removeprefix(prefix)).resolve())
+    if uri.startswith(_SQLITE) and not uri.startswith(_SQLITE + "/"):
+        return _SQLITE + str((project / uri.removeprefix(_SQLITE)).resolve())
     return uri
 
 
 def _require_answer(uri: str, timeout_s: float) -> None:
     """Ask once, briefly: MLflow itself would try for minutes before it gave up."""
+    if uri.startswith(("http://", "https://")):
+        _require_server(uri, timeout_s)
+    elif uri.startswith(_SQLITE):
+        _require_file(Path(uri.removeprefix(_SQLITE)))
+    else:
+        _require_database(uri, timeout_s)
+
+
+def _require_server(uri: str, timeout_s: float) -> None:
     import requests
 
     try:
         requests.get(uri.rstrip("/") + "/health", timeout=timeout_s).raise_for_status()
-    except requests.RequestException as error:
+    except requests.HTTPError as error:
         raise VisionpipeError(
-            f"the tracking server {redacted(uri)} does not answer ({type(error).__name__}); "
-            "start it, or unset MLFLOW_TRACKING_URI to use the local store"
+            f"the tracking server {redacted(uri)} answers {error.response.status_code} to /health; "
+            "check its address and your credentials"
         ) from error
+    except requests.RequestException as error:
+        raise _silent(uri, error) from error
+
+
+def _require_file(path: Path) -> None:
+    """Look whether there is a database, or whether one can be made."""
+    try:
+        if path.exists():
+            with closing(sqlite3.connect(path)) as database:
+                database.execute("PRAGMA schema_version")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path.parent).close()
+    except (OSError, sqlite3.Error) as error:
+        raise VisionpipeError(f"MLflow's database {path}: {error}; check mlflow.tracking_uri") from error
+
+
+def _require_database(uri: str, timeout_s: float) -> None:
+    try:
+        parts = urlsplit(uri)
+        port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
+        if parts.hostname and port:
+            socket.create_connection((parts.hostname, port), timeout_s).close()
+    except (OSError, ValueError) as error:
+        raise _silent(uri, error) from error
+
+
+def _silent(uri: str, error: Exception) -> VisionpipeError:
+    return VisionpipeError(
+        f"the tracking server {redacted(uri)} does not answer ({type(error).__name__}); "
+        "start it, or unset MLFLOW_TRACKING_URI to use the local store"
+    )

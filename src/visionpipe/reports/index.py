@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from visionpipe.reports.pages import index_page
+from visionpipe.reports.wording import interval
 
 
 def run_index(decision: dict[str, Any], evaluation: dict[str, Any], validation_result: dict[str, Any]) -> str:
@@ -32,8 +33,7 @@ def run_index(decision: dict[str, Any], evaluation: dict[str, Any], validation_r
         {
             "title": "Evaluation",
             "path": "evaluation.html",
-            "summary": f"{evaluation['n']} test images, accuracy {accuracy['estimate']:.3f} "
-            f"({accuracy['low']:.3f}-{accuracy['high']:.3f})",
+            "summary": f"{evaluation['n']} test images, accuracy {interval(accuracy)}",
         },
         {
             "title": "Data validation",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visionpipe.reports.wording import interval
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -40,19 +42,6 @@ def print_summary(made: dict[str, dict], reports: list[Path]) -> None:
         Console().print(table)
 
 
-def interval_text(interval: dict[str, Any]) -> str:
-    """Write an interval as people read it.
-
-    Examples
-    --------
-    >>> interval_text({"estimate": 0.91234, "low": 0.88, "high": 0.94})
-    '0.912 (0.880-0.940)'
-    """
-    if interval.get("estimate") is None:
-        return f"- ({interval.get('reason', 'not defined')})"
-    return f"{interval['estimate']:.3f} ({interval['low']:.3f}-{interval['high']:.3f})"
-
-
 def _add_decision(table: Table, decision: dict) -> None:
     version, alias = decision["challenger_version"], decision["alias"]
     if version:
@@ -67,10 +56,7 @@ def _add_decision(table: Table, decision: dict) -> None:
     table.add_row("decision", f"{decision['outcome'].replace('_', ' ')}: {_plain(decision['reason'])}")
     for check in decision["checks"]:
         if check["kind"] == "gain" and check["low"] is not None:
-            table.add_row(
-                "gain",
-                f"{_plain(check['name'])}: {check['value']:+.3f} ({check['low']:+.3f} to {check['high']:+.3f})",
-            )
+            table.add_row("gain", f"{_plain(check['name'])}: {interval(check, signed=True)}")
     data = decision["data"]
     origins = ", ".join(f"{count} {origin}" for origin, count in data["labels_by_origin"].items())
     table.add_row("data", f"manifest {data['manifest_md5']}, {data['n_images']} images, labels: {origins}")
@@ -91,8 +77,13 @@ def _add_scoring(table: Table, summary: dict) -> None:
 
 
 def _add_metrics(table: Table, title: str, metrics: dict[str, dict]) -> None:
-    texts = [f"{shown} {interval_text(metrics[name])}" for name, shown in _SHOWN.items() if name in metrics]
+    texts = [f"{shown} {_figure(metrics[name])}" for name, shown in _SHOWN.items() if name in metrics]
     table.add_row(title, ", ".join(texts))
+
+
+def _figure(found: dict[str, Any]) -> str:
+    """Write an interval, or why there is none."""
+    return interval(found) + (f" ({_plain(found['reason'])})" if "reason" in found else "")
 
 
 def _table() -> Table:

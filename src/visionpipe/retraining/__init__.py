@@ -1,0 +1,1 @@
+"""Retraining: reviewed labels come back, and a challenger is trained and judged."""

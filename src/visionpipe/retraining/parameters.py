@@ -13,7 +13,7 @@ class FeedbackParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     simulated_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the arrivals of `simulated_sources`, drawn at random, whose delayed labels SIMULATED reviewers hand in."""
+    """Share of arrivals of `simulated_sources`, drawn at random, whose labels SIMULATED reviewers hand in."""
     simulated_sources: tuple[str, ...] = ()
     """Sources of the demo; arrivals of any other source are reviewed by people alone."""
     seed: str = "audit"

@@ -46,6 +46,7 @@ def simulate_reviews(
     }
     done = set(reviews["image_id"])
     known = delayed_labels[delayed_labels["image_id"].isin(drawn - done)]
+    known = known.drop_duplicates("image_id", keep="last")  # a photo that arrived twice was labelled twice
     return [
         {
             "image_id": row.image_id,

@@ -34,10 +34,10 @@ def retrain(
     bootstrap_project(project)
     (project / "data").mkdir(exist_ok=True)
     try:
-        with FileLock(project / "data" / ".retraining.lock", timeout=0):
-            with KedroSession.create(project_path=project, env=env, runtime_params=parameters) as session:
-                return session.run(pipeline_names=["retraining"])
+        turn = FileLock(project / "data" / ".retraining.lock").acquire(timeout=0)
     except Timeout:
         raise VisionpipeError(
             f"{project}: another retraining is under way; try again when it has ended"
         ) from None
+    with turn, KedroSession.create(project_path=project, env=env, runtime_params=parameters) as session:
+        return session.run(pipeline_names=["retraining"])

@@ -164,13 +164,10 @@ def compare_slices(
     """
     champion_N, challenger_N = (np.asarray(c, dtype=bool) for c in (champion_correct_N, challenger_correct_N))
     clusters_N = np.asarray(cluster_ids_N)
-    counts = []
-    for rows in slices:
-        champion, challenger = champion_N[rows], challenger_N[rows]
-        n = effective_size(challenger.astype(float) - champion, clusters_N[rows], level)
-        share = n / len(rows)
-        b, c = np.sum(champion & ~challenger), np.sum(challenger & ~champion)
-        counts.append((float(b) * share, float(c) * share, n))
+    counts = [
+        effective_disagreements(champion_N[rows], challenger_N[rows], clusters_N[rows], level)
+        for rows in slices
+    ]
     alpha = (1 - level) / 2
     p_inferior = np.array([non_inferiority(b, c, n, margin, level).p_value for b, c, n in counts])
     adjusted = holm(p_inferior)
@@ -185,6 +182,16 @@ def compare_slices(
             SliceComparison(replace(test, p_value=float(p_adjusted)), float(p_worse), bool(judgeable))
         )
     return result
+
+
+def effective_disagreements(
+    champion_N: NDArray[np.bool_], challenger_N: NDArray[np.bool_], clusters_N: NDArray, level: float
+) -> tuple[float, float, float]:
+    """Return b, c and n (as in `non_inferiority`) as effective numbers: the counts where clusters hold one image."""
+    n = effective_size(challenger_N.astype(float) - champion_N, clusters_N, level)
+    b, c = np.sum(champion_N & ~challenger_N), np.sum(challenger_N & ~champion_N)
+    share = n / len(champion_N)
+    return float(b) * share, float(c) * share, n
 
 
 def tango_z(b: float, c: float, n: float, difference: float) -> float:

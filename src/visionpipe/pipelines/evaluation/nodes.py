@@ -31,7 +31,7 @@ def evaluate_candidate(
         "data": describe_data(admitted_manifest),
         "curves": candidate.curves,
         "title": "Evaluation on unseen images",
-        "demo_notice": parameters.notice,
+        "demo_notice": parameters.notice_of(admitted_manifest["source"].unique()),
         **evaluate(
             test_predictions,
             candidate.classifier.spec.classes,

@@ -16,19 +16,21 @@ def ingest_photos(
     known_files: DataFrame,
     parameters: IngestionParameters,
 ) -> Iterator[tuple[list[dict], list[dict], list[dict]]]:
-    """Inspect new photos and yield rows for image store, label history and file index, chunk by chunk."""
+    """Inspect new photos and yield rows for label history, image store and file index, chunk by chunk."""
     from visionpipe.images.ingest import ingest
 
     for chunk in ingest([*photos, *reviewed_photos], stored_images, known_labels, known_files, parameters):
-        yield chunk.images, chunk.labels, chunk.files
+        # in the order in which Kedro saves them: wherever a run is killed, no image is stored without its label,
+        # and no file is taken for known before its image is stored
+        yield chunk.labels, chunk.images, chunk.files
 
 
 def derive_manifest(
     image_store: DataFrame, label_history: DataFrame, file_index: DataFrame, parameters: IngestionParameters
 ) -> tuple[DataFrame, DataFrame]:
     """Derive the manifest and the quarantine from what is stored."""
-    from visionpipe.images.ingest import build_quarantine
+    from visionpipe.images.file_index import build_quarantine
     from visionpipe.images.manifest import build_manifest
 
     manifest = build_manifest(image_store, label_history, parameters.split)
-    return manifest, build_quarantine(file_index, image_store, manifest)
+    return manifest, build_quarantine(file_index, image_store, label_history, manifest)

@@ -6,7 +6,7 @@ from visionpipe.pipelines.ingestion.nodes import derive_manifest, ingest_photos
 
 
 def create_pipeline() -> Pipeline:
-    """Photos -> image store, label history, file index -> manifest, quarantine."""
+    """Photos -> label history, image store, file index -> manifest, quarantine."""
     return pipeline(
         [
             node(
@@ -19,7 +19,7 @@ def create_pipeline() -> Pipeline:
                     "known_files",
                     "params:ingestion",
                 ],
-                outputs=["image_store", "label_history", "file_index"],
+                outputs=["label_history", "image_store", "file_index"],
                 name="ingest_photos",
             ),
             node(

@@ -14,13 +14,15 @@ from visionpipe.pipelines.annotations import Champion, DataFrame, ImageReader, P
 def receive_photos(
     arriving_photos: list[Photo],
     known_arrivals: DataFrame,
+    known_delayed_labels: DataFrame,
     known_arrival_files: DataFrame,
     parameters: IngestionParameters,
 ) -> Iterator[tuple[list[dict], list[dict], list[dict]]]:
     """Keep arriving photos, and yield rows for arrivals, delayed labels and their file index."""
     from visionpipe.images.ingest import receive
 
-    for chunk in receive(arriving_photos, known_arrivals, known_arrival_files, parameters):
+    known = (known_arrivals, known_delayed_labels, known_arrival_files)
+    for chunk in receive(arriving_photos, *known, parameters):
         yield chunk.images, chunk.labels, chunk.files
 
 

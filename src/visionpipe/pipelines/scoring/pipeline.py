@@ -11,7 +11,13 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 receive_photos,
-                inputs=["arriving_photos", "known_arrivals", "known_arrival_files", "params:ingestion"],
+                inputs=[
+                    "arriving_photos",
+                    "known_arrivals",
+                    "known_delayed_labels",
+                    "known_arrival_files",
+                    "params:ingestion",
+                ],
                 outputs=["arrivals", "delayed_labels", "arrival_files"],
                 name="receive_photos",
             ),

