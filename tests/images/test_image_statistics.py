@@ -42,8 +42,8 @@ def test_the_perceptual_hash_is_the_sign_of_low_frequencies(seed):
     frequencies = dct(dct(blocks, axis=0, norm="ortho"), axis=1, norm="ortho")[:16, :16].ravel()
     above_median = frequencies - np.median(frequencies[1:])
     found = np.unpackbits(np.frombuffer(bytes.fromhex(inspect(grey).perceptual_hash), dtype=np.uint8))
-    clear = abs(above_median) > 2  # the photo is rounded to whole greys before the transform
-    assert clear.mean() > 0.75
+    clear = abs(above_median) > 1.2  # the photo is rounded to whole greys before the transform
+    assert clear.mean() > 0.5
     assert ((above_median > 0) == found)[clear].all()
 
 

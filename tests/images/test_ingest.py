@@ -1,0 +1,298 @@
+"""Every file is looked at once, and ends as exactly one of stored or refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from photo_files import class_folders, encode, picture
+from visionpipe.errors import VisionpipeError
+from visionpipe.images import store
+from visionpipe.images.importers import Photo
+from visionpipe.images.ingest import receive
+from visionpipe.images.parameters import IngestionParameters
+
+ALONE = IngestionParameters(workers=1)
+
+
+def assert_all_accounted_for(warehouse, photos: Iterable[Photo], parameters=ALONE) -> None:
+    """See that each file is in the manifest by its bytes or in quarantine by its path, never both."""
+    manifest, quarantine = warehouse.manifest(parameters), warehouse.quarantine(parameters)
+    files = warehouse.files.drop_duplicates(["source", "path"], keep="last").set_index(["source", "path"])
+    refused = set(zip(quarantine["source"], quarantine["path"], strict=True))
+    kept_out = set(quarantine["sha256"]) - set(manifest["image_id"])
+    for photo in photos:
+        row = files.loc[(photo.source, photo.path)]
+        in_quarantine = (photo.source, photo.path) in refused or row["sha256"] in kept_out
+        in_manifest = pd.isna(row["reason"]) and row["sha256"] in set(manifest["image_id"])
+        assert in_manifest != in_quarantine, photo.path
+
+
+def test_every_input_is_in_the_manifest_or_in_quarantine(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=5, dog=5)
+    (folder / "stray.png").write_bytes(encode(picture(90), "PNG"))
+    (folder / "cat/empty.png").touch()
+    (folder / "cat/text.png").write_text("no photo")
+    (folder / "cat/cut.png").write_bytes(encode(picture(91), "PNG")[:200])
+    (folder / "dog/small.png").write_bytes(encode(picture(92, 20, 20), "PNG"))
+    (folder / "dog/film.gif").write_bytes(encode(picture(93), "GIF"))
+    (folder / "dog/twin.png").write_bytes((folder / "dog/00.png").read_bytes())
+    (folder / "dog/gone.png").symlink_to(folder / "nowhere")
+    photos = listed(folder)
+    warehouse.take_in(photos)
+    assert_all_accounted_for(warehouse, photos)
+    assert len(warehouse.manifest()) == 10
+    assert warehouse.quarantine().set_index("path")["reason"].to_dict() == {
+        "stray.png": "no_label",
+        "cat/empty.png": "empty",
+        "cat/text.png": "undecodable",
+        "cat/cut.png": "undecodable",
+        "dog/small.png": "too_small",
+        "dog/film.gif": "format",
+        "dog/gone.png": "unreadable",
+    }
+
+
+def test_the_stored_bytes_are_those_of_the_file(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=3)
+    warehouse.take_in(listed(folder))
+    stored = dict(store.read_images(warehouse.root / "images", warehouse.images["image_id"]))
+    assert sorted(stored.values()) == sorted(path.read_bytes() for path in folder.rglob("*.png"))
+
+
+def test_the_bytes_decide_the_format_not_the_name(tmp_path, listed, warehouse):
+    (tmp_path / "photos/cat").mkdir(parents=True)
+    (tmp_path / "photos/cat/photo.txt").write_bytes(encode(picture(1), "JPEG"))
+    warehouse.take_in(listed(tmp_path / "photos"))
+    assert warehouse.manifest()["format"].tolist() == ["JPEG"]
+
+
+def test_a_second_run_opens_no_file_and_appends_nothing(tmp_path, listed, counted, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=3)
+    (folder / "cat/text.png").write_text("no photo")
+    (folder / "stray.png").write_bytes(encode(picture(90), "PNG"))
+    first = counted(listed(folder))
+    warehouse.take_in(first)
+    assert len(first.read_paths) == 5
+    second = counted(listed(folder))
+    assert warehouse.take_in(second) == [([], [], [])]
+    assert second.read_paths == []
+
+
+def test_only_a_new_or_changed_file_is_opened(tmp_path, listed, counted, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=3)
+    warehouse.take_in(listed(folder))
+    (folder / "cat/new.png").write_bytes(encode(picture(50), "PNG"))
+    (folder / "cat/01.png").write_bytes(encode(picture(51), "PNG"))
+    photos = counted(listed(folder))
+    warehouse.take_in(photos)
+    assert photos.read_paths == ["cat/01.png", "cat/new.png"]
+    assert len(warehouse.manifest()) == 5  # the store only grows: what 01.png was is still there
+
+
+def test_a_file_of_the_same_size_that_was_touched_is_opened(tmp_path, listed, counted, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=1)
+    warehouse.take_in(listed(folder))
+    os.utime(folder / "cat/00.png", ns=(1, 1))
+    photos = counted(listed(folder))
+    warehouse.take_in(photos)
+    assert photos.read_paths == ["cat/00.png"]
+    assert len(warehouse.images) == len(warehouse.labels) == 1
+
+
+def test_a_mended_file_leaves_quarantine(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=1)
+    whole = encode(picture(60), "PNG")
+    (folder / "cat/cut.png").write_bytes(whole[:100])
+    warehouse.take_in(listed(folder))
+    assert warehouse.quarantine()["path"].tolist() == ["cat/cut.png"]
+    (folder / "cat/cut.png").write_bytes(whole)
+    warehouse.take_in(listed(folder))
+    assert warehouse.quarantine().empty
+    assert len(warehouse.manifest()) == 2
+
+
+def test_a_file_refused_under_other_limits_is_looked_at_again(tmp_path, listed, counted, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=2)
+    (folder / "cat/small.png").write_bytes(encode(picture(60, 20, 20), "PNG"))
+    warehouse.take_in(listed(folder))
+    assert len(warehouse.manifest()) == 2
+    wider = IngestionParameters(workers=1, min_side_px=16)
+    photos = counted(listed(folder))
+    warehouse.take_in(photos, wider)
+    assert photos.read_paths == ["cat/small.png"]
+    assert len(warehouse.manifest()) == 3
+    assert warehouse.quarantine().empty
+
+
+def test_chunk_size_and_workers_are_no_limits(tmp_path, listed, counted, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=1)
+    (folder / "cat/text.png").write_text("no photo")
+    warehouse.take_in(listed(folder))
+    photos = counted(listed(folder))
+    warehouse.take_in(photos, IngestionParameters(workers=2, chunk_images=7))
+    assert photos.read_paths == []
+
+
+def test_a_file_that_cannot_be_read_is_tried_again_and_listed_once(tmp_path, listed, counted, warehouse):
+    def deny():
+        raise PermissionError(13, "Permission denied", "/photos/cat/01.png")
+
+    folder = class_folders(tmp_path / "photos", cat=2)
+    first, second = listed(folder)
+    for _ in range(3):
+        warehouse.take_in([first, replace(second, read=deny)])
+    assert warehouse.quarantine()[["path", "reason", "detail"]].to_numpy().tolist() == [
+        ["cat/01.png", "unreadable", "PermissionError: Permission denied"]
+    ]
+    assert len(warehouse.files) == 2  # two files, two rows, after three runs
+    warehouse.take_in([first, second])
+    assert warehouse.quarantine().empty
+    assert len(warehouse.manifest()) == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_without_permission_is_unreadable(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=2)
+    (folder / "cat/01.png").chmod(0)
+    warehouse.take_in(listed(folder))
+    assert warehouse.quarantine()["reason"].tolist() == ["unreadable"]
+
+
+def test_a_file_above_max_bytes_is_not_opened(tmp_path, listed, counted, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=1)
+    with (folder / "cat/huge.png").open("wb") as huge:
+        huge.truncate(10 * 2**30)  # sparse: ten gigabytes that take no room
+    photos = counted(listed(folder))
+    warehouse.take_in(photos)
+    assert photos.read_paths == ["cat/00.png"]
+    [refused] = warehouse.quarantine().itertuples()
+    assert (refused.reason, refused.n_bytes) == ("too_large", 10 * 2**30)
+    assert "ingestion.max_bytes" in refused.detail
+
+
+def test_the_same_bytes_at_two_paths_are_one_image_with_one_vote(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=1)
+    (folder / "cat/copy.png").write_bytes((folder / "cat/00.png").read_bytes())
+    photos = listed(folder)
+    warehouse.take_in(photos)
+    assert_all_accounted_for(warehouse, photos)
+    assert len(warehouse.labels) == 1
+    assert warehouse.manifest()["label_confidence"].tolist() == [1.0]
+
+
+def test_the_same_image_in_two_class_folders_is_a_visible_contradiction(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=1, dog=1)
+    (folder / "dog/cat.png").write_bytes((folder / "cat/00.png").read_bytes())
+    warehouse.take_in(listed(folder))
+    manifest = warehouse.manifest().set_index("label_confidence")
+    assert sorted(manifest.index) == [0.5, 1.0]
+    assert manifest.loc[0.5, "label"] == "cat"  # a tie goes to the first name
+
+
+def test_chunks_hold_no_more_files_than_asked_for_and_lose_none(tmp_path, listed, warehouse):
+    photos = listed(class_folders(tmp_path / "photos", cat=5, dog=5))
+    chunks = warehouse.take_in(photos, IngestionParameters(workers=1, chunk_images=3))
+    assert [len(chunk.files) for chunk in chunks] == [3, 3, 3, 1]
+    assert len(list((warehouse.root / "images").iterdir())) == 4
+    assert len(warehouse.manifest()) == 10
+
+
+def test_the_chunk_size_changes_nothing_but_the_shards(tmp_path, listed, warehouse):
+    photos = listed(class_folders(tmp_path / "photos", cat=5, dog=5))
+    one, many = replace(warehouse, root=tmp_path / "one"), replace(warehouse, root=tmp_path / "many")
+    one.take_in(photos)
+    many.take_in(photos, IngestionParameters(workers=1, chunk_images=2))
+    pd.testing.assert_frame_equal(one.manifest(), many.manifest())
+
+
+def test_no_file_at_all_is_an_error(warehouse):
+    with pytest.raises(VisionpipeError, match="no photos: the sources"):
+        warehouse.take_in([])
+
+
+def test_no_usable_file_is_an_error_that_counts_the_reasons_in_every_run(tmp_path, listed, warehouse):
+    folder = tmp_path / "photos/cat"
+    folder.mkdir(parents=True)
+    for name in ("a.png", "b.png"):
+        (folder / name).write_text(name)
+    (folder / "c.png").touch()
+    for _ in range(2):
+        with pytest.raises(VisionpipeError, match="among 3 files: 2 undecodable, 1 empty"):
+            warehouse.take_in(listed(folder.parent))
+
+
+@pytest.mark.parametrize("name", ["split", "label", "source", "image_id", "confidence", "embedding"])
+def test_an_attribute_named_like_a_column_of_ours_is_refused_before_anything_is_written(
+    name, tmp_path, listed, warehouse
+):
+    [photo] = listed(class_folders(tmp_path / "photos", cat=1))
+    clash = replace(photo, attributes={name: "x"})
+    with pytest.raises(VisionpipeError, match=f"source mine: attribute '{name}' has the name of a column"):
+        warehouse.take_in([photo, clash])
+    assert not warehouse.root.exists()
+    empty = pd.DataFrame(columns=["image_id"])
+    with pytest.raises(VisionpipeError, match=name):
+        list(receive([clash], empty, warehouse.labels, warehouse.files, ALONE))
+
+
+def test_attributes_become_columns_of_the_manifest(tmp_path, listed, warehouse):
+    first, second = listed(class_folders(tmp_path / "photos", cat=2))
+    warehouse.take_in([replace(first, attributes={"camera": "new", "site": "A"}), second])
+    manifest = warehouse.manifest()
+    assert sorted(manifest["camera"].fillna("none")) == ["new", "none"]
+    assert manifest.loc[manifest["camera"] == "new", "site"].tolist() == ["A"]
+
+
+@pytest.mark.parametrize("name", [b"a b.png", "照片.png".encode(), b"two\nlines.png", b"\xff\xfe.png"])
+def test_a_strange_file_name_reaches_every_table(name, tmp_path, listed, warehouse):
+    folder = tmp_path / "photos" / os.fsdecode(b"caf\xe9")
+    folder.mkdir(parents=True)
+    (folder / os.fsdecode(name)).write_bytes(encode(picture(1), "PNG"))
+    (folder / os.fsdecode(b"not " + name)).write_bytes(b"no photo")
+    photos = listed(tmp_path / "photos")
+    warehouse.take_in(photos)
+    assert_all_accounted_for(warehouse, photos)
+    assert (len(warehouse.manifest()), len(warehouse.quarantine())) == (1, 1)
+    assert warehouse.manifest()["label"].tolist() == ["caf\\xe9"]
+    assert warehouse.take_in(listed(tmp_path / "photos")) == [([], [], [])]
+
+
+class TestReceive:
+    """Photos for scoring: kept, never split, and their late labels never lost."""
+
+    @pytest.fixture
+    def photos(self, tmp_path, listed):
+        return listed(class_folders(tmp_path / "photos", cat=3))
+
+    def receive(self, photos, warehouse):
+        return list(receive(photos, warehouse.images, warehouse.labels, warehouse.files, ALONE))
+
+    @staticmethod
+    def append(warehouse, name, rows):
+        schemas = {"images": store.IMAGE_SCHEMA, "labels": store.LABEL_SCHEMA, "files": store.FILE_SCHEMA}
+        store.append_shard(warehouse.root / name, rows, schemas[name], prefix=name)
+
+    def test_photos_without_a_label_are_kept(self, photos, warehouse):
+        [chunk] = self.receive([replace(photo, label=None) for photo in photos], warehouse)
+        assert (len(chunk.images), len(chunk.labels), len(chunk.files)) == (3, 0, 3)
+        assert {row["reason"] for row in chunk.files} == {None}
+
+    def test_what_was_received_is_not_received_again(self, photos, warehouse):
+        [chunk] = self.receive(photos, warehouse)
+        for name in ("images", "labels", "files"):
+            self.append(warehouse, name, getattr(chunk, name))
+        assert self.receive(photos, warehouse) == [([], [], [])]
+
+    @pytest.mark.parametrize("saved", [["images"], ["images", "labels"], ["labels"], []])
+    def test_a_run_killed_between_two_saves_is_completed_by_the_next(self, saved, photos, warehouse):
+        [whole] = self.receive(photos, warehouse)
+        for name in saved:
+            self.append(warehouse, name, getattr(whole, name))
+        [rest] = self.receive(photos, warehouse)
+        for name in ("images", "labels", "files"):
+            assert len(getattr(rest, name)) == (0 if name in saved else 3), name

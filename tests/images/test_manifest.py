@@ -1,0 +1,143 @@
+"""The manifest is a pure function of image store and label history, and no image in it ever changes split."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from photo_files import class_folders
+from visionpipe.errors import VisionpipeError
+from visionpipe.images import store
+from visionpipe.images.file_index import build_quarantine
+from visionpipe.images.manifest import attribute_columns, build_manifest
+from visionpipe.images.parameters import SplitParameters
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+CONTRACT = """
+    image_id label label_confidence n_annotators source captured_at arrived_at width height format n_bytes
+    brightness contrast sharpness perceptual_hash group_id split label_origin
+    """
+
+
+def image(number: int, look: str | None = None, **attributes: str) -> dict:
+    return {
+        "image_id": hashlib.sha256(str(number).encode()).hexdigest(),
+        "source": "mine",
+        "path": f"cat/{number}.png",
+        "n_bytes": 10,
+        "perceptual_hash": look or str(number),
+        "attributes": list(attributes.items()),
+    }
+
+
+def index(*rows: dict) -> pd.DataFrame:
+    names = [name for name in store.IMAGE_SCHEMA.names if name != "image"]
+    return pd.DataFrame(list(rows), columns=[*names, "path", "shard", "row"])
+
+
+def label(number: int, name: str = "cat", day: int = 0, **more) -> dict:
+    row = {
+        "image_id": hashlib.sha256(str(number).encode()).hexdigest(),
+        "label": name,
+        "label_confidence": 1.0,
+        "annotator": "import",
+        "labelled_at": START + timedelta(days=day),
+        "origin": "import",
+        "selection": None,
+    }
+    return {**row, **more}
+
+
+def history(*rows: dict) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows), columns=store.LABEL_SCHEMA.names)
+    return frame.astype({"labelled_at": "datetime64[us, UTC]"})
+
+
+def test_the_columns_are_the_contract(tmp_path, listed, warehouse):
+    warehouse.take_in(listed(class_folders(tmp_path / "photos", cat=3)))
+    manifest = warehouse.manifest()
+    assert set(manifest.columns) == set(CONTRACT.split())
+    assert attribute_columns(manifest) == []
+    assert manifest["image_id"].is_monotonic_increasing
+    assert set(manifest["split"]) <= {"train", "validation", "test"}
+    assert manifest["label_origin"].tolist() == ["import"] * 3
+    assert manifest["n_annotators"].dtype == "int64"
+
+
+def test_the_same_tables_give_the_same_manifest(tmp_path, listed, warehouse):
+    warehouse.take_in(listed(class_folders(tmp_path / "photos", cat=5)))
+    pd.testing.assert_frame_equal(warehouse.manifest(), warehouse.manifest())
+
+
+def test_an_image_without_a_label_is_listed_as_kept_out_and_changes_no_column_type():
+    images = index(image(1), image(2))
+    manifest = build_manifest(images, history(label(1)), SplitParameters())
+    assert manifest["image_id"].tolist() == [images["image_id"][0]]
+    assert manifest["n_annotators"].dtype == "int64"
+    files = pd.DataFrame(columns=store.FILE_SCHEMA.names)
+    quarantine = build_quarantine(files, images, history(label(1)), manifest)
+    assert quarantine[["path", "reason"]].to_numpy().tolist() == [["cat/2.png", "no_label"]]
+
+
+def test_an_image_that_would_tie_two_splits_together_is_listed_as_kept_out():
+    by_split: dict[str, int] = {}
+    for number in range(50):
+        [split] = build_manifest(index(image(number)), history(label(number)), SplitParameters())["split"]
+        by_split.setdefault(split, number)
+    train, test = by_split["train"], by_split["test"]
+    images = index(
+        image(train, "x", sender="ada"), image(test, "y", sender="bob"), image(99, "x", sender="bob")
+    )
+    labels = history(label(train), label(test), label(99))
+    manifest = build_manifest(images, labels, SplitParameters(group_by="sender"))
+    assert set(manifest["split"]) == {"train", "test"}
+    quarantine = build_quarantine(pd.DataFrame(columns=store.FILE_SCHEMA.names), images, labels, manifest)
+    assert quarantine[["path", "reason"]].to_numpy().tolist() == [["cat/99.png", "group_spans_splits"]]
+
+
+def test_a_split_column_that_no_image_has_is_named():
+    images, labels = index(image(1, camera="new")), history(label(1))
+    for parameters in (SplitParameters(group_by="sender"), SplitParameters(holdout={"sender": ["ada"]})):
+        with pytest.raises(VisionpipeError, match="no image has an attribute 'sender'; there are: camera"):
+            build_manifest(images, labels, parameters)
+
+
+selections = st.sampled_from([None, "random_audit", "uncertain"])
+events = st.lists(
+    st.tuples(
+        st.integers(0, 14),  # which image
+        st.sampled_from(["import", "review", "correction"]),
+        selections,
+        st.sampled_from(["cat", "dog"]),
+        st.integers(-30, 30),  # labelled so many days before or after the start
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(events=events, looks=st.lists(st.integers(0, 9), min_size=15, max_size=15))
+def test_no_label_that_comes_later_moves_an_image_to_another_split(events, looks):
+    """Labels and images come in, one after another; whatever was in the manifest stays where it was."""
+    images: dict[int, dict] = {}
+    labels: list[dict] = []
+    known: dict[str, str] = {}
+    for number, origin, selection, name, day in events:
+        images.setdefault(number, image(number, f"look-{looks[number]}"))
+        labels.append(
+            label(number, name, day, origin=origin, selection=selection, annotator=f"who-{day % 3}")
+        )
+    parameters = SplitParameters(validation=0.3, test=0.4)
+    for stop in range(1, len(labels) + 1, 4):
+        present = {row["image_id"] for row in labels[:stop]}
+        shown = index(*(row for row in images.values() if row["image_id"] in present))
+        manifest = build_manifest(shown, history(*labels[:stop]), parameters)
+        found = dict(zip(manifest["image_id"], manifest["split"], strict=True))
+        assert {image_id: found.get(image_id) for image_id in known} == known
+        known = found

@@ -1,0 +1,165 @@
+"""The image store gives back what was put in, to us and to anybody who reads Parquet."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from photo_files import encode, picture
+from visionpipe.images import store
+
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def image_row(name: str, data: bytes, **attributes: str) -> dict:
+    return {
+        "image_id": name,
+        "image": {"bytes": data, "path": f"cat/{name}.png"},
+        "source": "mine",
+        "captured_at": None,
+        "arrived_at": NOW,
+        "width": 80,
+        "height": 64,
+        "format": "PNG",
+        "n_bytes": len(data),
+        "brightness": 100.0,
+        "contrast": 20.0,
+        "sharpness": 5.0,
+        "perceptual_hash": "00",
+        "attributes": [{"name": key, "value": value} for key, value in attributes.items()],
+    }
+
+
+def append(folder: Path, *names: str) -> Path:
+    rows = [image_row(name, f"bytes of {name}".encode(), camera="new") for name in names]
+    return store.append_shard(folder, rows, store.IMAGE_SCHEMA, prefix="images")
+
+
+def test_bytes_come_back_verbatim(tmp_path):
+    data = [bytes(range(256)) * 40, b"", encode(picture(1), "JPEG")]
+    rows = [image_row(str(number), each) for number, each in enumerate(data)]
+    store.append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
+    assert [each for _, each in store.read_images(tmp_path, ["0", "1", "2"])] == data
+
+
+def test_the_index_holds_every_measurement_and_no_bytes(tmp_path):
+    append(tmp_path, "a", "b")
+    append(tmp_path, "c")
+    index = store.read_store_index(tmp_path)
+    assert index["image_id"].tolist() == ["a", "b", "c"]
+    assert index["path"].tolist() == ["cat/a.png", "cat/b.png", "cat/c.png"]
+    assert [dict(pairs) for pairs in index["attributes"]] == [{"camera": "new"}] * 3
+    assert index["arrived_at"].tolist() == [pd.Timestamp(NOW)] * 3
+    assert "image" not in index
+    assert index[["shard", "row"]].to_numpy().tolist() == [
+        ["images-00000.parquet", 0],
+        ["images-00000.parquet", 1],
+        ["images-00001.parquet", 0],
+    ]
+
+
+def test_an_image_without_attributes_has_none(tmp_path):
+    rows = [{**image_row("a", b"x"), "attributes": None}, image_row("b", b"y")]
+    store.append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
+    assert store.read_store_index(tmp_path)["attributes"].tolist() == [[], []]
+
+
+def test_an_empty_store_is_an_empty_table_with_the_same_columns(tmp_path):
+    empty = store.read_store_index(tmp_path / "nothing")
+    append(tmp_path, "a")
+    assert len(empty) == 0
+    assert set(empty.columns) == set(store.read_store_index(tmp_path).columns)
+    assert store.read_tables(tmp_path / "nothing").columns.tolist() == store.LABEL_SCHEMA.names
+
+
+def test_an_image_that_appears_twice_is_listed_and_read_once(tmp_path):
+    append(tmp_path, "a")
+    append(tmp_path, "b", "a")
+    assert store.read_store_index(tmp_path)["image_id"].tolist() == ["a", "b"]
+    assert [name for name, _ in store.read_images(tmp_path, ["a", "b"])] == ["a", "b"]
+
+
+def test_one_image_is_read_from_any_row_group(tmp_path):
+    names = [f"{number:03d}" for number in range(150)]
+    shard = append(tmp_path, *names)
+    assert pq.ParquetFile(shard).num_row_groups == 3
+    for row in (0, 63, 64, 149):
+        assert store.ReadStored(shard, row)() == f"bytes of {names[row]}".encode()
+
+
+def test_only_the_wanted_images_are_streamed(tmp_path):
+    append(tmp_path, "a", "b")
+    append(tmp_path, "c", "d")
+    assert [name for name, _ in store.read_images(tmp_path, ["d", "a"])] == ["a", "d"]
+
+
+def test_a_missing_image_is_named_after_those_that_are_there(tmp_path):
+    append(tmp_path, "a")
+    stream = store.read_images(tmp_path, ["a", "lost"])
+    assert next(stream)[0] == "a"
+    with pytest.raises(KeyError, match="1 images are not in the store, first lost"):
+        next(stream)
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path):
+    shards = [append(tmp_path / name, "a", "b") for name in ("one", "two")]
+    assert shards[0].read_bytes() == shards[1].read_bytes()
+
+
+def test_a_shard_is_never_touched_again(tmp_path):
+    first = append(tmp_path, "a")
+    before = (first.read_bytes(), first.stat().st_mtime_ns, first.stat().st_ino)
+    append(tmp_path, "b")
+    assert (first.read_bytes(), first.stat().st_mtime_ns, first.stat().st_ino) == before
+
+
+def test_shards_keep_the_order_of_arrival_beyond_five_digits(tmp_path):
+    append(tmp_path, "a").rename(tmp_path / "images-99999.parquet")
+    assert append(tmp_path, "b").name == "images-100000.parquet"
+    assert append(tmp_path, "c").name == "images-100001.parquet"
+    assert store.read_store_index(tmp_path)["image_id"].tolist() == ["a", "b", "c"]
+
+
+def test_a_new_shard_comes_after_a_gap_never_into_it(tmp_path):
+    for name in "abc":
+        append(tmp_path, name)
+    (tmp_path / "images-00001.parquet").unlink()
+    assert append(tmp_path, "d").name == "images-00003.parquet"
+
+
+def test_a_failed_append_leaves_nothing(tmp_path):
+    append(tmp_path / "images", "a")
+    with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError)):
+        store.append_shard(
+            tmp_path / "images", [{"image_id": "b", "width": "wide"}], store.IMAGE_SCHEMA, prefix="images"
+        )
+    assert [path.name for path in tmp_path.rglob("*")] == ["images", "images-00000.parquet"]
+
+
+def test_an_older_file_index_reads_with_nulls_for_new_columns(tmp_path):
+    old = pa.schema([field for field in store.FILE_SCHEMA if field.name != "limits"])
+    store.append_shard(tmp_path, [{"source": "mine", "path": "a.png"}], old, prefix="files")
+    assert store.read_tables(tmp_path, store.FILE_SCHEMA)["limits"].isna().all()
+
+
+def test_the_layout_is_that_of_a_hugging_face_image_set(tmp_path):
+    schema = pq.read_schema(append(tmp_path, "a"))
+    assert schema.field("image").type == pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert features == {"image": {"_type": "Image"}}
+    assert not any(pa.types.is_map(field.type) for field in schema)  # `datasets` refuses maps
+
+
+def test_hugging_face_datasets_reads_the_images(tmp_path):
+    # not the bare name, which this folder's neighbour `tests/datasets` would answer to
+    load = pytest.importorskip("datasets.load", reason="Hugging Face `datasets` is no requirement of ours")
+    rows = [image_row("a", encode(picture(1), "PNG"), camera="new")]
+    shard = store.append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
+    table = load.load_dataset("parquet", data_files=str(shard), cache_dir=str(tmp_path / "cache"))
+    assert table["train"][0]["image"].size == (80, 64)
