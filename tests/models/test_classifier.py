@@ -1,0 +1,164 @@
+"""A classifier predicts the same wherever it is loaded, and says so when its files are no classifier."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import torch
+from photo_sets import parameters, photo_set
+from safetensors.torch import load_file, save_file
+from scipy.special import softmax
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.models.backbones import build_backbone
+from visionpipe.models.candidate import train_candidate
+from visionpipe.models.classifier import ImageClassifier, ModelSpec, load_classifier, save_classifier
+
+
+@pytest.fixture(scope="module")
+def pixels_NHWC():
+    return np.random.default_rng(3).integers(0, 256, (19, 64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """The packaged backbone with a trained head, temperature and embedding."""
+    photos, recipe = photo_set(train=12), parameters(probe_epochs=3)
+    return train_candidate(photos.manifest, photos.prepared(64), recipe).classifier
+
+
+@pytest.fixture
+def folder(classifier, tmp_path):
+    save_classifier(classifier, tmp_path)
+    return tmp_path
+
+
+def small(classes=("a", "b", "c"), **spec):
+    torch.manual_seed(11)
+    whole = ModelSpec(
+        backbone="timm/test_resnet", weights="none", classes=list(classes), image_size_px=64, **spec
+    )
+    return ImageClassifier(whole, build_backbone(whole.backbone, "none", 64)).eval()
+
+
+def test_what_is_loaded_predicts_bit_for_bit_what_was_saved(classifier, folder, pixels_NHWC):
+    before, after = classifier.predict(pixels_NHWC), load_classifier(folder).predict(pixels_NHWC)
+    for name in ("logits_NK", "probabilities_NK", "embeddings_NE"):
+        np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+    assert before.labels == after.labels
+    assert load_classifier(folder).spec == classifier.spec
+    assert np.ptp(before.logits_NK) > 0
+
+
+def test_nothing_is_pickled(folder, monkeypatch):
+    assert {path.name for path in folder.iterdir()} == {"weights.safetensors", "model.json"}
+    json.loads((folder / "model.json").read_text())
+    data = (folder / "weights.safetensors").read_bytes()
+    header_bytes = struct.unpack("<Q", data[:8])[0]  # the format: length, JSON, tensors
+    json.loads(data[8 : 8 + header_bytes])
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("something was unpickled")
+
+    for module, name in ((torch, "load"), (pickle, "load"), (pickle, "loads"), (pickle, "Unpickler")):
+        monkeypatch.setattr(module, name, refuse)
+    load_classifier(folder)
+
+
+@pytest.mark.parametrize("sizes", [(1,) * 19, (3, 16), (8, 8, 3)])
+def test_predictions_do_not_depend_on_the_batch(classifier, pixels_NHWC, sizes):
+    whole = classifier.predict(pixels_NHWC)
+    batches = np.split(pixels_NHWC, np.cumsum(sizes)[:-1])
+    parts = classifier.predict_batches(iter(batches))
+    np.testing.assert_allclose(parts.logits_NK, whole.logits_NK, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(parts.embeddings_NE, whole.embeddings_NE, rtol=1e-4, atol=1e-4)
+
+
+def test_inputs_are_normalised_as_torchvision_does(classifier, pixels_NHWC):
+    from torchvision.transforms.functional import convert_image_dtype, normalize
+
+    images_NCHW = torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2)
+    expected = normalize(convert_image_dtype(images_NCHW), [127 / 255] * 3, [128 / 255] * 3)
+    torch.testing.assert_close(classifier.normalise(torch.from_numpy(pixels_NHWC)), expected)
+
+
+def test_probabilities_are_those_of_the_logits_at_the_temperature(pixels_NHWC):
+    found = small(temperature=2.5).predict(pixels_NHWC)
+    np.testing.assert_allclose(found.probabilities_NK, softmax(found.logits_NK.astype(float) / 2.5, axis=1))
+    np.testing.assert_array_equal(found.confidence_N, found.probabilities_NK.max(axis=1))
+    assert found.labels == [("a", "b", "c")[k] for k in found.logits_NK.argmax(axis=1)]
+
+
+def test_memory_mapped_photos_are_predicted_in_place(pixels_NHWC, tmp_path):
+    np.save(tmp_path / "images.npy", pixels_NHWC)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    np.testing.assert_array_equal(small().predict(mapped).logits_NK, small().predict(pixels_NHWC).logits_NK)
+
+
+def test_no_photos_give_no_predictions():
+    for found in (small().predict(np.empty((0, 64, 64, 3), np.uint8)), small().predict_batches(iter([]))):
+        assert (found.logits_NK.shape, found.probabilities_NK.shape, found.embeddings_NE.shape) == (
+            (0, 3),
+            (0, 3),
+            (0, 32),
+        )
+        assert found.labels == []
+
+
+def edit(folder, **changes):
+    spec = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**spec, **changes}))
+
+
+DAMAGES = {
+    "no weights": lambda f: (f / "weights.safetensors").unlink(),
+    "half the weights": lambda f: (f / "weights.safetensors").write_bytes(
+        (f / "weights.safetensors").read_bytes()[:9000]
+    ),
+    "garbage for weights": lambda f: (f / "weights.safetensors").write_bytes(b"\xff" * 500),
+    "a tensor too few": lambda f: save_file(
+        {name: w for name, w in load_file(f / "weights.safetensors").items() if name != "head.bias"},
+        f / "weights.safetensors",
+    ),
+    "another model's weights": lambda f: save_file(
+        {name: weights.contiguous() for name, weights in small().state_dict().items()},
+        f / "weights.safetensors",
+    ),
+    "no model.json": lambda f: (f / "model.json").unlink(),
+    "half a model.json": lambda f: (f / "model.json").write_bytes((f / "model.json").read_bytes()[:50]),
+    "bytes for model.json": lambda f: (f / "model.json").write_bytes(b"\xff\xfe\x00"),
+    "an empty model.json": lambda f: (f / "model.json").write_text("{}"),
+    "a list in model.json": lambda f: (f / "model.json").write_text("[]"),
+    "a class more": lambda f: edit(f, classes=["blue", "green", "red"]),
+    "no classes": lambda f: edit(f, classes=[]),
+    "temperature 0": lambda f: edit(f, temperature=0),
+    "temperature NaN": lambda f: edit(f, temperature=float("nan")),
+    "a key of a later version": lambda f: edit(f, colour_space="CIELAB"),
+    "an unknown backbone": lambda f: edit(f, backbone="timm/of_next_year"),
+    "another backbone": lambda f: edit(f, backbone="timm/test_resnet"),
+    "a side of 0 px": lambda f: edit(f, image_size_px=0),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_files_are_refused_in_one_line_that_names_the_folder(damage, folder):
+    DAMAGES[damage](folder)
+    with pytest.raises(VisionpipeError, match=r"this model cannot be loaded: .") as refused:
+        load_classifier(folder)
+    message = str(refused.value)
+    assert message.startswith(str(folder))
+    assert "\n" not in message
+    assert len(message) < 600
+
+
+def test_the_reason_says_what_does_not_fit(folder):
+    edit(folder, classes=["blue", "green", "red"])
+    with pytest.raises(VisionpipeError, match=r"size mismatch for head\.weight"):
+        load_classifier(folder)
+    edit(folder, temperature=-1)
+    with pytest.raises(VisionpipeError, match=r"model\.json: temperature .*greater than 0"):
+        load_classifier(folder)
