@@ -38,6 +38,12 @@ class ModelSpec(BaseModel):
     epochs: int = 0
     visionpipe_version: str = ""
 
+    def defers(self, confidence_N: np.ndarray) -> np.ndarray:
+        """Say, for each confidence, whether a person should decide: all, when no threshold is known."""
+        if self.deferral_confidence is None:
+            return np.ones(len(confidence_N), dtype=bool)
+        return np.asarray(confidence_N) < self.deferral_confidence
+
 
 @dataclass(frozen=True)
 class Predictions:

@@ -60,12 +60,11 @@ def score_new(
     attributes = pd.DataFrame([dict(pairs or ()) for pairs in new["attributes"]], index=new["image_id"])
     measured = new.set_index("image_id")[_MEASURED].join(attributes)
     table = pd.DataFrame(predicted).join(measured, on="image_id")
-    threshold = classifier.spec.deferral_confidence
     return table.assign(
         prediction_id=[_prediction_id(model_version, image_id) for image_id in table["image_id"]],
         requested_at=pd.Timestamp(now),
         model_version=model_version,
-        deferred=table["confidence"] < threshold if threshold is not None else True,
+        deferred=classifier.spec.defers(table["confidence"].to_numpy()),
         review_probability=np.nan,
     )
 

@@ -50,12 +50,11 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
             pixels.append(decode_rgb(bytes(data), spec.image_size_px))
         side_px = spec.image_size_px
         predictions = self._classifier.predict(np.reshape(pixels, (-1, side_px, side_px, 3)).astype(np.uint8))
-        threshold = spec.deferral_confidence
         return pd.DataFrame(
             {
                 "predicted_label": predictions.labels,
                 "confidence": predictions.confidence_N,
-                "deferred": predictions.confidence_N < threshold if threshold is not None else True,
+                "deferred": spec.defers(predictions.confidence_N),
                 "probabilities": predictions.probabilities_NK.tolist(),
             }
         )
