@@ -20,6 +20,8 @@ from visionpipe.models.parameters import TrainingParameters
 
 COLOURS = {"blue": (70, 90, 160), "green": (70, 150, 90), "red": (160, 80, 70)}
 SIDE_PX = 40
+CONTEST = {"train": 8, "validation": 5, "test": 20, "seed": 6}
+"""The `photo_set` on which models compete in the tests of promotion."""
 
 
 @dataclass(frozen=True)

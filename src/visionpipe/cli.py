@@ -184,7 +184,6 @@ def _project() -> Path:
 
 def _connected_project() -> tuple[Path, str]:
     """Find the project and connect to its MLflow store."""
-    from kedro.config import OmegaConfigLoader
     from kedro.framework.startup import bootstrap_project
 
     from visionpipe.promotion.tracking import TrackingParameters, connect
@@ -193,7 +192,7 @@ def _connected_project() -> tuple[Path, str]:
     bootstrap_project(project)
     from kedro.framework.project import settings
 
-    loader = OmegaConfigLoader(str(project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
+    loader = settings.CONFIG_LOADER_CLASS(str(project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
     return project, connect(project, TrackingParameters(**loader["mlflow"]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import time
@@ -17,6 +18,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _STAGES = ("ingestion", "validation", "training", "evaluation", "promotion")
+
+
+class ParameterHook:
+    """Refuses a section of parameters that no pipeline reads; Kedro checks only the keys inside known sections."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Compare the sections given with those read."""
+        from kedro.framework.project import pipelines
+
+        from visionpipe.errors import VisionpipeError
+
+        read = {
+            name.removeprefix("params:").split(".")[0]
+            for pipeline in pipelines.values()
+            for name in pipeline.inputs()
+            if name.startswith("params:")
+        }
+        for section in sorted(set(context.config_loader["parameters"]) - read):
+            close = difflib.get_close_matches(section, sorted(read), n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(sorted(read))}"
+            raise VisionpipeError(f"parameters: no pipeline reads a section '{section}'{hint}")
 
 
 class LineageHook:
@@ -37,12 +60,22 @@ class LineageHook:
 
         if self._project is None or not (self._project / "dvc.yaml").exists():
             return
+        if run_params["runtime_params"] or not self._dvc_runs_this(run_params["env"]):
+            logger.warning(
+                "dvc.lock is left as it was: DVC can't see --params, nor an --env it was not generated for"
+            )
+            return
         from visionpipe.lineage.data_version import commit_stage
 
         ran = {node.name for node in pipeline.nodes}
         for stage in _STAGES:
             if {node.name for node in pipelines[stage].nodes} <= ran:
                 commit_stage(self._project, stage)
+
+    def _dvc_runs_this(self, env: str | None) -> bool:
+        assert self._project is not None, "Kedro makes a context before it runs a pipeline"
+        wanted = "" if env in (None, "local", "base") else f" --env {env}"
+        return f"cmd: kedro run{wanted} --pipelines" in (self._project / "dvc.yaml").read_text()
 
 
 class TrackingHook:
@@ -131,7 +164,7 @@ class SummaryHook:
 
         made = {
             name: catalog.load(name)
-            for name in ("evaluation", "decision", "scoring_summary", "drift_verdict")
+            for name in ("validation_result", "evaluation", "decision", "scoring_summary", "drift_verdict")
             if name in pipeline.all_outputs()
         }
         reports = [

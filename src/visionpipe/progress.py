@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,9 +11,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 
+logger = logging.getLogger(__name__)
+
+
 @contextmanager
 def progress_bar(unit: str = "images") -> Iterator[Progress]:
-    """Show progress bars while the block runs; silent where there is no terminal.
+    """Show progress bars while the block runs; where there is no terminal, log one line at the end.
 
     Parameters
     ----------
@@ -33,6 +37,13 @@ def progress_bar(unit: str = "images") -> Iterator[Progress]:
     ]
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield progress
+    if not console.is_terminal:
+        for task in progress.tasks:
+            if task.completed:
+                note = f", {task.fields['note']}" if task.fields["note"] else ""
+                logger.info(
+                    "%s: %d %s in %.1f s%s", task.description, task.completed, unit, task.elapsed or 0, note
+                )
 
 
 def _rate_column(unit: str) -> ProgressColumn:

@@ -1,9 +1,11 @@
 """Kedro's project settings."""
 
-from visionpipe.hooks import LineageHook, SummaryHook, TrackingHook
+from visionpipe.configuration import LayeredConfigLoader
+from visionpipe.hooks import LineageHook, ParameterHook, SummaryHook, TrackingHook
 
-HOOKS = (LineageHook(), TrackingHook(), SummaryHook())
+HOOKS = (ParameterHook(), LineageHook(), TrackingHook(), SummaryHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-viz")  # no telemetry; no statistics files of every run
+CONFIG_LOADER_CLASS = LayeredConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

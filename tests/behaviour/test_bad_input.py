@@ -90,6 +90,17 @@ def test_an_unknown_parameter(project):
     assert "epoch" in message
 
 
+def test_an_unknown_section_of_parameters(project):
+    assert "did you mean 'training'?" in fail(project, "--params", "trainig.epochs=3")
+
+
+def test_an_acceptance_limit_on_a_class_that_is_not_there_stops_before_training(project, tmp_path):
+    project.use_photos(photos(tmp_path / "photos", cat=30, dog=30))
+    message = fail(project, "--params", f"{TINY},promotion.acceptance=[recall[cta] >= 0.5]")
+    assert "cta" in message
+    assert not (project.path / "data/06_models/candidate").exists()
+
+
 def test_an_importer_that_does_not_exist(project):
     project.use_photos(Path("anywhere"))
     catalog = project.path / "conf/local/catalog.yml"
@@ -103,7 +114,7 @@ def test_a_missing_package_extra(project, tmp_path):
         "find = PathFinder.find_spec\n"
         "PathFinder.find_spec = lambda name, *more: None if name == 'elpv_dataset' else find(name, *more)\n"
     )
-    assert "visionpipe[demo]" in fail(project, PYTHONPATH=str(tmp_path))
+    assert "pip install elpv-dataset" in fail(project, PYTHONPATH=str(tmp_path))
 
 
 def test_a_tracking_server_that_does_not_answer(project, tmp_path):

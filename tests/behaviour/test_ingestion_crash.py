@@ -124,7 +124,7 @@ def test_an_unbroken_run_accounts_for_every_photo(unbroken, photos):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_eight_kills_lose_nothing_and_double_nothing(seed, tmp_path, ingest, unbroken):
     outcome = ingest(tmp_path, kills=8, seed=seed)
-    assert outcome["killed"] >= 4  # the last ones may find nothing left to do
+    assert outcome["killed"] >= 2  # on a fast machine the last ones find nothing left to do
     for name in ("manifest.parquet", "quarantine.parquet"):
         assert (tmp_path / name).read_bytes() == (unbroken / name).read_bytes(), name
     images, labels, files = (rows(tmp_path / table) for table in TABLES)

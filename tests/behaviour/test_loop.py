@@ -16,7 +16,20 @@ pytestmark = pytest.mark.usefixtures("elpv")
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return copy_project(tmp_path_factory.mktemp("a plant") / "with space", git=True)
+    project = copy_project(tmp_path_factory.mktemp("a plant") / "with space", git=True)
+    succeed(project, "visionpipe", "dvc-stages", "--env", "ci")  # DVC must run what the tests run
+    succeed(
+        project,
+        "git",
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@example.invalid",
+        "commit",
+        "-qam",
+        "ci stages",
+    )
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +110,22 @@ def test_the_first_run_registers_a_champion_and_says_how_good_it_is(first, proje
 
 def test_after_a_bare_run_dvc_has_nothing_to_do(first, project):
     assert "up to date" in succeed(project, "dvc", "status").stdout
+
+
+def test_a_run_with_other_parameters_is_not_passed_off_as_dvcs(drifted, project):
+    lock = (project.path / "dvc.lock").read_bytes()
+    succeed(
+        project,
+        "kedro",
+        "run",
+        "--env",
+        "ci",
+        "--pipelines",
+        "validation",
+        "--params",
+        "validation.min_classes=1",
+    )
+    assert (project.path / "dvc.lock").read_bytes() == lock
 
 
 def test_dvc_repro_after_a_bare_run_runs_no_stage(first, project):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -87,6 +88,15 @@ def test_documents_and_pages_are_utf_8_whatever_the_locale(tmp_path):
     ascii_only = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=ascii_only, check=True)
     assert (tmp_path / "a.html").read_bytes() == "Straße".encode()
+
+
+def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
+    dataset = JsonDocument(filepath=str(tmp_path / "report.json"))
+    dataset.save({"accuracy": 0.9})
+    with (tmp_path / "report.json").open() as reader:
+        dataset.save({"accuracy": 0.8})
+        assert json.load(reader) == {"accuracy": 0.9}
+    assert dataset.load() == {"accuracy": 0.8}
 
 
 def test_a_folder_is_replaced_whole(tmp_path):

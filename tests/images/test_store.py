@@ -133,6 +133,14 @@ def test_a_new_shard_comes_after_a_gap_never_into_it(tmp_path):
     assert append(tmp_path, "d").name == "images-00003.parquet"
 
 
+def test_a_number_that_another_writer_took_meanwhile_is_left_to_it(tmp_path, monkeypatch):
+    first = append(tmp_path, "a")
+    before = first.read_bytes()
+    monkeypatch.setattr(store, "_shards", lambda folder: [])  # as if the other's shard came after we looked
+    assert append(tmp_path, "b").name == "images-00001.parquet"
+    assert first.read_bytes() == before
+
+
 def test_a_failed_append_leaves_nothing(tmp_path):
     append(tmp_path / "images", "a")
     with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -93,9 +94,13 @@ if __name__ == "__main__":
     workers = [int(pid) for pid in run.stdout.readline().split()]
     assert workers
     assert all(is_alive(pid) for pid in workers)
-    run.send_signal(signal.SIGKILL)
-    run.communicate()
-    wait_until(lambda: not any(is_alive(pid) for pid in workers))
+    run.kill()
+    try:
+        wait_until(lambda: not any(is_alive(pid) for pid in [run.pid, *workers]))
+    finally:
+        for pid in filter(is_alive, workers):
+            os.kill(pid, signal.SIGKILL)
+        run.communicate()
 
 
 def is_alive(pid: int) -> bool:

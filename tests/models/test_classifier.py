@@ -9,10 +9,10 @@ import struct
 import numpy as np
 import pytest
 import torch
-from photo_sets import parameters, photo_set
 from safetensors.torch import load_file, save_file
 from scipy.special import softmax
 
+from photo_sets import parameters, photo_set
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.candidate import train_candidate

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from photo_sets import good_candidate, parameters, photo_set
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.metrics import log_loss
 from torch import nn
 
+from photo_sets import good_candidate, parameters, photo_set
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.candidate import predict_split, train_candidate
@@ -78,7 +78,7 @@ print(weights_hash(good_candidate(photo_set(train=10, validation=5, seed=4), **F
 
     def in_another_process(self, changes):
         path = os.pathsep.join([str(TESTS), str(TESTS / "models")])
-        environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "77"}
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "77", "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [sys.executable, "-c", self.SCRIPT.replace("{changes}", changes)],
             env=environment,
@@ -103,9 +103,9 @@ print(weights_hash(good_candidate(photo_set(train=10, validation=5, seed=4), **F
         assert first != second
 
     def test_the_callers_random_numbers_are_left_alone(self, photos):
-        torch.manual_seed(5)
+        classifier = new_classifier()
         state, deterministic = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled()
-        trained(photos)
+        train(classifier, labelled(photos, "train"), labelled(photos, "validation"), parameters())
         assert torch.equal(torch.get_rng_state(), state)
         assert torch.are_deterministic_algorithms_enabled() == deterministic
 
@@ -114,7 +114,7 @@ class TestWhatMoves:
     def test_only_the_tuned_stages_and_the_head_move(self, photos):
         classifier, before, _ = trained(photos, **FINETUNE, tuned_stages=2)
         with_weights = [i for i, stage in enumerate(classifier.stages) if list(stage.parameters())]
-        allowed = tuple(f"stages.{i}." for i in with_weights[-2:]) + ("head.", "embedding_")
+        allowed = (*(f"stages.{i}." for i in with_weights[-2:]), "head.", "embedding_")
         changed = moved(classifier, before)
         assert changed
         assert all(name.startswith(allowed) for name in changed)

@@ -76,7 +76,10 @@ class ChampionModel(AbstractDataset[None, "Champion"]):
 
         champion = Registry(self._model_name).champion()
         if champion is None:
-            raise VisionpipeError(f"{self._model_name}: there is no champion yet; run `kedro run` first")
+            raise VisionpipeError(
+                f"{self._model_name}: there is no champion yet; `kedro run` registers one when the gate lets it in "
+                "(data/08_reporting/decision.html says why not)"
+            )
         return champion
 
     def save(self, data: None) -> NoReturn:

@@ -147,7 +147,7 @@ def _elpv(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     if found is None or found.origin is None:
         raise VisionpipeError(
             f"source {source.name}: the package elpv-dataset is missing; install it with "
-            "`pip install 'visionpipe[demo]'` (its photos are CC-BY-NC-SA)"
+            "`pip install elpv-dataset` (its photos are CC-BY-NC-SA)"
         )
     root = Path(found.origin).parent / "data"
     for line in (root / "labels.csv").read_text().splitlines():

@@ -212,8 +212,8 @@ def _find_version(model_uri: str, project: Path, tracking_uri: str | None) -> Mo
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             names = sorted(model.name for model in client.search_registered_models(max_results=10))
-            known = ", ".join(names) or "none yet"
-            raise VisionpipeError(f"{model_uri}: no model {name} in the registry; it has: {known}") from None
+            known = f"it has {', '.join(names)}" if names else "it is empty"
+            raise VisionpipeError(f"{model_uri}: no model {name} in the registry; {known}") from None
         if alias and alias not in aliases:
             known = ", ".join(sorted(aliases)) or "none"
             raise VisionpipeError(f"{model_uri}: {name} has no alias {alias}; its aliases: {known}")

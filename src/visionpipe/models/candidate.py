@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -31,6 +33,10 @@ from visionpipe.models.finetune import repeatable, train
 from visionpipe.models.frozen_trunk import LabelledPixels, soft_targets
 from visionpipe.models.parameters import TrainingParameters
 
+logger = logging.getLogger(__name__)
+_MIN_CALIBRATION_IMAGES = (
+    20  # one temperature is little to fit, but a handful of images can drive it anywhere
+)
 _BATCH = 256  # images read from the memory map at a time
 
 
@@ -98,12 +104,19 @@ def train_candidate(
     )
     predictions = predict_manifest(classifier, validation, images)
     codes_N = codes_of(validation["label"], classes)
-    spec.temperature = fit_temperature(predictions.logits_NK, codes_N)
-    predictions = predict_manifest(classifier, validation, images)
-    correct_N = predictions.probabilities_NK.argmax(axis=1) == codes_N
-    spec.deferral_confidence = deferral_confidence(
-        predictions.confidence_N, correct_N, parameters.deferral_accuracy
-    )
+    if len(np.unique(codes_N)) < len(classes) or len(codes_N) < _MIN_CALIBRATION_IMAGES:
+        logger.warning(
+            "Not calibrated: %d validation images of %d of %d classes are too few (at least %d, of every class); "
+            "every prediction is deferred to a person",
+            *(len(codes_N), len(np.unique(codes_N)), len(classes), _MIN_CALIBRATION_IMAGES),
+        )
+    else:
+        spec.temperature = fit_temperature(predictions.logits_NK, codes_N)
+        predictions = predict_manifest(classifier, validation, images)
+        correct_N = predictions.probabilities_NK.argmax(axis=1) == codes_N
+        spec.deferral_confidence = deferral_confidence(
+            predictions.confidence_N, correct_N, parameters.deferral_accuracy
+        )
     return Candidate(
         classifier=classifier.cpu(),
         reference=prediction_table(validation, predictions),

@@ -5,6 +5,7 @@ Legend: N images, B batch, K classes, D features, V views, C x H x W activations
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from visionpipe.models.frozen_trunk import FrozenTrunk, LabelledPixels, autocast
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.progress import progress_bar
 
+logger = logging.getLogger(__name__)
 _HEAD_SPEED_UP = 3.0  # the new head learns faster than the pretrained stages it sits on
 _WARM_UP = 0.1  # share of all steps
 
@@ -179,6 +181,7 @@ def _train_last_stages(
                 f"loss {curves.train_loss[-1]:.3f}, validation {validation_loss:.3f}, accuracy {accuracy:.1%}"
             )
             progress.update(task, advance=1, note=note)
+            logger.info("Epoch %d of %d: %s", epoch, parameters.epochs, note)
     best.restore()
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from visionpipe.errors import VisionpipeError
 
 HIGHER_IS_BETTER = {
     "accuracy": True,
@@ -149,3 +151,10 @@ class PromotionParameters(BaseModel):
                     f"acceptance {text!r}: no class is called {limit.class_name!r}; known: {known}"
                 )
         return limits
+
+    def require_classes(self, classes: Iterable[str]) -> None:
+        """Raise `VisionpipeError` when an acceptance limit names a class that is not among these."""
+        try:
+            self.limits(sorted(classes))
+        except ValueError as error:
+            raise VisionpipeError(f"promotion.acceptance: {error}") from error

@@ -103,15 +103,19 @@ class Registry:
             return None
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
+        from mlflow.models import Model
 
         uri = f"models:/{self.model_name}/{version.version}"
         try:
             # a copy even of a local store: MLflow would write into the store, and leave downloads behind
             with tempfile.TemporaryDirectory() as scratch:
-                papers = Path(download_artifacts(uri, dst_path=scratch)) / "artifacts"
-                evaluation = json.loads((papers / "evaluation" / "evaluation.json").read_text())
-                candidate = load_candidate(papers / "candidate")
-        except (MlflowException, OSError, ValueError, VisionpipeError) as error:
+                folder = Path(download_artifacts(uri, dst_path=scratch))
+                # where each lies is named after the folder that it was registered from
+                papers = Model.load(str(folder)).flavors["python_function"]["artifacts"]
+                evaluation_file = folder / papers["evaluation"]["path"] / "evaluation.json"
+                evaluation = json.loads(evaluation_file.read_text())
+                candidate = load_candidate(folder / papers["candidate"]["path"])
+        except (MlflowException, OSError, ValueError, KeyError, VisionpipeError) as error:
             raise VisionpipeError(
                 f"champion {self.model_name} v{version.version} cannot be read: {first_line(error)}; restore "
                 "its files, or give the alias to another version"

@@ -93,7 +93,8 @@ def redacted(text: str) -> str:
     'postgresql://db/mlflow?user=joe&password=***'
     """
     # up to the last @: a password may hold characters that end the host for urllib, and not for SQLAlchemy
-    return re.sub(r"(password|token)=[^&\s]*", r"\1=***", re.sub(r"://\S*@", "://***@", text))
+    text = re.sub(r"(?<!sqlite)://.*@", "://***@", text)
+    return re.sub(r"(password|token)=[^&\s]*", r"\1=***", text)
 
 
 @contextmanager

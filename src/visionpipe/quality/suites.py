@@ -83,9 +83,10 @@ def manifest_suite(frame: pd.DataFrame, parameters: ValidationParameters) -> lis
             column="label",
             value_set=classes,
             row_condition=Column("split") == split,
+            severity=severity,
             **_claim(f"each class has an image in split {split}"),
         )
-        for split in ("train", "test")
+        for split, severity in (("train", "critical"), ("validation", "warning"), ("test", "critical"))
         if classes
     ]
     for column, values in parameters.required_attributes.items():

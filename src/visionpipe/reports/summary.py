@@ -19,13 +19,15 @@ def print_summary(made: dict[str, dict], reports: list[Path]) -> None:
     Parameters
     ----------
     made : dict
-        Any of `evaluation`, `decision`, `scoring_summary`, `drift_verdict`, as those datasets hold them.
+        Any of `validation_result`, `evaluation`, `decision`, `scoring_summary`, `drift_verdict`, as saved.
     reports : list of Path
         Pages to open.
     """
     from rich.console import Console
 
     table = _table()
+    if "validation_result" in made:
+        _add_validation(table, made["validation_result"])
     if "decision" in made:
         _add_decision(table, made["decision"])
     if "evaluation" in made:
@@ -40,6 +42,14 @@ def print_summary(made: dict[str, dict], reports: list[Path]) -> None:
         table.add_row("report", str(path))
     if table.row_count:
         Console().print(table)
+
+
+def _add_validation(table: Table, result: dict) -> None:
+    n_quarantined = result["n_quarantined"]
+    listed = " (data/02_intermediate/quarantine.parquet)" if n_quarantined else ""
+    table.add_row("images", f"{result['n_images']} in use, {n_quarantined} quarantined{listed}")
+    for warning in result["warnings"]:
+        table.add_row("warning", _plain(warning))
 
 
 def _add_decision(table: Table, decision: dict) -> None:

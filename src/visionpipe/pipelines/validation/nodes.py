@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from visionpipe.pipelines.annotations import DataFrame
+from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.quality.parameters import ValidationParameters
 
 
@@ -16,9 +17,10 @@ def validate_data(
     return outcome.result, outcome.docs
 
 
-def admit_data(manifest: DataFrame, validation_result: dict) -> DataFrame:
-    """Let the manifest through to training only if every expectation was met."""
+def admit_data(manifest: DataFrame, validation_result: dict, promotion: PromotionParameters) -> DataFrame:
+    """Let the manifest through to training only if every expectation was met and the limits name its classes."""
     from visionpipe.quality.expectations import require_success
 
     require_success(validation_result)
+    promotion.require_classes(manifest["label"].unique())
     return manifest

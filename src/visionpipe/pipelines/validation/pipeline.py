@@ -17,7 +17,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 admit_data,
-                inputs=["manifest", "validation_result"],
+                inputs=["manifest", "validation_result", "params:promotion"],
                 outputs="admitted_manifest",
                 name="admit_data",
             ),

@@ -1,0 +1,132 @@
+"""An evaluation is every number of a test set, the same as scikit-learn's, in a form that JSON can hold."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.metrics.evaluation import codes_of, evaluate
+from visionpipe.metrics.parameters import EvaluationParameters
+
+CLASSES = ["cat", "dog", "owl"]
+FAST = EvaluationParameters(resamples=200, min_slice_images=10)
+
+
+def table(n=150, seed=0, images_per_group=1, classes=CLASSES):
+    random = np.random.default_rng(seed)
+    labels_N = random.integers(0, len(classes), n)
+    probabilities_NK = random.dirichlet(np.ones(len(classes)), n) + 0.7 * np.eye(len(classes))[labels_N]
+    probabilities_NK /= probabilities_NK.sum(axis=1, keepdims=True)
+    return pd.DataFrame(
+        {
+            "label": np.array(classes)[labels_N],
+            "predicted_label": np.array(classes)[probabilities_NK.argmax(axis=1)],
+            "probabilities": list(probabilities_NK),
+            "group_id": [f"g{row // images_per_group}" for row in range(n)],
+            "camera": random.choice(["north", "south"], n),
+            "site": np.where(np.arange(n) < 4, "tiny", "large"),
+        }
+    )
+
+
+def test_the_metrics_are_scikit_learns():
+    predictions = table()
+    found = evaluate(predictions, CLASSES, [], FAST)
+    truth, said = predictions["label"], predictions["predicted_label"]
+    probabilities_NK = np.stack(predictions["probabilities"])
+    expected = {
+        "accuracy": metrics.accuracy_score(truth, said),
+        "balanced_accuracy": metrics.balanced_accuracy_score(truth, said),
+        "macro_f1": metrics.f1_score(truth, said, average="macro"),
+        "auroc": metrics.roc_auc_score(truth, probabilities_NK, multi_class="ovr"),
+        "log_loss": metrics.log_loss(truth, probabilities_NK),
+        "brier": np.square(probabilities_NK - np.eye(3)[codes_of(truth, CLASSES)]).sum(axis=1).mean(),
+    }
+    for name, value in expected.items():
+        interval = found["metrics"][name]
+        assert interval["estimate"] == pytest.approx(value), name
+        assert interval["low"] < value < interval["high"], name
+        assert interval["level"] == 0.95
+    assert found["n"] == 150
+    assert found["confusion"] == metrics.confusion_matrix(truth, said, labels=CLASSES).tolist()
+    recalls = metrics.recall_score(truth, said, average=None, labels=CLASSES)
+    precisions = metrics.precision_score(truth, said, average=None, labels=CLASSES)
+    for name, recall, precision in zip(CLASSES, recalls, precisions, strict=True):
+        assert found["per_class"][name]["recall"]["estimate"] == pytest.approx(recall)
+        assert found["per_class"][name]["precision"]["estimate"] == pytest.approx(precision)
+        assert found["per_class"][name]["n"] == (truth == name).sum()
+    assert sum(bin_["count"] for bin_ in found["reliability"]) == 150
+
+
+def test_it_is_the_same_every_time_and_fits_into_json():
+    first, second = (
+        json.dumps(evaluate(table(), CLASSES, ["camera"], FAST), allow_nan=False) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_photos_of_one_group_are_one_piece_of_evidence():
+    def width(images_per_group):
+        predictions = table(200)
+        predictions = predictions.iloc[np.arange(200) // images_per_group]  # copies of one another
+        predictions = predictions.assign(group_id=[f"g{row // images_per_group}" for row in range(200)])
+        accuracy = evaluate(predictions, CLASSES, [], FAST)["metrics"]["accuracy"]
+        return accuracy["high"] - accuracy["low"]
+
+    assert width(10) > 1.5 * width(1)
+
+
+def test_slices_are_judged_one_by_one_and_small_ones_left_out():
+    predictions = table()
+    predictions.loc[:20, "camera"] = None
+    slices = evaluate(predictions, CLASSES, ["camera", "site"], FAST)["slices"]
+    right = predictions["label"] == predictions["predicted_label"]
+    named = predictions["camera"].fillna("unknown")
+    assert set(slices["camera"]) == {"north", "south", "unknown"}
+    for value, judged in slices["camera"].items():
+        assert judged["n"] == (named == value).sum()
+        assert judged["accuracy"]["estimate"] == pytest.approx(right[named == value].mean())
+        assert judged["accuracy"]["low"] < judged["accuracy"]["estimate"] < judged["accuracy"]["high"]
+    assert set(slices["site"]) == {"large"}  # 4 images are fewer than min_slice_images
+
+
+def test_values_that_are_no_text_make_slices_too():
+    predictions = table().assign(shift=np.arange(150) % 3, night=np.arange(150) % 2 == 0)
+    slices = evaluate(predictions, CLASSES, ["shift", "night"], FAST)["slices"]
+    assert set(slices["shift"]) == {"0", "1", "2"}
+    assert set(slices["night"]) == {"True", "False"}
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_few_images_are_no_reason_to_fail(n):
+    found = evaluate(table(n), CLASSES, ["camera"], FAST)
+    json.dumps(found, allow_nan=False)
+    assert found["metrics"]["accuracy"]["low"] < 0.2
+    assert found["slices"] == {}
+
+
+def test_images_of_one_class_are_measured_as_far_as_that_goes():
+    predictions = table()
+    only_cats = predictions[predictions["label"] == "cat"]
+    found = evaluate(only_cats, CLASSES, [], FAST)
+    json.dumps(found, allow_nan=False)
+    right = (only_cats["predicted_label"] == "cat").mean()
+    assert found["metrics"]["accuracy"]["estimate"] == pytest.approx(right)
+    assert found["per_class"]["owl"]["n"] == 0
+
+
+def test_codes_are_positions_in_the_classes():
+    codes_N = codes_of(pd.Series(["owl", "cat", "owl"]), CLASSES)
+    np.testing.assert_array_equal(codes_N, [2, 0, 2])
+    assert codes_N.dtype == np.int64
+    assert codes_of(pd.Series([], dtype=str), CLASSES).shape == (0,)
+
+
+def test_a_label_of_no_class_is_named():
+    with pytest.raises(VisionpipeError, match=r"labels \['bat'\] are none of the classes cat, dog, owl"):
+        codes_of(pd.Series(["owl", "bat"]), CLASSES)

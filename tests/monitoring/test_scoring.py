@@ -1,0 +1,179 @@
+"""Every arrival is predicted once by each champion, and what becomes known of it is held against its promise."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from photo_sets import good_candidate, photo_set
+from visionpipe.images.inspect import decode_rgb
+from visionpipe.metrics.evaluation import evaluate
+from visionpipe.metrics.parameters import EvaluationParameters
+from visionpipe.monitoring.prediction_log import read_predictions, write_predictions
+from visionpipe.monitoring.scoring import score_new, summarise
+
+NOON = datetime(2026, 5, 3, 12, tzinfo=UTC)
+FAST = EvaluationParameters(resamples=200)
+CLASSES = ["blue", "red"]
+OWN = {"n": 40, "metrics": {"accuracy": {"estimate": 0.9}}, "per_class": {}, "confusion": [[1, 2], [3, 4]]}
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return photo_set(train=6, validation=4, test=30, seed=9)
+
+
+@pytest.fixture(scope="module")
+def classifier(photos):
+    return good_candidate(photos, probe_epochs=1).classifier
+
+
+@pytest.fixture(scope="module")
+def arrivals(photos):
+    """The index of a store of arrivals, with attributes as the store gives them back."""
+    index = photos.manifest[photos.manifest["split"] == "test"]
+    attributes = [[("camera", camera)] if row % 5 else None for row, camera in enumerate(index["camera"])]
+    return index[["image_id", "brightness", "contrast", "sharpness"]].assign(attributes=attributes)
+
+
+@pytest.fixture
+def log(tmp_path):
+    return partial(read_predictions, tmp_path / "log", now=NOON)
+
+
+def scored(classifier, arrivals, photos, log, version="3", now=NOON):
+    return score_new(classifier, version, arrivals, photos.read, log, now)
+
+
+def test_arrivals_are_predicted_as_the_model_predicts_their_pixels(classifier, arrivals, photos, log):
+    rows = scored(classifier, arrivals, photos, log).set_index("image_id")
+    assert sorted(rows.index) == sorted(arrivals["image_id"])
+    pixels_NHWC = np.stack([decode_rgb(photos.files[image_id], 64) for image_id in rows.index])
+    expected = classifier.predict(pixels_NHWC)
+    np.testing.assert_allclose(
+        np.stack(rows["probabilities"]), expected.probabilities_NK, rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_allclose(np.stack(rows["embedding"]), expected.embeddings_NE, rtol=1e-3, atol=1e-3)
+    assert rows["predicted_label"].tolist() == expected.labels
+    np.testing.assert_allclose(rows["confidence"], expected.confidence_N, rtol=1e-4)
+    assert (rows["latency_ms"] > 0).all()
+    assert set(rows["model_version"]) == {"3"}
+
+
+def test_what_is_known_of_a_photo_is_logged_with_its_prediction(classifier, arrivals, photos, log):
+    rows = scored(classifier, arrivals, photos, log).set_index("image_id").loc[arrivals["image_id"]]
+    for name in ("brightness", "contrast", "sharpness"):
+        np.testing.assert_array_equal(rows[name], arrivals[name])
+    cameras = [dict(pairs or ()).get("camera") for pairs in arrivals["attributes"]]
+    assert rows["camera"].astype(object).where(rows["camera"].notna(), None).tolist() == cameras
+
+
+def test_the_log_takes_every_row(classifier, arrivals, photos, log, tmp_path):
+    write_predictions(tmp_path / "log", scored(classifier, arrivals, photos, log))
+    written = log(classes=CLASSES)
+    assert len(written.rows) == len(arrivals)
+    assert written.refused.empty
+
+
+def test_nothing_is_predicted_twice(classifier, arrivals, photos, log, tmp_path):
+    early, late = arrivals.iloc[:25], arrivals
+    write_predictions(tmp_path / "log", scored(classifier, early, photos, log))
+    second = scored(classifier, late, photos, log)
+    assert set(second["image_id"]) == set(arrivals["image_id"].iloc[25:])
+    write_predictions(tmp_path / "log", second)
+    assert scored(classifier, late, photos, log).empty
+    assert len(log(classes=CLASSES).rows) == len(arrivals)
+
+
+def test_two_scorers_at_once_log_each_photo_once(classifier, arrivals, photos, log, tmp_path):
+    both = [scored(classifier, arrivals, photos, log) for _ in range(2)]
+    for rows in both:
+        write_predictions(tmp_path / "log", rows)
+    assert len(log(classes=CLASSES).rows) == len(arrivals)
+
+
+def test_a_new_champion_predicts_everything_again(classifier, arrivals, photos, log, tmp_path):
+    write_predictions(tmp_path / "log", scored(classifier, arrivals, photos, log))
+    again = scored(classifier, arrivals, photos, log, version="4")
+    write_predictions(tmp_path / "log", again)
+    assert len(again) == len(arrivals)
+    assert log(classes=CLASSES).rows.groupby("model_version").size().to_dict() == {"3": 60, "4": 60}
+
+
+def test_no_arrivals_give_no_rows(classifier, arrivals, photos, log):
+    assert scored(classifier, arrivals.head(0), photos, log).empty
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.6, 1.0, None])
+def test_unsure_predictions_are_deferred(classifier, arrivals, photos, log, threshold, monkeypatch):
+    monkeypatch.setattr(classifier.spec, "deferral_confidence", threshold)
+    rows = scored(classifier, arrivals, photos, log)
+    expected = rows["confidence"] < threshold if threshold is not None else [True] * len(rows)
+    assert rows["deferred"].tolist() == list(expected)
+
+
+class TestSummary:
+    def labels(self, photos, arrivals, n):
+        known = arrivals.merge(photos.manifest[["image_id", "label"]])[["image_id", "label"]]
+        return known.head(n)
+
+    def summary(self, log, labels, version="3"):
+        return summarise(CLASSES, version, OWN, log, labels, FAST)
+
+    @pytest.fixture
+    def rows(self, classifier, arrivals, photos, log, tmp_path):
+        rows = scored(classifier, arrivals, photos, log)
+        write_predictions(tmp_path / "log", rows)
+        return rows
+
+    def test_arrivals_are_measured_as_scikit_learn_measures(self, rows, photos, arrivals, log):
+        labels = self.labels(photos, arrivals, 45)
+        judged = rows.merge(labels, on="image_id")
+        found = self.summary(log, labels)
+        accuracy = accuracy_score(judged["label"], judged["predicted_label"])
+        auroc = roc_auc_score(judged["label"] == "red", np.stack(judged["probabilities"])[:, 1])
+        assert found["arrivals"]["n"] == 45
+        assert found["arrivals"]["metrics"]["accuracy"]["estimate"] == pytest.approx(accuracy)
+        assert found["arrivals"]["metrics"]["auroc"]["estimate"] == pytest.approx(auroc)
+        assert (found["n_logged"], found["n_deferred"]) == (60, rows["deferred"].sum())
+        assert found["model_version"] == "3"
+
+    def test_the_promise_is_what_was_measured_at_registration(self, rows, photos, arrivals, log):
+        own = self.summary(log, self.labels(photos, arrivals, 45))["own_test"]
+        assert own == {key: OWN[key] for key in ("n", "metrics", "per_class")}
+
+    def test_without_labels_there_is_no_verdict_on_arrivals(self, rows, photos, arrivals, log):
+        assert self.summary(log, self.labels(photos, arrivals, 0))["arrivals"] is None
+
+    def test_other_versions_do_not_count(self, rows, photos, arrivals, log):
+        found = self.summary(log, self.labels(photos, arrivals, 45), version="4")
+        assert (found["n_logged"], found["arrivals"]) == (0, None)
+
+    def test_the_newest_label_counts_and_a_strange_one_does_not(self, rows, photos, arrivals, log):
+        labels = self.labels(photos, arrivals, 45)
+        corrected = labels.assign(label=np.where(labels["label"] == "red", "blue", "red")).head(10)
+        strange = labels.tail(5).assign(label="cracked")
+        found = self.summary(log, pd.concat([labels, corrected, strange]))
+        newest = pd.concat([labels.iloc[10:40], corrected])
+        judged = rows.merge(newest, on="image_id").assign(group_id=lambda t: t["image_id"])
+        expected = evaluate(judged, CLASSES, [], FAST)["metrics"]["accuracy"]
+        assert found["arrivals"]["n"] == 40
+        assert found["arrivals"]["metrics"]["accuracy"] == expected
+
+    def test_a_photo_predicted_for_two_requests_is_one_piece_of_evidence(
+        self, rows, photos, arrivals, log, tmp_path
+    ):
+        labels = self.labels(photos, arrivals, 45)
+        once = self.summary(log, labels)["arrivals"]["metrics"]["accuracy"]
+        more = pd.concat(
+            [rows.assign(prediction_id=[f"{k}-{i}" for i in rows["image_id"]]) for k in range(9)]
+        )
+        write_predictions(tmp_path / "log", more)
+        tenfold = self.summary(log, labels)["arrivals"]["metrics"]["accuracy"]
+        assert tenfold["estimate"] == pytest.approx(once["estimate"])
+        assert tenfold["high"] - tenfold["low"] > 0.8 * (once["high"] - once["low"])

@@ -1,0 +1,135 @@
+"""Champion and challenger are judged on the same photos, each in its own way of seeing them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from photo_sets import good_candidate, photo_set
+from visionpipe.images.inspect import decode_rgb
+from visionpipe.models.candidate import load_candidate
+from visionpipe.promotion import contest as contest_module
+from visionpipe.promotion.contest import judge_of, report
+from visionpipe.promotion.gate import judge
+from visionpipe.promotion.parameters import PromotionParameters
+from visionpipe.promotion.registry import Champion, Promotion
+
+FAST = {"resamples": 200}
+
+
+@pytest.fixture(scope="module")
+def three_colours():
+    return photo_set(train=6, validation=4, test=15, labels=("blue", "green", "red"), seed=12)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the gate was given."""
+    arguments = {}
+
+    def listen(**given):
+        arguments.update(given)
+        return judge(**given)
+
+    monkeypatch.setattr(contest_module, "judge", listen)
+    return arguments
+
+
+def test_set_of(photos):
+    return photos.manifest[photos.manifest["split"] == "test"]
+
+
+test_set_of.__test__ = False
+
+
+def champion_of(candidate):
+    return Champion("cells", "7", candidate, {})
+
+
+def predicted(candidate, test, photos):
+    """Predict one photo at a time, with the file's own bytes, as a user would."""
+    spec = candidate.classifier.spec
+    rows = [
+        candidate.classifier.predict(decode_rgb(photos.files[image_id], spec.image_size_px)[None])
+        for image_id in test["image_id"]
+    ]
+    return np.concatenate([row.probabilities_NK for row in rows])
+
+
+def test_models_of_other_classes_and_sizes_are_judged_on_the_same_photos(asked, three_colours):
+    """The plant learned of a third class: the champion has never heard of green."""
+    manifest = three_colours.manifest
+    two_colours = replace(three_colours, manifest=manifest[manifest["label"] != "green"])
+    champion = good_candidate(two_colours, image_size_px=48, backbone="timm/test_resnet", weights="none")
+    challenger = good_candidate(three_colours)
+    test = test_set_of(three_colours).sample(frac=1, random_state=1)
+
+    decision = judge_of(test, three_colours.read, challenger, PromotionParameters(**FAST))(
+        champion_of(champion)
+    )
+
+    assert asked["classes"] == ["blue", "green", "red"]
+    np.testing.assert_array_equal(np.array(asked["classes"])[asked["labels_N"]], test["label"])
+    np.testing.assert_allclose(
+        asked["challenger_probabilities_NK"], predicted(challenger, test, three_colours), rtol=1e-4, atol=1e-6
+    )
+    expected_NK = predicted(champion, test, three_colours)
+    np.testing.assert_allclose(
+        asked["champion_probabilities_NK"][:, [0, 2]], expected_NK, rtol=1e-4, atol=1e-6
+    )
+    assert (asked["champion_probabilities_NK"][:, 1] == 0).all()
+    assert decision.outcome == "promote", decision.reason
+    assert decision.champion_version == "7"
+
+
+def test_a_class_that_the_challenger_has_forgotten_is_held_against_it(three_colours):
+    manifest = three_colours.manifest
+    two_colours = replace(three_colours, manifest=manifest[manifest["label"] != "green"])
+    champion, challenger = good_candidate(three_colours), good_candidate(two_colours)
+    decide = judge_of(test_set_of(three_colours), three_colours.read, challenger, PromotionParameters(**FAST))
+    assert decide(champion_of(champion)).outcome == "reject"
+
+
+@pytest.mark.parametrize("who", ["challenger", "champion"])
+@pytest.mark.parametrize("column", ["image_id", "group_id"])
+def test_a_model_that_has_learned_from_a_test_image_is_refused(who, column, photos, models):
+    good, poor = load_candidate(models["good"]), load_candidate(models["poor"])
+    test = test_set_of(photos)
+    leaked = {"challenger": good, "champion": poor}[who]
+    seen = leaked.seen.copy()
+    seen.loc[0, column] = test[column].iloc[3]
+    leaked = replace(leaked, seen=seen)
+    challenger, champion = (leaked, poor) if who == "challenger" else (good, leaked)
+    decision = judge_of(test, photos.read, challenger, PromotionParameters(**FAST))(champion_of(champion))
+    assert decision.outcome == "reject"
+    assert f"the {who} has learned from 1 of the test" in decision.reason
+    assert test[column].iloc[3] in decision.reason
+
+
+def test_the_first_model_is_checked_for_leaks_too(photos, models):
+    good = load_candidate(models["good"])
+    leaked = replace(good, seen=photos.manifest[["image_id", "group_id", "split"]])
+    decision = judge_of(test_set_of(photos), photos.read, leaked, PromotionParameters(**FAST))(None)
+    assert decision.outcome == "reject"
+    assert "the challenger has learned from 40 of the test images" in decision.reason
+
+
+def test_the_users_columns_are_the_slices(asked, photos, models):
+    parameters = PromotionParameters(**FAST, slices=["camera"], min_slice_images=10)
+    poor, good = load_candidate(models["poor"]), load_candidate(models["good"])
+    decision = judge_of(test_set_of(photos), photos.read, good, parameters)(champion_of(poor))
+    assert list(asked["slices"]) == ["camera"]
+    assert {"north", "south"} <= {word.strip(",:=") for c in decision.checks for word in c.name.split()}
+
+
+def test_the_outcome_fits_into_json(photos, models):
+    decision = judge_of(
+        test_set_of(photos), photos.read, load_candidate(models["good"]), PromotionParameters()
+    )(None)
+    told = report(Promotion(decision, "4", "champion"), "cells", {"git_commit": "abc"}, {"n": 3}, None)
+    told = json.loads(json.dumps(told, allow_nan=False))
+    assert (told["outcome"], told["challenger_version"], told["alias"]) == ("promote", "4", "champion")
+    assert (told["model_name"], told["provenance"]) == ("cells", {"git_commit": "abc"})

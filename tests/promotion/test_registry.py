@@ -1,0 +1,251 @@
+"""Whoever wins the gate becomes champion, whole and at once, whatever else happens at the same time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+from mlflow import MlflowClient
+
+from mlflow_store import clean_environment, free_port, running
+from visionpipe.errors import VisionpipeError
+from visionpipe.models.candidate import load_candidate
+from visionpipe.promotion import registry as registry_module
+from visionpipe.promotion.contest import judge_of
+from visionpipe.promotion.parameters import PromotionParameters
+from visionpipe.promotion.registry import Registry
+from visionpipe.promotion.tracking import TrackingParameters, connect
+
+
+def files(folder):
+    """Return every file below a folder with the hash of its content."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+class TestOutcomes:
+    def test_the_first_model_that_is_good_enough_becomes_champion(self, promote, versions):
+        promotion = promote("good", acceptance=["balanced_accuracy >= 0.6"])
+        assert promotion.decision.outcome == "promote", promotion.decision.reason
+        assert (promotion.version, promotion.alias) == ("1", "champion")
+        assert versions() == {"1": ["champion"]}
+        assert mlflow.active_run() is None
+
+    def test_a_better_one_takes_over(self, promote, versions, is_good):
+        promote("poor")
+        promotion = promote("good")
+        assert promotion.decision.champion_version == "1"
+        assert versions() == {"1": [], "2": ["champion"]}
+        assert is_good(Registry("cells").champion())
+
+    def test_a_rejected_one_leaves_no_trace(self, promote, plant, versions):
+        promote("good")
+        artifacts = files(plant / "mlartifacts")
+        promotion = promote("poor")
+        assert promotion.decision.outcome == "reject"
+        assert (promotion.version, promotion.alias) == (None, None)
+        assert versions() == {"1": ["champion"]}
+        assert files(plant / "mlartifacts") == artifacts
+
+    def test_without_enough_evidence_nothing_is_registered(self, promote, versions):
+        promotion = promote("good", min_test_images=1000)
+        assert promotion.decision.outcome == "insufficient_evidence"
+        assert versions() == {}
+
+    def test_without_any_test_image_nothing_is_registered(self, promote, photos, versions):
+        no_test = photos.manifest[photos.manifest["split"] != "test"]
+        assert promote("good", manifest=no_test).decision.outcome == "insufficient_evidence"
+        assert versions() == {}
+
+    def test_a_proposed_winner_waits_as_challenger(self, promote, versions):
+        promotion = promote("poor", mode="propose")
+        assert promotion.alias == "challenger"
+        assert versions() == {"1": ["challenger"]}
+        assert Registry("cells").champion() is None
+        promote("poor")
+        promote("good", mode="propose")
+        assert versions() == {"1": [], "2": ["champion"], "3": ["challenger"]}
+
+    def test_an_experiment_registers_nothing(self, promote, versions):
+        promotion = promote("good", mode="off")
+        assert promotion.decision.outcome == "promote"
+        assert promotion.version is None
+        assert versions() == {}
+
+    def test_a_run_that_is_under_way_owns_the_version(self, promote):
+        with mlflow.start_run() as run:
+            promote("good")
+            assert mlflow.active_run().info.run_id == run.info.run_id
+        assert MlflowClient().get_model_version("cells", "1").run_id == run.info.run_id
+
+
+class TestChampion:
+    def test_it_comes_back_as_the_candidate_that_was_registered(self, promote, models, photos, evaluation):
+        promote("good")
+        champion, candidate = Registry("cells").champion(), load_candidate(models["good"])
+        assert (champion.name, champion.version, champion.evaluation) == ("cells", "1", evaluation)
+        pixels_NHWC = photos.prepared(64).pixels_NHWC
+        found, expected = (model.classifier.predict(pixels_NHWC) for model in (champion.candidate, candidate))
+        np.testing.assert_array_equal(found.logits_NK, expected.logits_NK)
+        np.testing.assert_array_equal(found.embeddings_NE, expected.embeddings_NE)
+        assert champion.candidate.classifier.spec == candidate.classifier.spec
+        pd.testing.assert_frame_equal(champion.candidate.reference, candidate.reference)
+        pd.testing.assert_frame_equal(champion.candidate.seen, candidate.seen)
+        assert champion.candidate.curves == candidate.curves
+
+    def test_a_version_carries_its_provenance(self, promote):
+        promote("good", tags={"git_commit": "abc", "dvc_store": "0123.dir", "git_dirty": "false"})
+        tags = MlflowClient().get_model_version("cells", "1").tags
+        assert tags == {
+            "visionpipe.git_commit": "abc",
+            "visionpipe.dvc_store": "0123.dir",
+            "visionpipe.git_dirty": "false",
+            "visionpipe.decision": "promote",
+        }
+
+    def test_its_decision_is_kept_with_it_and_nothing_is_pickled(self, promote, plant):
+        promotion = promote("good")
+        kept = list((plant / "mlartifacts").rglob("decision.json"))
+        assert [json.loads(path.read_text())["outcome"] for path in kept] == [promotion.decision.outcome]
+        assert not [name for name in files(plant / "mlartifacts") if name.endswith((".pkl", ".pth", ".pt"))]
+
+    def test_reading_it_leaves_nothing_behind(self, promote, plant, monkeypatch, tmp_path):
+        promote("good")
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+        (tmp_path / "scratch").mkdir()
+        artifacts = files(plant / "mlartifacts")
+        assert Registry("cells").champion() is not None
+        assert files(plant / "mlartifacts") == artifacts
+        assert list((tmp_path / "scratch").iterdir()) == []
+
+    def test_there_is_none_before_there_is_one(self, plant, promote):
+        assert Registry("never heard of").champion() is None
+        promote("good", mode="propose")
+        assert Registry("cells").champion() is None
+
+    @pytest.mark.parametrize("name", ["weights.safetensors", "model.json", "seen.parquet", "evaluation.json"])
+    def test_a_damaged_one_stops_the_promotion_and_stays_champion(self, name, promote, plant, versions):
+        promote("poor")
+        (path,) = (plant / "mlartifacts").rglob(name)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        for damaged in (lambda: promote("good"), Registry("cells").champion):
+            with pytest.raises(
+                VisionpipeError, match=r"champion cells v1 cannot be read: .*; restore"
+            ) as refused:
+                damaged()
+            assert "\n" not in str(refused.value)
+        assert versions() == {"1": ["champion"]}
+
+    def test_one_whose_files_are_gone_stops_the_promotion_too(self, promote, plant, versions):
+        promote("poor")
+        (plant / "mlartifacts").rename(plant / "moved away")
+        with pytest.raises(VisionpipeError, match="champion cells v1 cannot be read"):
+            promote("good")
+        assert versions() == {"1": ["champion"]}
+
+
+class TestTurns:
+    def test_a_champion_that_changes_meanwhile_is_judged_instead(
+        self, photos, models, promote, versions, evaluation
+    ):
+        """As when a promoter on another machine, which the lock does not hold back, was faster."""
+        promote("poor")
+        promote("good", mode="propose")
+        judged = []
+        gate = judge_of(
+            photos.manifest[photos.manifest["split"] == "test"],
+            photos.read,
+            load_candidate(models["good"]),
+            PromotionParameters(resamples=200),
+        )
+
+        def judge(champion):
+            judged.append(champion.version)
+            decision = gate(champion)
+            MlflowClient().set_registered_model_alias("cells", "champion", "2")
+            return decision
+
+        promotion = Registry("cells", models["good"]).promote(
+            judge, mode="promote", evaluation=evaluation, tags={}
+        )
+        assert judged == ["1", "2"]
+        assert promotion.decision.outcome == "reject"  # it is no better than the one that came first
+        assert versions() == {"1": [], "2": ["challenger", "champion"]}
+
+    def test_a_champion_that_never_stops_changing_is_given_up_on(self, models, promote, versions):
+        promote("poor")
+        decision = promote("good", mode="propose").decision
+        others = ["1", "2"]
+
+        def judge(champion):
+            others.reverse()
+            MlflowClient().set_registered_model_alias("cells", "champion", others[0])
+            return decision
+
+        with pytest.raises(VisionpipeError, match="cells: the champion kept changing; nothing was promoted"):
+            Registry("cells", models["good"]).promote(judge, mode="promote", evaluation={}, tags={})
+        assert set(versions()) == {"1", "2"}
+
+    def test_a_promotion_that_does_not_end_is_named(self, promote, plant, monkeypatch):
+        monkeypatch.setattr(registry_module, "_LOCK_TIMEOUT_S", 0.1)
+        promote("poor")
+        (lock,) = plant.glob("mlflow.db.*.lock")
+        with (
+            FileLock(lock),
+            pytest.raises(VisionpipeError, match=r"another promotion has not ended in 0\.1 s"),
+        ):
+            promote("good")
+        assert promote("good").version == "2"
+
+    def test_a_name_that_mlflow_refuses_costs_one_line(self, promote):
+        with pytest.raises(VisionpipeError, match=r"a/b: MLflow refuses: .*") as refused:
+            promote("good", model_name="a/b")
+        assert "\n" not in str(refused.value)
+
+
+class TestServer:
+    @pytest.fixture
+    def server(self, tmp_path, plant, monkeypatch):
+        """A real MLflow server on this machine, in front of an empty store."""
+        uri = f"http://127.0.0.1:{free_port()}"
+        command = [
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            uri.rpartition(":")[2],
+            "--workers",
+            "1",
+        ]
+        command += ["--backend-store-uri", f"sqlite:///{plant}/mlflow.db"]
+        command += ["--artifacts-destination", str(tmp_path / "artifacts")]
+        clean_environment(monkeypatch)
+        with running(command, f"{uri}/health", tmp_path / "server.log"):
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+            assert connect(tmp_path, TrackingParameters(experiment="over REST")) == uri
+            yield tmp_path
+
+    def test_promotion_works_over_rest(self, server, promote, monkeypatch, versions, is_good):
+        monkeypatch.setattr(tempfile, "tempdir", str(server / "scratch"))
+        (server / "scratch").mkdir()
+        assert promote("poor").version == "1"
+        promotion = promote("good", tags={"git_commit": "abc"})
+        assert (promotion.version, promotion.alias) == ("2", "champion")
+        champion = Registry("cells").champion()
+        assert champion.version == "2"
+        assert is_good(champion)
+        assert promote("good").decision.outcome == "reject"
+        assert versions() == {"1": [], "2": ["champion"]}
+        assert MlflowClient().get_model_version("cells", "2").tags["visionpipe.git_commit"] == "abc"
+        assert [path.name for path in (server / "scratch").iterdir() if path.suffix != ".lock"] == []
+        assert not (server / "mlartifacts").exists()  # the server keeps the artifacts

@@ -1,0 +1,221 @@
+"""MLflow is where the user says it is, and when it is not there that takes one line and a few seconds."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import mlflow
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlflow_store import clean_environment, empty_database, free_port, new_store
+from visionpipe.errors import VisionpipeError
+from visionpipe.promotion.tracking import TrackingParameters, connect, redacted
+
+SECRET = "s3cr3t-Pa55"
+
+
+@pytest.fixture(autouse=True)
+def no_store(monkeypatch, tmp_path):
+    clean_environment(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "a plant"
+    folder.mkdir()
+    (folder / "mlflow.db").write_bytes(empty_database())
+    return folder
+
+
+def experiments(database):
+    with closing(sqlite3.connect(database)) as connection:
+        return dict(connection.execute("select name, artifact_location from experiments"))
+
+
+class TestStore:
+    def test_a_relative_sqlite_path_starts_at_the_project(self, project, tmp_path):
+        uri = connect(project, TrackingParameters())
+        assert uri == f"sqlite:///{project}/mlflow.db"
+        assert mlflow.get_tracking_uri() == mlflow.get_registry_uri() == uri
+        assert "visionpipe" in experiments(project / "mlflow.db")
+        assert [path.name for path in tmp_path.iterdir()] == ["a plant"]
+
+    def test_an_absolute_one_stays(self, project, tmp_path):
+        elsewhere = tmp_path / "elsewhere.db"
+        elsewhere.write_bytes(empty_database())
+        assert (
+            connect(project, TrackingParameters(tracking_uri=f"sqlite:///{elsewhere}"))
+            == f"sqlite:///{elsewhere}"
+        )
+
+    def test_a_store_that_is_not_there_is_made(self, tmp_path):
+        connect(tmp_path, TrackingParameters(tracking_uri="sqlite:///new folder/runs.db"))
+        assert "visionpipe" in experiments(tmp_path / "new folder/runs.db")
+
+    def test_artifacts_lie_in_the_project(self, project):
+        connect(project, TrackingParameters(artifact_location="my artifacts"))
+        with mlflow.start_run():
+            mlflow.log_text("hello", "greeting.txt")
+        found = list((project / "my artifacts").rglob("greeting.txt"))
+        assert [path.read_text() for path in found] == ["hello"]
+
+    def test_the_environment_wins(self, project, tmp_path, monkeypatch):
+        other = tmp_path / "other.db"
+        other.write_bytes(empty_database())
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other}")
+        connect(project, TrackingParameters())
+        assert "visionpipe" in experiments(other)
+        assert "visionpipe" not in experiments(project / "mlflow.db")
+
+    def test_two_projects_in_one_process_keep_apart(self, tmp_path):
+        """MLflow writes the first store into the environment, where it would win over the second project's."""
+        for name in ("first", "second"):
+            assert new_store(tmp_path / name) == f"sqlite:///{tmp_path / name}/mlflow.db"
+            assert "visionpipe" in experiments(tmp_path / name / "mlflow.db")
+
+    @pytest.mark.parametrize("before", [None, "sqlite:///mlflow.db"])
+    def test_the_users_environment_is_left_alone(self, project, monkeypatch, before):
+        import os
+
+        if before:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", before)
+        connect(project, TrackingParameters())
+        assert os.environ.get("MLFLOW_TRACKING_URI") == before
+
+    def test_connecting_again_changes_nothing(self, project):
+        for _ in range(2):
+            connect(project, TrackingParameters(experiment="plant 3"))
+        assert sorted(experiments(project / "mlflow.db")) == ["Default", "plant 3"]
+
+    def test_an_experiment_that_another_process_makes_meanwhile_is_used(self, project, monkeypatch):
+        connect(project, TrackingParameters())
+        monkeypatch.setattr(mlflow, "get_experiment_by_name", lambda name: None)  # as it was a moment ago
+        connect(project, TrackingParameters())
+        with mlflow.start_run() as run:
+            assert mlflow.get_experiment(run.info.experiment_id).name == "visionpipe"
+
+
+@pytest.fixture
+def silent_port():
+    """A server that accepts every connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=8) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def refusing_port():
+    """A web server that answers 401 to everything, and quotes the address it was asked at."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(401)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Refuse)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def refusal(uri, project, **settings):
+    """Connect in vain: return the one line, having seen that it came soon and that nothing was made."""
+    before = sorted(project.rglob("*"))
+    started = time.monotonic()
+    with pytest.raises(VisionpipeError) as refused:
+        connect(project, TrackingParameters(tracking_uri=uri, timeout_s=1.0, **settings))
+    assert time.monotonic() - started < 8
+    assert sorted(project.rglob("*")) == before
+    message = str(refused.value)
+    assert "\n" not in message
+    assert SECRET not in message
+    assert "joe" not in message
+    return message
+
+
+class TestNobodyThere:
+    @pytest.mark.parametrize("scheme", ["http", "postgresql", "mysql+pymysql"])
+    def test_a_closed_port(self, scheme, tmp_path):
+        port = free_port()
+        message = refusal(f"{scheme}://joe:{SECRET}@127.0.0.1:{port}/mlflow", tmp_path)
+        assert message.startswith(
+            f"the tracking server {scheme}://***@127.0.0.1:{port}/mlflow does not answer"
+        )
+        assert "start it, or unset MLFLOW_TRACKING_URI" in message
+
+    def test_a_server_that_accepts_and_never_replies(self, silent_port, tmp_path):
+        message = refusal(f"http://joe:{SECRET}@127.0.0.1:{silent_port}", tmp_path)
+        assert f"http://***@127.0.0.1:{silent_port} does not answer (ReadTimeout)" in message
+
+    def test_from_the_environment_too(self, silent_port, tmp_path, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://joe:{SECRET}@127.0.0.1:{silent_port}")
+        assert "does not answer" in refusal("sqlite:///mlflow.db", tmp_path)
+
+    def test_a_server_that_refuses_is_told_from_one_that_is_silent(self, refusing_port, tmp_path):
+        message = refusal(f"http://joe:{SECRET}@127.0.0.1:{refusing_port}", tmp_path)
+        assert "answers 401 to /health; check its address and your credentials" in message
+
+    @pytest.mark.parametrize("uri", [f"http://joe:{SECRET}@[bad/", f"http://joe:{SECRET}@", "http://"])
+    def test_an_address_that_is_none(self, uri, tmp_path):
+        assert "does not answer" in refusal(uri, tmp_path)
+
+
+class TestUnusable:
+    def test_a_database_without_its_driver(self, silent_port, tmp_path):
+        message = refusal(f"mssql+pymssql://joe:{SECRET}@127.0.0.1:{silent_port}/mlflow", tmp_path)
+        assert "No module named 'pymssql'" in message
+
+    def test_a_kind_of_store_that_mlflow_has_not(self, tmp_path):
+        message = refusal(f"carrier-pigeon://joe:{SECRET}@loft/7", tmp_path)
+        assert message.startswith("MLflow at carrier-pigeon://***@loft/7: ")
+
+    def test_a_folder_as_store(self, tmp_path):
+        assert "sqlite:///mlflow.db" in refusal("./mlruns", tmp_path)  # what to use instead
+
+    def test_a_file_that_is_no_database(self, tmp_path):
+        (tmp_path / "mlflow.db").write_bytes(b"no database at all, but long enough to be looked at" * 20)
+        assert "mlflow.db: file is not a database" in refusal("sqlite:///mlflow.db", tmp_path)
+
+    def test_a_folder_in_its_place(self, tmp_path):
+        (tmp_path / "mlflow.db").mkdir()
+        assert "mlflow.db: unable to open database file" in refusal("sqlite:///mlflow.db", tmp_path)
+
+    def test_a_place_where_nothing_can_be_written(self, tmp_path):
+        assert "/proc/visionpipe" in refusal("sqlite:////proc/visionpipe/mlflow.db", tmp_path)
+
+    def test_a_deleted_experiment(self, project):
+        connect(project, TrackingParameters(experiment="old"))
+        mlflow.delete_experiment(mlflow.get_experiment_by_name("old").experiment_id)
+        assert "old" in refusal("sqlite:///mlflow.db", project, experiment="old")
+
+
+class TestRedaction:
+    @given(password=st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=6))
+    def test_no_part_of_a_password_is_left(self, password):
+        assert redacted(f"postgresql://joe:{password}@db:5432/mlflow") == "postgresql://***@db:5432/mlflow"
+
+    @pytest.mark.parametrize(
+        "uri", ["http://db:5000", "sqlite:////home/joe@corp/mlflow.db", "databricks", "models:/name@champion"]
+    )
+    def test_what_has_no_password_stays(self, uri):
+        assert redacted(uri) == uri
+
+
+def test_relative_paths_do_not_depend_on_where_one_stands(project, monkeypatch):
+    monkeypatch.chdir("/")
+    assert connect(project, TrackingParameters()) == f"sqlite:///{project}/mlflow.db"
+    assert not Path("/mlflow.db").exists()
