@@ -186,14 +186,14 @@ def _connected_project() -> tuple[Path, str]:
     """Find the project and connect to its MLflow store."""
     from kedro.framework.startup import bootstrap_project
 
-    from visionpipe.promotion.tracking import TrackingParameters, connect
+    from visionpipe.promotion.tracking import connect, tracking_parameters
 
     project = _project()
     bootstrap_project(project)
     from kedro.framework.project import settings
 
     loader = settings.CONFIG_LOADER_CLASS(str(project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
-    return project, connect(project, TrackingParameters(**loader["mlflow"]))
+    return project, connect(project, tracking_parameters(loader["mlflow"]))
 
 
 def _split(params: str) -> dict[str, Any]:

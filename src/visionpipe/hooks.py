@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _STAGES = ("ingestion", "validation", "training", "evaluation", "promotion")
+_NAME_CHARACTERS = 250  # as many as MLflow allows
 
 
 class ParameterHook:
@@ -95,15 +97,22 @@ class TrackingHook:
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
         """Connect before anything is computed, so that a silent server costs seconds and changes nothing."""
         assert self._context is not None, "Kedro makes a context before it runs a pipeline"
-        from visionpipe.promotion.tracking import TrackingParameters, connect
+        from visionpipe.errors import VisionpipeError, first_line
+        from visionpipe.promotion.tracking import connect, tracking_parameters
 
-        connect(self._context.project_path, TrackingParameters(**self._context.config_loader["mlflow"]))
+        connect(self._context.project_path, tracking_parameters(self._context.config_loader["mlflow"]))
         import mlflow
+        from mlflow.exceptions import MlflowException
 
         self._metrics = {}
         self._joined = bool(os.environ.get("MLFLOW_RUN_ID"))
-        mlflow.start_run(run_name=", ".join(run_params["pipeline_names"] or ["__default__"]))
-        mlflow.log_params(_flat(self._context.config_loader["parameters"]))
+        try:
+            mlflow.start_run(run_name=", ".join(run_params["pipeline_names"] or ["__default__"]))
+            mlflow.log_params(_flat(self._context.config_loader["parameters"]))
+        except MlflowException as error:  # a run to join that is not there, or that has other parameters
+            if not self._joined:
+                mlflow.end_run("FAILED")
+            raise VisionpipeError(f"MLflow run: {first_line(error)}") from error
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
@@ -133,10 +142,14 @@ class TrackingHook:
     def on_pipeline_error(self, error: Exception) -> None:
         """Mark the run as failed."""
         import mlflow
+        from mlflow.exceptions import MlflowException
 
         if mlflow.active_run() and not self._joined:
-            mlflow.set_tag("visionpipe.error", f"{type(error).__name__}: {error}"[:500])
-            mlflow.end_run(status="FAILED")
+            try:
+                mlflow.set_tag("visionpipe.error", f"{type(error).__name__}: {error}"[:500])
+                mlflow.end_run(status="FAILED")
+            except MlflowException:  # the store may be what failed; the error itself must come through
+                logger.warning("MLflow could not be told that the run has failed")
 
     def _log_curves(self, curves: dict[str, list[float]]) -> None:
         import mlflow
@@ -185,11 +198,18 @@ def _path_of(catalog: CatalogProtocol, name: str) -> Path | None:
 
 
 def _flat(parameters: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested parameters: {"a": {"b": 1}} -> {"a.b": 1}."""
+    """Flatten nested parameters, with what MLflow takes for a name.
+
+    Examples
+    --------
+    >>> _flat({"ingestion": {"min_side_px": 32, "holdout": {"camera (new)": ["c7"]}}})
+    {'ingestion.min_side_px': 32, 'ingestion.holdout.camera _new_': ['c7']}
+    """
     flat: dict[str, Any] = {}
     for key, value in parameters.items():
+        name = re.sub(r"[^\w .:/-]", "_", f"{prefix}{key}")[:_NAME_CHARACTERS]
         if isinstance(value, dict) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
+            flat.update(_flat(value, f"{name}."))
         else:
-            flat[f"{prefix}{key}"] = value
+            flat[name] = value
     return flat

@@ -96,7 +96,8 @@ def test_an_unknown_section_of_parameters(project):
 
 def test_an_acceptance_limit_on_a_class_that_is_not_there_stops_before_training(project, tmp_path):
     project.use_photos(photos(tmp_path / "photos", cat=30, dog=30))
-    message = fail(project, "--params", f"{TINY},promotion.acceptance=[recall[cta] >= 0.5]")
+    (project.path / "conf/local/parameters.yml").write_text('promotion: {acceptance: ["recall[cta] >= 0.5"]}')
+    message = fail(project)
     assert "cta" in message
     assert not (project.path / "data/06_models/candidate").exists()
 

@@ -70,7 +70,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 def test_a_missing_package_is_answered_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert "pip install 'visionpipe[demo]'" in complaint({"cells": {"importer": "elpv"}})
+    assert "pip install elpv-dataset" in complaint({"cells": {"importer": "elpv"}})
 
 
 def test_photos_are_not_ours_to_change():

@@ -164,7 +164,7 @@ def test_where_keeps_only_the_wanted_cells(elpv):
 
 def test_the_missing_demo_extra_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(VisionpipeError, match=r"pip install 'visionpipe\[demo\]'"):
+    with pytest.raises(VisionpipeError, match="pip install elpv-dataset"):
         list(iterate_photos(Source(name="cells", importer="elpv"), NOW))
 
 

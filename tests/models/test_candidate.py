@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,19 @@ def test_deferral_keeps_the_accuracy_that_is_wanted(candidate):
     reference, threshold = candidate.reference, candidate.classifier.spec.deferral_confidence
     kept = reference[reference["confidence"] >= threshold]
     assert (kept["label"] == kept["predicted_label"]).mean() >= 0.95
+
+
+@pytest.mark.parametrize("without", ["most of them", "a class"])
+def test_on_too_few_validation_photos_nothing_is_calibrated_and_everything_deferred(without, photos, caplog):
+    manifest = photos.manifest
+    validation = manifest["split"] == "validation"
+    chosen = manifest["label"] == "blue" if without == "a class" else manifest["image_id"] > "b"
+    few = replace(photos, manifest=manifest[~validation | chosen])
+    candidate = good_candidate(few, probe_epochs=1)
+    assert "every prediction is deferred to a person" in caplog.text
+    spec = candidate.classifier.spec
+    assert (spec.temperature, spec.deferral_confidence) == (1.0, None)
+    assert spec.defers(candidate.reference["confidence"]).all()
 
 
 def test_a_split_is_predicted_in_the_manifests_order_whatever_the_arrays(candidate, photos):

@@ -38,11 +38,8 @@ def asked(monkeypatch):
     return arguments
 
 
-def test_set_of(photos):
+def common_photos(photos):
     return photos.manifest[photos.manifest["split"] == "test"]
-
-
-test_set_of.__test__ = False
 
 
 def champion_of(candidate):
@@ -65,7 +62,7 @@ def test_models_of_other_classes_and_sizes_are_judged_on_the_same_photos(asked, 
     two_colours = replace(three_colours, manifest=manifest[manifest["label"] != "green"])
     champion = good_candidate(two_colours, image_size_px=48, backbone="timm/test_resnet", weights="none")
     challenger = good_candidate(three_colours)
-    test = test_set_of(three_colours).sample(frac=1, random_state=1)
+    test = common_photos(three_colours).sample(frac=1, random_state=1)
 
     decision = judge_of(test, three_colours.read, challenger, PromotionParameters(**FAST))(
         champion_of(champion)
@@ -89,7 +86,9 @@ def test_a_class_that_the_challenger_has_forgotten_is_held_against_it(three_colo
     manifest = three_colours.manifest
     two_colours = replace(three_colours, manifest=manifest[manifest["label"] != "green"])
     champion, challenger = good_candidate(three_colours), good_candidate(two_colours)
-    decide = judge_of(test_set_of(three_colours), three_colours.read, challenger, PromotionParameters(**FAST))
+    decide = judge_of(
+        common_photos(three_colours), three_colours.read, challenger, PromotionParameters(**FAST)
+    )
     assert decide(champion_of(champion)).outcome == "reject"
 
 
@@ -97,7 +96,7 @@ def test_a_class_that_the_challenger_has_forgotten_is_held_against_it(three_colo
 @pytest.mark.parametrize("column", ["image_id", "group_id"])
 def test_a_model_that_has_learned_from_a_test_image_is_refused(who, column, photos, models):
     good, poor = load_candidate(models["good"]), load_candidate(models["poor"])
-    test = test_set_of(photos)
+    test = common_photos(photos)
     leaked = {"challenger": good, "champion": poor}[who]
     seen = leaked.seen.copy()
     seen.loc[0, column] = test[column].iloc[3]
@@ -112,7 +111,7 @@ def test_a_model_that_has_learned_from_a_test_image_is_refused(who, column, phot
 def test_the_first_model_is_checked_for_leaks_too(photos, models):
     good = load_candidate(models["good"])
     leaked = replace(good, seen=photos.manifest[["image_id", "group_id", "split"]])
-    decision = judge_of(test_set_of(photos), photos.read, leaked, PromotionParameters(**FAST))(None)
+    decision = judge_of(common_photos(photos), photos.read, leaked, PromotionParameters(**FAST))(None)
     assert decision.outcome == "reject"
     assert "the challenger has learned from 40 of the test images" in decision.reason
 
@@ -120,14 +119,14 @@ def test_the_first_model_is_checked_for_leaks_too(photos, models):
 def test_the_users_columns_are_the_slices(asked, photos, models):
     parameters = PromotionParameters(**FAST, slices=["camera"], min_slice_images=10)
     poor, good = load_candidate(models["poor"]), load_candidate(models["good"])
-    decision = judge_of(test_set_of(photos), photos.read, good, parameters)(champion_of(poor))
+    decision = judge_of(common_photos(photos), photos.read, good, parameters)(champion_of(poor))
     assert list(asked["slices"]) == ["camera"]
     assert {"north", "south"} <= {word.strip(",:=") for c in decision.checks for word in c.name.split()}
 
 
 def test_the_outcome_fits_into_json(photos, models):
     decision = judge_of(
-        test_set_of(photos), photos.read, load_candidate(models["good"]), PromotionParameters()
+        common_photos(photos), photos.read, load_candidate(models["good"]), PromotionParameters()
     )(None)
     told = report(Promotion(decision, "4", "champion"), "cells", {"git_commit": "abc"}, {"n": 3}, None)
     told = json.loads(json.dumps(told, allow_nan=False))

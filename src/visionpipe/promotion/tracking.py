@@ -7,13 +7,13 @@ import re
 import socket
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from visionpipe.errors import VisionpipeError, first_line
 
@@ -35,6 +35,21 @@ class TrackingParameters(BaseModel):
     """Folder of a local store's artifacts; a server has its own."""
     timeout_s: Annotated[float, Field(gt=0)] = 5.0
     """How long a server may take to say that it is there [seconds]."""
+
+
+def tracking_parameters(section: Mapping[str, Any]) -> TrackingParameters:
+    """Read the section of the configuration.
+
+    Raises
+    ------
+    VisionpipeError
+        Names every key that is unknown or wrong.
+    """
+    try:
+        return TrackingParameters(**section)
+    except ValidationError as error:
+        wrong = "; ".join(f"mlflow.{'.'.join(map(str, at['loc']))}: {at['msg']}" for at in error.errors())
+        raise VisionpipeError(wrong) from error
 
 
 def connect(project: Path, parameters: TrackingParameters) -> str:
