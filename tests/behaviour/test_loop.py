@@ -112,22 +112,6 @@ def test_after_a_bare_run_dvc_has_nothing_to_do(first, project):
     assert "up to date" in succeed(project, "dvc", "status").stdout
 
 
-def test_a_run_with_other_parameters_is_not_passed_off_as_dvcs(drifted, project):
-    lock = (project.path / "dvc.lock").read_bytes()
-    succeed(
-        project,
-        "kedro",
-        "run",
-        "--env",
-        "ci",
-        "--pipelines",
-        "validation",
-        "--params",
-        "validation.min_classes=1",
-    )
-    assert (project.path / "dvc.lock").read_bytes() == lock
-
-
 def test_dvc_repro_after_a_bare_run_runs_no_stage(first, project):
     assert "Running stage" not in succeed(project, "dvc", "repro", "--dry").stdout
 
@@ -205,3 +189,19 @@ def test_the_first_notebook_runs(first, project, tmp_path):
     client.execute(cwd=str(project.path))
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in shown)
+
+
+def test_a_run_with_other_parameters_is_not_passed_off_as_dvcs(retrained, project):
+    lock = (project.path / "dvc.lock").read_bytes()
+    succeed(
+        project,
+        "kedro",
+        "run",
+        "--env",
+        "ci",
+        "--pipelines",
+        "validation",
+        "--params",
+        "validation.min_classes=1",
+    )
+    assert (project.path / "dvc.lock").read_bytes() == lock
