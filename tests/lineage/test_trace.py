@@ -126,7 +126,7 @@ def test_an_old_version_is_traced_after_the_data_have_moved_on(registered):
         ("solar", "is no model version: give models:/NAME@ALIAS or models:/NAME/NUMBER"),
         ("models:/solar", "is no model version"),
         ("models:/solar/latest", "is no model version"),
-        ("models:/sun@champion", "no model sun in the registry; it has: solar"),
+        ("models:/sun@champion", "no model sun in the registry; it has solar"),
         ("models:/solar@challenger", "solar has no alias challenger; its aliases: champion"),
         ("models:/solar/9", "version=9"),
         ("models:/solar/2", "no tag visionpipe.store_md5; it was not registered by visionpipe"),
