@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sqlite3
 import threading
@@ -82,14 +83,13 @@ class TestStore:
             assert new_store(tmp_path / name) == f"sqlite:///{tmp_path / name}/mlflow.db"
             assert "visionpipe" in experiments(tmp_path / name / "mlflow.db")
 
-    @pytest.mark.parametrize("before", [None, "sqlite:///mlflow.db"])
-    def test_the_users_environment_is_left_alone(self, project, monkeypatch, before):
-        import os
-
-        if before:
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", before)
+    @pytest.mark.parametrize("chosen", [None, "sqlite:///mlflow.db"])
+    def test_the_users_environment_is_left_alone(self, project, monkeypatch, chosen):
+        if chosen:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", chosen)
+        before = dict(os.environ)
         connect(project, TrackingParameters())
-        assert os.environ.get("MLFLOW_TRACKING_URI") == before
+        assert dict(os.environ) == before
 
     def test_connecting_again_changes_nothing(self, project):
         for _ in range(2):

@@ -23,8 +23,8 @@ def require_there(path: Path) -> None:
         )
 
 
-class ParquetTable(AbstractDataset["pd.DataFrame", "pd.DataFrame"]):
-    """A Parquet file that is replaced whole.
+class WholeFile(AbstractDataset[Any, Any]):
+    """One file that is replaced whole; what is in it is for the kinds below.
 
     Parameters
     ----------
@@ -35,6 +35,16 @@ class ParquetTable(AbstractDataset["pd.DataFrame", "pd.DataFrame"]):
     def __init__(self, *, filepath: str, metadata: dict | None = None) -> None:
         self._filepath = Path(filepath)
         self.metadata = metadata
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class ParquetTable(WholeFile):
+    """A Parquet file that is replaced whole."""
 
     def load(self) -> pd.DataFrame:
         """Read the table."""
@@ -48,25 +58,9 @@ class ParquetTable(AbstractDataset["pd.DataFrame", "pd.DataFrame"]):
         with new_file(self._filepath) as temporary:
             data.to_parquet(temporary, index=False, compression="zstd")
 
-    def _exists(self) -> bool:
-        return self._filepath.exists()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class JsonDocument(AbstractDataset[dict, dict]):
-    """A JSON file that is replaced whole. NaN is refused, for no other JSON reader takes it.
-
-    Parameters
-    ----------
-    filepath : str
-        Where it lies.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class JsonDocument(WholeFile):
+    """A JSON file that is replaced whole. NaN is refused, for no other JSON reader takes it."""
 
     def load(self) -> dict:
         """Read the document."""
@@ -79,25 +73,9 @@ class JsonDocument(AbstractDataset[dict, dict]):
             document = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
             temporary.write_text(document + "\n", encoding="utf-8")
 
-    def _exists(self) -> bool:
-        return self._filepath.exists()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class WebPage(AbstractDataset[str, str]):
-    """A self-contained HTML page that is replaced whole.
-
-    Parameters
-    ----------
-    filepath : str
-        Where it lies.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class WebPage(WholeFile):
+    """A self-contained HTML page that is replaced whole."""
 
     def load(self) -> str:
         """Read the page."""
@@ -108,12 +86,6 @@ class WebPage(AbstractDataset[str, str]):
         """Write the page."""
         with new_file(self._filepath) as temporary:
             temporary.write_text(data, encoding="utf-8")
-
-    def _exists(self) -> bool:
-        return self._filepath.exists()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 class FileTree(AbstractDataset[dict[str, bytes], dict[str, bytes]]):

@@ -19,7 +19,6 @@ from visionpipe.errors import VisionpipeError, first_line
 
 _SQLITE = "sqlite:///"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-_ENVIRONMENT = "MLFLOW_TRACKING_URI"
 
 
 class TrackingParameters(BaseModel):
@@ -72,7 +71,7 @@ def connect(project: Path, parameters: TrackingParameters) -> str:
     VisionpipeError
         When a server does not answer, or a store cannot be used.
     """
-    uri = _absolute(os.environ.get(_ENVIRONMENT) or parameters.tracking_uri, project)
+    uri = _absolute(os.environ.get("MLFLOW_TRACKING_URI") or parameters.tracking_uri, project)
     _require_answer(uri, parameters.timeout_s)
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -81,17 +80,10 @@ def connect(project: Path, parameters: TrackingParameters) -> str:
     try:
         with _environment_kept():
             mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
-        if mlflow.get_experiment_by_name(parameters.experiment) is None:
-            location = None
-            if uri.startswith(_SQLITE):
-                location = (project / parameters.artifact_location).resolve().as_uri()
-            try:
-                mlflow.create_experiment(parameters.experiment, artifact_location=location)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
-                    raise
-        mlflow.set_experiment(parameters.experiment)
+            mlflow.set_registry_uri(uri)
+            if mlflow.get_experiment_by_name(parameters.experiment) is None:
+                _make_experiment(uri, project, parameters)
+            mlflow.set_experiment(parameters.experiment)
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         raise VisionpipeError(f"MLflow at {redacted(uri)}: {redacted(first_line(error).strip())}") from error
     return uri
@@ -112,16 +104,30 @@ def redacted(text: str) -> str:
     return re.sub(r"(password|token)=[^&\s]*", r"\1=***", text)
 
 
+def _make_experiment(uri: str, project: Path, parameters: TrackingParameters) -> None:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    location = None
+    if uri.startswith(_SQLITE):
+        location = (project / parameters.artifact_location).resolve().as_uri()
+    try:
+        mlflow.create_experiment(parameters.experiment, artifact_location=location)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+            raise
+
+
 @contextmanager
 def _environment_kept() -> Iterator[None]:
     """Undo what MLflow writes into the environment: at the next connect it would pass for the user's own choice."""
-    before = os.environ.get(_ENVIRONMENT)
+    before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
     try:
         yield
     finally:
-        os.environ.pop(_ENVIRONMENT, None)
-        if before is not None:
-            os.environ[_ENVIRONMENT] = before
+        for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _absolute(uri: str, project: Path) -> str:
