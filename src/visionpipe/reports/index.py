@@ -50,7 +50,7 @@ def run_index(decision: dict[str, Any], evaluation: dict[str, Any], validation_r
         "status": decision["outcome"],
         "registered": registered,
         "test accuracy": accuracy,
-        "manifest": decision["data"]["manifest_md5"],
-        "git commit": decision["provenance"]["git_commit"],
+        "manifest": decision["data"]["manifest_md5"][:12],
+        "git commit": decision["provenance"]["git_commit"][:12],
     }
     return index_page(links, headline)

@@ -158,6 +158,7 @@ def decision_page(decision: Mapping[str, Any]) -> str:
     return render(
         "decision.html",
         **{key: decision.get(key) for key in facts},
+        demo_notice=decision.get("demo_notice"),
         tone=tone,
         headline=with_champion if has_champion else without_champion,
         has_champion=has_champion,
