@@ -1,6 +1,6 @@
 """Start-up: `kedro registry list` here against an empty Kedro project (DESIGN section 6: at most 1.5 x).
 
-Both are whole processes, run in turn so that a slower moment of the machine slows both; the ratio is taken pair by pair.
+Both are whole processes, run in turn so that a slower moment of the machine slows both; ratios are taken by pairs.
 
     python benchmarks/bench_startup.py [--runs 15]
 """
@@ -22,12 +22,14 @@ QUIET = {**os.environ, "DO_NOT_TRACK": "true", "KEDRO_DISABLE_TELEMETRY": "1"}
 
 
 def seconds(command: list[str], folder: Path) -> float:
+    """Time one whole process."""
     started = time.perf_counter()
     subprocess.run(command, cwd=folder, env=QUIET, check=True, capture_output=True)
     return time.perf_counter() - started
 
 
 def main() -> None:
+    """Print the figures."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--runs", type=int, default=15, help="counted pairs after one warm-up")
     runs = arguments.parse_args().runs
