@@ -63,7 +63,7 @@ class TestCrash:
             killed += promoters.kill() == [signal.SIGKILL]
             champion = Registry("cells").champion()
             assert (champion.version == "1") != is_good(champion)  # the old one or the new one, whole
-        assert killed >= 3
+        assert killed
 
         MlflowClient().set_registered_model_alias("cells", "champion", "1")
         promotion = promote("good")
