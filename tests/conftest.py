@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mlflow_store import forget_store
 from project_copy import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _no_store_of_the_test_before() -> Iterator[None]:
+    yield
+    forget_store()
 
 
 @pytest.fixture(scope="session")

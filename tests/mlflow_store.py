@@ -37,6 +37,17 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+def forget_store() -> None:
+    """Disconnect: MLflow keeps its store in globals and in the environment, which the next test would inherit."""
+    if "mlflow" in sys.modules:
+        import mlflow
+
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)
+
+
 def new_store(project: Path) -> str:
     """Put an empty store into a project's folder and connect to it."""
     project.mkdir(parents=True, exist_ok=True)

@@ -19,28 +19,32 @@ from visionpipe.promotion.registry import Registry
 
 
 @pytest.fixture(scope="module")
-def candidate(tmp_path_factory) -> Candidate:
+def champion(tmp_path_factory) -> tuple[Candidate, str]:
+    """A promoted model, and the store that holds it."""
     photos = photo_set(train=8, test=20, seed=21)
     folder = saved(good_candidate(photos), tmp_path_factory.mktemp("models") / "candidate")
     with pytest.MonkeyPatch.context() as monkeypatch:
         clean_environment(monkeypatch)
         candidate = load_candidate(folder)
-        new_store(folder.parent)
+        store = new_store(folder.parent)
         registry, parameters = Registry("cells", folder), PromotionParameters(resamples=200)
         contest(registry, candidate, {}, photos.manifest, photos.read, {}, parameters)
-    return candidate
+    return candidate, store
 
 
 @pytest.fixture(scope="module")
-def url(candidate, tmp_path_factory) -> Iterator[str]:
-    """Where `mlflow models serve` answers for the champion."""
-    import mlflow
+def candidate(champion) -> Candidate:
+    return champion[0]
 
+
+@pytest.fixture(scope="module")
+def url(champion, tmp_path_factory) -> Iterator[str]:
+    """Where `mlflow models serve` answers for the champion."""
     folder, port = tmp_path_factory.mktemp("serving"), free_port()
     address = f"http://127.0.0.1:{port}"
     command = ["mlflow", "models", "serve", "--model-uri", "models:/cells@champion", "--env-manager", "local"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    store = {"MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(), "OMP_NUM_THREADS": "1"}
+    store = {"MLFLOW_TRACKING_URI": champion[1], "OMP_NUM_THREADS": "1"}
     with running(command, f"{address}/ping", folder / "server.log", **store):
         yield f"{address}/invocations"
 

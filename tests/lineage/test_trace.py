@@ -6,6 +6,7 @@ import os
 import pytest
 from rich.console import Console
 
+from mlflow_store import forget_store
 from visionpipe.errors import VisionpipeError
 from visionpipe.lineage.data_version import DataNotRecoverable, commit_stage, read_data_version
 from visionpipe.lineage.trace import render, trace
@@ -33,7 +34,7 @@ class Registered:
 
 
 @pytest.fixture
-def registered(plain_project, empty_registry, monkeypatch):
+def registered(plain_project, empty_registry):
     """Version 1 of `solar` is the champion; its data are recorded; version 2 was registered by someone else."""
     import mlflow
 
@@ -60,8 +61,7 @@ def registered(plain_project, empty_registry, monkeypatch):
     client.create_model_version("solar", source=source, run_id=run_id, tags=tags)
     client.create_model_version("solar", source=source, run_id=run_id)
     client.set_registered_model_alias("solar", "champion", "1")
-    mlflow.set_tracking_uri(None)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    forget_store()
     return Registered(plain_project, version, run_id, model.model_id)
 
 
