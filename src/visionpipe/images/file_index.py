@@ -51,7 +51,7 @@ class FileIndex:
             ):  # a permission or a network drive may have been mended, and the file shows no trace
                 return False
             case "no_label":
-                return photo.label is None
+                return not photo.claims
             case _:
                 return limits == self._limits
 

@@ -6,6 +6,7 @@ Every file ends as exactly one row of the file index: stored (`reason` null) or 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import pandas as pd
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.file_index import FileIndex
-from visionpipe.images.importers import Photo
+from visionpipe.images.importers import LabelClaim, Photo
 from visionpipe.images.inspect import Inspection, Refusal
 from visionpipe.images.inspection_pool import inspect_photos
 from visionpipe.images.manifest import require_free_names
@@ -114,8 +115,7 @@ def receive(
         if verdict.image_id not in kept:
             kept.add(verdict.image_id)
             chunk.images.append(_image_row(photo, data, verdict))
-        if photo.label is not None:
-            labels.enter(photo, verdict.image_id, chunk)
+        labels.enter(photo, verdict.image_id, chunk)
         return None
 
     yield from _enter_new(listed, FileIndex(file_index, parameters), parameters, enter, "Receiving")
@@ -177,10 +177,10 @@ class _Ledger:
         """Append the photo's image and label to the chunk, or return why neither may enter."""
         if isinstance(verdict, Refusal):
             return verdict.reason, verdict.detail
-        if photo.label is None:
+        if not photo.claims:
             return "no_label", "put the file into a sub-folder named by its class"
         if verdict.image_id not in self._stored:
-            selection = self._labels.first_selection(verdict.image_id, default=photo.selection)
+            selection = self._labels.first_selection(verdict.image_id, default=photo.claims[0].selection)
             place = self._splitter.assign(
                 verdict.image_id, verdict.perceptual_hash, photo.attributes, selection
             )
@@ -209,14 +209,15 @@ class _LabelLog:
         return self._first_selection.get(image_id, default)
 
     def enter(self, photo: Photo, image_id: str, chunk: Chunk) -> None:
-        """Append the photo's label to the chunk, unless it is written already."""
-        row = _label_row(photo, image_id)
-        labelled_at = None if photo.origin == "import" else row["labelled_at"]
-        key = (image_id, photo.label, photo.annotator, photo.origin, labelled_at)
-        if key not in self._written:
-            self._written.add(key)
-            self._first_selection.setdefault(image_id, photo.selection)
-            chunk.labels.append(row)
+        """Append the photo's labels to the chunk, but for those that are written already."""
+        for claim in photo.claims:
+            row = _label_row(claim, image_id, photo.arrived_at)
+            labelled_at = None if claim.origin == "import" else row["labelled_at"]
+            key = (image_id, claim.label, claim.annotator, claim.origin, labelled_at)
+            if key not in self._written:
+                self._written.add(key)
+                self._first_selection.setdefault(image_id, claim.selection)
+                chunk.labels.append(row)
 
 
 def _image_row(photo: Photo, data: bytes, seen: Inspection) -> dict:
@@ -230,14 +231,14 @@ def _image_row(photo: Photo, data: bytes, seen: Inspection) -> dict:
     }
 
 
-def _label_row(photo: Photo, image_id: str) -> dict:
+def _label_row(claim: LabelClaim, image_id: str, arrived_at: datetime) -> dict:
     """Make a row of `store.LABEL_SCHEMA`."""
     return {
         "image_id": image_id,
-        "label": photo.label,
-        "label_confidence": photo.label_confidence,
-        "annotator": photo.annotator,
-        "labelled_at": photo.labelled_at or photo.arrived_at,
-        "origin": photo.origin,
-        "selection": photo.selection,
+        "label": claim.label,
+        "label_confidence": claim.confidence,
+        "annotator": claim.annotator,
+        "labelled_at": claim.labelled_at or arrived_at,
+        "origin": claim.origin,
+        "selection": claim.selection,
     }

@@ -1,11 +1,10 @@
-"""Where photos come from: each importer turns a source into a stream of `Photo`, without reading the images."""
+"""List the photos of a source."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import BaseModel, ConfigDict, Field
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.images.importers.photo import LabelClaim, Photo, ReadFile
 
 _IGNORED_NAMES = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
@@ -34,38 +34,6 @@ class Source(BaseModel):
     """False: the photos arrive without labels (production)."""
     arrived_at: datetime | None = None
     """When these photos arrived [UTC]; default: the moment they are first read."""
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A file that could become a training image; its bytes are read by `read()` and not before."""
-
-    source: str
-    path: str
-    n_bytes: int
-    mtime_ns: int
-    read: Callable[[], bytes]
-    arrived_at: datetime
-    label: str | None = None
-    label_confidence: float = 1.0
-    annotator: str = "import"
-    labelled_at: datetime | None = None
-    origin: str = "import"
-    selection: str | None = None
-    attributes: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ReadFile:
-    """Reads one file; a class, not a closure, so that it travels to worker processes."""
-
-    path: Path
-
-    def __call__(self) -> bytes:
-        """Return the file's bytes."""
-        if self.path.exists() and not self.path.is_file():  # reading a pipe or a device may never end
-            raise OSError("not a regular file")
-        return self.path.read_bytes()
 
 
 def iterate_photos(source: Source, now: datetime) -> Iterator[Photo]:
@@ -113,6 +81,7 @@ def _folder(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             n_bytes = mtime_ns = 0
         else:
             n_bytes, mtime_ns = status.st_size, status.st_mtime_ns
+        label = _printable(relative.parts[0]) if len(relative.parts) > 1 and source.labelled else None
         yield Photo(
             source=source.name,
             path=_printable(relative.as_posix()),
@@ -120,7 +89,7 @@ def _folder(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             mtime_ns=mtime_ns,
             read=ReadFile(path),
             arrived_at=arrived_at,
-            label=_printable(relative.parts[0]) if len(relative.parts) > 1 and source.labelled else None,
+            claims=() if label is None else (LabelClaim(label),),
         )
 
 
@@ -153,6 +122,11 @@ def _elpv(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     for line in (root / "labels.csv").read_text().splitlines():
         path, probability, cell_type = line.split()
         defect_probability = float(probability)
+        claim = LabelClaim(
+            label="defective" if defect_probability > 0.5 else "functional",
+            confidence=max(defect_probability, 1 - defect_probability),
+            annotator="elpv-experts",
+        )
         status = (root / path).stat()
         yield Photo(
             source=source.name,
@@ -161,9 +135,7 @@ def _elpv(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             mtime_ns=status.st_mtime_ns,
             read=ReadFile(root / path),
             arrived_at=arrived_at,
-            label=("defective" if defect_probability > 0.5 else "functional") if source.labelled else None,
-            label_confidence=max(defect_probability, 1 - defect_probability),
-            annotator="elpv-experts",
+            claims=(claim,) if source.labelled else (),
             attributes={"cell_type": cell_type},
         )
 
@@ -185,6 +157,14 @@ def _reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             )
         arrival: Any = arrivals.loc[review.image_id]
         labelled_at = review.labelled_at.to_pydatetime()
+        claim = LabelClaim(
+            label=review.label,
+            confidence=float(review.label_confidence),
+            annotator=review.annotator,
+            labelled_at=labelled_at,
+            origin="review",
+            selection=review.selection,
+        )
         yield Photo(
             source=source.name,
             # a reviewer may come back to an image: each time is an input of its own
@@ -193,12 +173,7 @@ def _reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             mtime_ns=review.labelled_at.value,
             read=ReadStored(root / "arrivals" / arrival.shard, int(arrival.row)),
             arrived_at=arrival.arrived_at.to_pydatetime(),
-            label=review.label,
-            label_confidence=float(review.label_confidence),
-            annotator=review.annotator,
-            labelled_at=labelled_at,
-            origin="review",
-            selection=review.selection,
+            claims=(claim,),
             attributes=dict(arrival.attributes),
         )
 
