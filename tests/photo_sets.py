@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from visionpipe.images.inspect import decode_rgb
+from visionpipe.images.decode import decode_rgb
 from visionpipe.images.prepare import PreparedImages
 from visionpipe.models.candidate import Candidate, save_candidate, train_candidate
 from visionpipe.models.parameters import TrainingParameters

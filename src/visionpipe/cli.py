@@ -103,6 +103,40 @@ def main() -> None:
 
 
 @main.command()
+@click.argument("path")
+@click.option(
+    "--table", help="The document that labels the photos: CSV, TSV, Parquet, COCO, CVAT, Label Studio."
+)
+@click.option("--path-column", help="The table's column that names the image.")
+@click.option("--label-column", help="The table's column of the label.")
+@click.option("--group-by", help="Attribute whose values must not span two splits, e.g. sender_id.")
+@click.option("--name", help="Name of the source; default: the folder's.")
+@click.option("--dry-run", is_flag=True, help="Look only; write nothing.")
+@click.option("--force", is_flag=True, help="Replace the photos that conf/local names now.")
+@_JSON
+@_one_line_errors
+def use(path: str, *, group_by: str | None, dry_run: bool, force: bool, as_json: bool, **layout: str) -> None:
+    r"""Look at the photos in PATH (a folder or URL), say what they are, and train on them from now on.
+
+    \b
+    Example:
+      visionpipe use /data/clothing --group-by sender_id
+    """
+    from rich.console import Console
+
+    from visionpipe.images.use import look
+
+    found = look(path, group_by=group_by, **layout)
+    if not as_json:
+        found.render(Console())
+    written = [] if dry_run else found.write(_project() / "conf/local", force=force)
+    if as_json:
+        click.echo(json.dumps({**found.as_dict(), "written": [str(file) for file in written]}, indent=2))
+    else:
+        click.echo(found.closing_words(written, dry_run=dry_run))
+
+
+@main.command()
 @click.option("--env", default=None, help="Kedro environment, e.g. gpu.")
 @click.option("--params", default="", help="Kedro parameters, e.g. training.epochs=4.")
 @_one_line_errors

@@ -7,6 +7,7 @@ from visionpipe.pipelines import (
     evaluation,
     feedback,
     ingestion,
+    label_audit,
     promotion,
     scoring,
     training,
@@ -27,6 +28,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         "__default__": default,
         **to_a_model,
+        "label_audit": label_audit.create_pipeline(),
         "scoring": scoring.create_pipeline(),
         "drift": drift.create_pipeline(),
         "feedback": feedback.create_pipeline(),

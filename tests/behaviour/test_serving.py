@@ -11,7 +11,7 @@ import requests
 
 from mlflow_store import clean_environment, free_port, new_store, running
 from photo_sets import good_candidate, photo, photo_set, saved
-from visionpipe.images.inspect import decode_rgb
+from visionpipe.images.decode import decode_rgb
 from visionpipe.models.candidate import Candidate, load_candidate
 from visionpipe.promotion.contest import contest
 from visionpipe.promotion.parameters import PromotionParameters

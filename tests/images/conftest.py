@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from photo_readers import CountedRead
 from visionpipe.images import store
 from visionpipe.images.file_index import build_quarantine
 from visionpipe.images.importers import Photo, Source, iterate_photos
@@ -42,7 +44,8 @@ class Warehouse:
     def take_in(self, photos: Iterable[Photo], parameters: IngestionParameters = ALONE) -> list[Chunk]:
         """Ingest photos and append what comes of them."""
         chunks = []
-        for chunk in ingest(photos, self.images, self.labels, self.files, parameters):
+        looks = store.StoredLooks(self.root / "images")
+        for chunk in ingest(photos, self.images, looks, self.labels, self.files, parameters):
             for name, schema in (
                 ("labels", store.LABEL_SCHEMA),
                 ("images", store.IMAGE_SCHEMA),
@@ -54,7 +57,7 @@ class Warehouse:
         return chunks
 
     def manifest(self, parameters: IngestionParameters = ALONE) -> pd.DataFrame:
-        return build_manifest(self.images, self.labels, parameters.split)
+        return build_manifest(self.images, self.labels, parameters)
 
     def quarantine(self, parameters: IngestionParameters = ALONE) -> pd.DataFrame:
         return build_quarantine(self.files, self.images, self.labels, self.manifest(parameters))
@@ -80,15 +83,15 @@ class CountedReads(list):
     """Photos whose every read is counted."""
 
     def __init__(self, photos: Iterable[Photo]) -> None:
-        self.read_paths: list[str] = []
-        super().__init__(replace(photo, read=self._counted(photo)) for photo in photos)
+        self._diary = Path(tempfile.mkstemp()[1])
+        super().__init__(
+            replace(photo, read=CountedRead(photo.read, photo.path, self._diary)) for photo in photos
+        )
 
-    def _counted(self, photo: Photo) -> Callable[[], bytes]:
-        def read() -> bytes:
-            self.read_paths.append(photo.path)
-            return photo.read()
-
-        return read
+    @property
+    def read_paths(self) -> list[str]:
+        """The paths of what was read so far."""
+        return self._diary.read_text().splitlines()
 
 
 @pytest.fixture(scope="session")

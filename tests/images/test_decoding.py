@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 from photo_files import encode, picture
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.gallery import thumbnail_jpeg, worst_mistakes
-from visionpipe.images.inspect import decode_rgb
+from visionpipe.images.decode import decode_rgb
 from visionpipe.images.prepare import (
     ImagePlan,
     PreparedImages,
@@ -72,7 +72,7 @@ def test_a_large_jpeg_decoded_small_looks_like_the_photo():
 
 
 def test_16_bit_grey_keeps_its_order():
-    ramp = np.tile(np.linspace(0, 60_000, 64), (64, 1)).astype(np.uint16)
+    ramp = np.tile(np.linspace(0, 65_535, 64), (64, 1)).astype(np.uint16)
     row = decode_rgb(encode(Image.fromarray(ramp), "PNG"), 64)[32, :, 0].astype(int)
     assert (np.diff(row) >= 0).all()
     assert (row[0], row[-1]) == (0, 255)

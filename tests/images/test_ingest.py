@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from photo_files import class_folders, encode, picture
+from photo_readers import deny
 from visionpipe.errors import VisionpipeError
 from visionpipe.images import store
 from visionpipe.images.importers import Photo
@@ -129,6 +131,67 @@ def test_a_file_refused_under_other_limits_is_looked_at_again(tmp_path, listed, 
     assert warehouse.quarantine().empty
 
 
+def test_a_file_that_moved_to_another_class_is_relabelled(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=3, dog=1)
+    warehouse.take_in(listed(folder))
+    for _ in range(2):  # and back again
+        (folder / "cat/01.png").rename(folder / "dog/moved.png")
+        warehouse.take_in(listed(folder))
+        manifest = warehouse.manifest()
+        assert sorted(manifest["label"]) == ["cat", "cat", "dog", "dog"]
+        assert not manifest["contradicted"].any()
+        (folder / "dog/moved.png").rename(folder / "cat/01.png")
+        warehouse.take_in(listed(folder))
+        assert sorted(warehouse.manifest()["label"]) == ["cat", "cat", "cat", "dog"]
+    assert warehouse.take_in(listed(folder)) == [([], [], [])]
+
+
+def test_a_photo_in_two_class_folders_is_a_contradiction_until_one_of_them_goes(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=3, dog=1)
+    warehouse.take_in(listed(folder))
+    shutil.copy(folder / "cat/01.png", folder / "dog/copy.png")
+    warehouse.take_in(listed(folder))
+    assert warehouse.manifest()["contradicted"].sum() == 1
+    tie = IngestionParameters(labels={"tie": "quarantine"})
+    assert len(warehouse.manifest(tie)) == 3
+    assert warehouse.quarantine(tie)["reason"].tolist() == ["tied_label"]
+    (folder / "cat/01.png").unlink()
+    warehouse.take_in(listed(folder))
+    assert sorted(warehouse.manifest()["label"]) == ["cat", "cat", "dog", "dog"]
+    assert not warehouse.manifest()["contradicted"].any()
+
+
+def test_a_label_that_changed_is_taken_in_without_opening_the_file(tmp_path, listed, counted, warehouse):
+    photos = listed(class_folders(tmp_path / "photos", cat=2))
+    warehouse.take_in(photos)
+    changed = counted([replace(photos[0], claims=(replace(photos[0].claims[0], label="dog"),)), photos[1]])
+    warehouse.take_in(changed)
+    assert changed.read_paths == []
+    assert sorted(warehouse.manifest()["label"]) == ["cat", "dog"]
+    assert warehouse.take_in(changed) == [([], [], [])]
+
+
+def test_a_refusal_of_the_importer_is_accounted_for(tmp_path, listed, counted, warehouse):
+    photos = listed(class_folders(tmp_path / "photos", cat=2))
+    row = replace(photos[0], path="labels.csv row 7", refusal=("no_image", "no file is called x.png"))
+    with_row = counted([*photos, row])
+    warehouse.take_in(with_row)
+    assert "labels.csv row 7" not in with_row.read_paths
+    quarantine = warehouse.quarantine()
+    assert quarantine[["path", "reason", "detail"]].to_numpy().tolist() == [
+        ["labels.csv row 7", "no_image", "no file is called x.png"]
+    ]
+    assert warehouse.take_in([*photos, row]) == [([], [], [])]
+
+
+def test_chunks_are_bounded_by_bytes(tmp_path, listed, warehouse):
+    photos = listed(class_folders(tmp_path / "photos", cat=12))
+    size = max(photo.n_bytes for photo in photos)
+    chunks = warehouse.take_in(photos, IngestionParameters(chunk_bytes=3 * size))
+    assert sum(len(chunk.images) for chunk in chunks) == 12
+    assert max(len(chunk.images) for chunk in chunks) <= 5
+
+
 def test_chunk_size_and_workers_are_no_limits(tmp_path, listed, counted, warehouse):
     folder = class_folders(tmp_path / "photos", cat=1)
     (folder / "cat/text.png").write_text("no photo")
@@ -139,9 +202,6 @@ def test_chunk_size_and_workers_are_no_limits(tmp_path, listed, counted, warehou
 
 
 def test_a_file_that_cannot_be_read_is_tried_again_and_listed_once(tmp_path, listed, counted, warehouse):
-    def deny():
-        raise PermissionError(13, "Permission denied", "/photos/cat/01.png")
-
     folder = class_folders(tmp_path / "photos", cat=2)
     first, second = listed(folder)
     for _ in range(3):
@@ -278,7 +338,7 @@ class TestReceive:
         store.append_shard(warehouse.root / name, rows, schemas[name], prefix=name)
 
     def test_photos_without_a_label_are_kept(self, photos, warehouse):
-        [chunk] = self.receive([replace(photo, label=None) for photo in photos], warehouse)
+        [chunk] = self.receive([replace(photo, claims=()) for photo in photos], warehouse)
         assert (len(chunk.images), len(chunk.labels), len(chunk.files)) == (3, 0, 3)
         assert {row["reason"] for row in chunk.files} == {None}
 

@@ -17,17 +17,18 @@ from visionpipe.images.inspect import Inspection, Refusal, inspect_photo
 from visionpipe.images.parameters import IngestionParameters
 
 LIMITS = IngestionParameters()
+ANY_CONTENT = IngestionParameters(rules={"blank": {"action": "ignore"}})
 PHOTO = picture(1)
 
 
 def refused(data: bytes, limits: IngestionParameters = LIMITS) -> Refusal:
-    verdict = inspect_photo(data, limits)
+    _, verdict = inspect_photo(data, limits)
     assert isinstance(verdict, Refusal), verdict
     return verdict
 
 
 def accepted(data: bytes, limits: IngestionParameters = LIMITS) -> Inspection:
-    verdict = inspect_photo(data, limits)
+    _, verdict = inspect_photo(data, limits)
     assert isinstance(verdict, Inspection), verdict
     return verdict
 
@@ -134,17 +135,19 @@ def test_a_damaged_exif_block_never_costs_the_photo(file_format, changes):
 
 
 def test_16_bit_grey_keeps_its_greys():
-    ramp = np.linspace(0, 60_000, 256 * 256).reshape(256, 256).astype(np.uint16)
+    ramp = np.linspace(0, 65_535, 256 * 256).reshape(256, 256).astype(np.uint16)
     seen = accepted(encode(Image.fromarray(ramp), "PNG"))
     assert seen.brightness == pytest.approx(
         127, abs=1.5
     )  # Pillow's own conversion clips all but 255 to white
     assert seen.contrast == pytest.approx(255 / np.sqrt(12), rel=0.02)
+    assert seen.mode == "I;16"
 
 
-def test_a_16_bit_photo_of_one_grey_is_no_error():
+def test_a_16_bit_photo_of_one_grey_is_blank_and_no_error():
     flat = Image.fromarray(np.full((64, 64), 30_000, dtype=np.uint16))
-    assert accepted(encode(flat, "PNG")).contrast == 0
+    assert refused(encode(flat, "PNG")).reason == "blank"
+    assert accepted(encode(flat, "PNG"), ANY_CONTENT).contrast == 0
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
@@ -155,11 +158,11 @@ def test_every_pixel_mode_is_measured(mode):
 
 def test_transparency_is_seen_as_white():
     clear = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
-    assert accepted(encode(clear, "PNG")).brightness == 255
+    assert accepted(encode(clear, "PNG"), ANY_CONTENT).brightness == 255
     palette = Image.new("P", (64, 64), 0)
     palette.putpalette([0, 0, 0, 255, 0, 0])
-    assert accepted(encode(palette, "PNG", transparency=0)).brightness == 255
-    assert accepted(encode(palette, "PNG")).brightness == 0
+    assert accepted(encode(palette, "PNG", transparency=0), ANY_CONTENT).brightness == 255
+    assert accepted(encode(palette, "PNG"), ANY_CONTENT).brightness == 0
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP"])
@@ -214,7 +217,7 @@ def test_a_refusal_keeps_size_and_hash_for_the_auditor():
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=4000))
 def test_any_bytes_get_a_verdict(data):
-    assert isinstance(inspect_photo(data, LIMITS), Inspection | Refusal)
+    assert isinstance(inspect_photo(data, LIMITS)[1], Inspection | Refusal)
 
 
 @settings(max_examples=300, deadline=None)
@@ -228,4 +231,4 @@ def test_any_damage_to_a_real_photo_gets_a_verdict(file_format, changes, cut):
     for position, value in changes:
         data[position % len(data)] = value
     everything = IngestionParameters(formats=("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "ICO"))
-    assert isinstance(inspect_photo(bytes(data[: len(data) - cut]), everything), Inspection | Refusal)
+    assert isinstance(inspect_photo(bytes(data[: len(data) - cut]), everything)[1], Inspection | Refusal)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from multiprocessing import active_children
 
 import pandas as pd
 
+import pytest
+
 from photo_files import class_folders
+from photo_readers import devour, die, hang
 from visionpipe.images.inspection_pool import inspect_photos
 from visionpipe.images.parameters import IngestionParameters
 
@@ -30,3 +34,28 @@ def test_worker_processes_change_nothing(tmp_path, listed, warehouse):
     pd.testing.assert_frame_equal(one.manifest(), two.manifest())
     pd.testing.assert_frame_equal(one.quarantine(), two.quarantine())
     assert len(one.manifest()) == 149
+
+
+@pytest.mark.parametrize(
+    ("read", "reason"), [(die, "decoder_died"), (hang, "decoder_hung"), (devour, "out_of_memory")]
+)
+def test_a_decoder_that_dies_hangs_or_devours_memory_costs_one_file(read, reason, tmp_path, listed):
+    photos = listed(class_folders(tmp_path / "photos", cat=40, dog=30))
+    limits = IngestionParameters(workers=2, file_timeout_s=1, worker_memory_mb=1024)
+    expected = [verdict for _, _, verdict in inspect_photos(photos, limits)]
+    photos[33] = replace(photos[33], read=read)
+    found = [verdict for _, _, verdict in inspect_photos(photos, limits)]
+    assert found[33].reason == reason
+    assert found[:33] + found[34:] == expected[:33] + expected[34:]
+
+
+def test_a_defect_of_ours_is_no_verdict_on_the_file(tmp_path, listed):
+    [photo] = listed(class_folders(tmp_path / "photos", cat=1))
+    with pytest.raises(TypeError):
+        list(inspect_photos([replace(photo, read=len)], IngestionParameters()))
+
+
+def test_no_worker_outlives_the_run(tmp_path, listed):
+    photos = listed(class_folders(tmp_path / "photos", cat=40))
+    list(inspect_photos(photos, IngestionParameters(workers=2)))
+    assert not [child for child in active_children() if "Pool" in type(child).__name__]

@@ -81,6 +81,21 @@ def test_a_reviewer_has_one_vote_the_newest():
     assert (label["label"], label["n_annotators"], label["label_confidence"]) == ("dog", 2, 1.0)
 
 
+def test_what_an_importer_said_last_counts_all_of_it():
+    imports = [{"label": "cat"}, {"label": "dog", "labelled_at": START + timedelta(days=1)}]
+    label = the_label(*imports)
+    assert (label["label"], label["n_annotators"], label["contradicted"]) == ("dog", 1, False)
+    label = the_label(*imports, {"label": "emu", "labelled_at": START + timedelta(days=1)})
+    assert (label["n_annotators"], label["contradicted"], label["tied"]) == (1, True, True)
+
+
+def test_a_tie_is_one_that_neither_votes_nor_confidence_decide():
+    assert the_label(vote("dog", "ada"), vote("cat", "bob", day=2))["tied"]
+    assert not the_label(vote("dog", "ada"), vote("cat", "bob", label_confidence=0.9))["tied"]
+    assert not the_label(vote("dog", "ada"), vote("cat", "bob"), vote("cat", "eve"))["tied"]
+    assert not the_label(vote("dog", "ada"))["tied"]
+
+
 def test_a_tie_goes_to_confidence_then_to_age_then_to_the_name():
     sure = [vote("dog", "ada", label_confidence=0.9), vote("cat", "bob", label_confidence=0.8)]
     assert the_label(*sure)["label"] == "dog"
@@ -163,7 +178,15 @@ def test_labels_are_those_of_a_plain_count(rows):
                 last[row["annotator"]] = row["label"]
             count = Counter(last.values())
         else:
-            count = Counter(label for label, _ in {(row["label"], row["annotator"]) for row in mine})
+            said_last = {
+                name: max(row["labelled_at"] for row in mine if row["annotator"] == name)
+                for name in {row["annotator"] for row in mine}
+            }
+            now = [row for row in mine if row["labelled_at"] == said_last[row["annotator"]]]
+            count = Counter(label for label, _ in {(row["label"], row["annotator"]) for row in now})
+            assert label["n_annotators"] == len(said_last)
         assert count[label["label"]] == max(count.values())
-        assert label["n_annotators"] == sum(count.values())
+        if top == 1:
+            assert label["n_annotators"] == sum(count.values())
+        assert label["contradicted"] == (len(count) > 1)
         assert 0 < label["label_confidence"] <= 1

@@ -15,22 +15,29 @@ from visionpipe.errors import VisionpipeError
 from visionpipe.images import store
 from visionpipe.images.file_index import build_quarantine
 from visionpipe.images.manifest import attribute_columns, build_manifest
-from visionpipe.images.parameters import SplitParameters
+from visionpipe.images.parameters import IngestionParameters, SplitParameters
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 CONTRACT = """
     image_id label label_confidence n_annotators source captured_at arrived_at width height format n_bytes
-    brightness contrast sharpness perceptual_hash group_id split label_origin
+    brightness contrast sharpness perceptual_hash group_id split label_origin entropy flags contradicted
     """
 
 
-def image(number: int, look: str | None = None, **attributes: str) -> dict:
+def image_id(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def image(number: int, *copies: int, **attributes: str) -> dict:
+    """An image that is a near-duplicate of others, given by their numbers."""
     return {
-        "image_id": hashlib.sha256(str(number).encode()).hexdigest(),
+        "image_id": image_id(number),
         "source": "mine",
         "path": f"cat/{number}.png",
         "n_bytes": 10,
-        "perceptual_hash": look or str(number),
+        "original_sha256": image_id(number),
+        "flags": (),
+        "duplicate_of": [(image_id(copy), "near") for copy in copies],
         "attributes": list(attributes.items()),
     }
 
@@ -40,9 +47,13 @@ def index(*rows: dict) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=[*names, "path", "shard", "row"])
 
 
+def sharing(**split) -> IngestionParameters:
+    return IngestionParameters(split=SplitParameters(**split))
+
+
 def label(number: int, name: str = "cat", day: int = 0, **more) -> dict:
     row = {
-        "image_id": hashlib.sha256(str(number).encode()).hexdigest(),
+        "image_id": image_id(number),
         "label": name,
         "label_confidence": 1.0,
         "annotator": "import",
@@ -76,7 +87,7 @@ def test_the_same_tables_give_the_same_manifest(tmp_path, listed, warehouse):
 
 def test_an_image_without_a_label_is_listed_as_kept_out_and_changes_no_column_type():
     images = index(image(1), image(2))
-    manifest = build_manifest(images, history(label(1)), SplitParameters())
+    manifest = build_manifest(images, history(label(1)), sharing())
     assert manifest["image_id"].tolist() == [images["image_id"][0]]
     assert manifest["n_annotators"].dtype == "int64"
     files = pd.DataFrame(columns=store.FILE_SCHEMA.names)
@@ -87,14 +98,12 @@ def test_an_image_without_a_label_is_listed_as_kept_out_and_changes_no_column_ty
 def test_an_image_that_would_tie_two_splits_together_is_listed_as_kept_out():
     by_split: dict[str, int] = {}
     for number in range(50):
-        [split] = build_manifest(index(image(number)), history(label(number)), SplitParameters())["split"]
+        [split] = build_manifest(index(image(number)), history(label(number)), sharing())["split"]
         by_split.setdefault(split, number)
     train, test = by_split["train"], by_split["test"]
-    images = index(
-        image(train, "x", sender="ada"), image(test, "y", sender="bob"), image(99, "x", sender="bob")
-    )
+    images = index(image(train, sender="ada"), image(test, sender="bob"), image(99, train, sender="bob"))
     labels = history(label(train), label(test), label(99))
-    manifest = build_manifest(images, labels, SplitParameters(group_by="sender"))
+    manifest = build_manifest(images, labels, sharing(group_by="sender"))
     assert set(manifest["split"]) == {"train", "test"}
     quarantine = build_quarantine(pd.DataFrame(columns=store.FILE_SCHEMA.names), images, labels, manifest)
     assert quarantine[["path", "reason"]].to_numpy().tolist() == [["cat/99.png", "group_spans_splits"]]
@@ -102,7 +111,7 @@ def test_an_image_that_would_tie_two_splits_together_is_listed_as_kept_out():
 
 def test_a_split_column_that_no_image_has_is_named():
     images, labels = index(image(1, camera="new")), history(label(1))
-    for parameters in (SplitParameters(group_by="sender"), SplitParameters(holdout={"sender": ["ada"]})):
+    for parameters in (sharing(group_by="sender"), sharing(holdout={"sender": ["ada"]})):
         with pytest.raises(VisionpipeError, match="no image has an attribute 'sender'; there are: camera"):
             build_manifest(images, labels, parameters)
 
@@ -122,21 +131,19 @@ events = st.lists(
 
 
 @settings(max_examples=80, deadline=None)
-@given(events=events, looks=st.lists(st.integers(0, 4), min_size=6, max_size=6), data=st.data())
-def test_no_label_that_comes_later_moves_an_image_to_another_split(events, looks, data):
+@given(events=events, copies=st.lists(st.integers(0, 5), min_size=6, max_size=6), data=st.data())
+def test_no_label_that_comes_later_moves_an_image_to_another_split(events, copies, data):
     """Labels and images come in, one after another; what was in the manifest half-way is where it was at the end."""
     labels = [
         label(number, name, day, origin=origin, selection=selection, annotator=f"who-{day % 3}")
         for number, origin, selection, name, day in events
     ]
-    images = [
-        image(number, f"look-{looks[number]}") for number in dict.fromkeys(event[0] for event in events)
-    ]
+    images = [image(number, copies[number]) for number in dict.fromkeys(event[0] for event in events)]
 
     def splits_after(count: int) -> dict[str, str]:
         present = {row["image_id"] for row in labels[:count]}
         shown = index(*(row for row in images if row["image_id"] in present))
-        manifest = build_manifest(shown, history(*labels[:count]), SplitParameters(validation=0.3, test=0.4))
+        manifest = build_manifest(shown, history(*labels[:count]), sharing(validation=0.3, test=0.4))
         return dict(zip(manifest["image_id"], manifest["split"], strict=True))
 
     before = splits_after(data.draw(st.integers(1, len(labels))))

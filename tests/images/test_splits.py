@@ -17,25 +17,29 @@ PLAIN = SplitParameters()
 GROUPED = SplitParameters(validation=0.3, test=0.3, group_by="sender", holdout={"camera": ["new"]})
 
 
-def arrival(number: int, look: str | None = None, selection: str | None = None, **attributes: str) -> tuple:
-    image_id = hashlib.sha256(str(number).encode()).hexdigest()
-    return image_id, look or f"look-{number}", attributes, selection
+def image(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def arrival(number: int, *copies: int, selection: str | None = None, **attributes: str) -> tuple:
+    """An image that is a near-duplicate of others, given by their numbers."""
+    return image(number), [image(other) for other in copies], attributes, selection
 
 
 @st.composite
 def arrivals(draw) -> list[tuple]:
-    """Draw few looks and senders, so that groups form, meet and collide."""
-    count = draw(st.integers(1, 40))
+    """Draw few senders and many near-duplicates, so that groups form, meet and collide."""
+    numbers = draw(st.lists(st.integers(0, 2**32), min_size=1, max_size=40, unique=True))
     rows = []
-    for number in range(count):
+    for position, number in enumerate(numbers):
         attributes = {}
         if sender := draw(st.sampled_from(["", "ada", "bob", "eve", "joe", "sue"])):
             attributes["sender"] = sender
         if camera := draw(st.sampled_from(["", "", "", "old", "new"])):
             attributes["camera"] = camera
-        look = draw(st.sampled_from([f"look-{each}" for each in range(25)]))
+        copies = draw(st.lists(st.sampled_from(numbers[:position]), max_size=3)) if position else []
         selection = draw(st.sampled_from([None, None, None, "random_audit", "uncertain"]))
-        rows.append(arrival(draw(st.integers(0, 2**32)) * 64 + number, look, selection, **attributes))
+        rows.append(arrival(number, *copies, selection=selection, **attributes))
     return rows
 
 
@@ -54,15 +58,16 @@ def test_no_image_changes_split_whatever_comes_later_in_whatever_order(rows, dat
 @given(arrivals())
 def test_no_group_spans_two_splits(rows):
     placed = [(row, place) for row, place in zip(rows, assign_all(rows, GROUPED), strict=True) if place.split]
-    splits: dict[object, set] = {}
-    groups: dict[object, set] = {}
-    for (_, look, attributes, _), place in placed:
-        for key in (("look", look), ("sender", attributes.get("sender")), ("group", place.group_id)):
-            if key[1] is not None:
-                splits.setdefault(key, set()).add(place.split)
-                groups.setdefault(key, set()).add(place.group_id)
-    assert all(len(found) == 1 for found in splits.values())
-    assert all(len(found) == 1 for found in groups.values())  # one key, one group
+    place_of = {row[0]: place for row, place in placed}
+    together: list[tuple] = []
+    for (image_id, copies, attributes, _), place in placed:
+        assert place_of[place.group_id].split == place.split
+        earlier = list(place_of)[: list(place_of).index(image_id)]
+        together += [(place, place_of[copy]) for copy in copies if copy in earlier]
+        if sender := attributes.get("sender"):
+            together += [(place, other) for row, other in placed if row[2].get("sender") == sender]
+    for one, other in together:
+        assert (one.group_id, one.split) == (other.group_id, other.split)
 
 
 @settings(max_examples=100, deadline=None)
@@ -98,8 +103,8 @@ def numbers_in(split: str, count: int) -> list[int]:
 
 def test_near_duplicates_share_the_split_of_the_first():
     [in_train], [in_test] = numbers_in("train", 1), numbers_in("test", 1)
-    assert splits_of(arrival(in_train, "x"), arrival(in_test, "x")) == ["train", "train"]
-    assert splits_of(arrival(in_test, "x"), arrival(in_train, "x")) == ["test", "test"]
+    assert splits_of(arrival(in_train), arrival(in_test, in_train)) == ["train", "train"]
+    assert splits_of(arrival(in_test), arrival(in_train, in_test)) == ["test", "test"]
 
 
 def test_images_of_one_sender_share_a_split():
@@ -119,18 +124,18 @@ def test_a_missing_group_value_groups_nothing():
 def test_a_newcomer_that_would_tie_two_splits_together_is_kept_out_and_changes_nothing():
     [in_train], [in_test, later] = numbers_in("train", 1), numbers_in("test", 2)
     parameters = SplitParameters(group_by="sender")
-    rows = [arrival(in_train, "x"), arrival(in_test, "y", sender="ada"), arrival(later, "x", sender="ada")]
+    rows = [arrival(in_train), arrival(in_test, sender="ada"), arrival(later, in_train, sender="ada")]
     bridge = assign_all(rows, parameters)[2]
     assert bridge.split is None
     assert "is in train" in bridge.conflict
     assert "is in test" in bridge.conflict
-    after = [arrival(later + 10_000, "x"), arrival(later + 20_000, "z", sender="ada")]
+    after = [arrival(later + 10_000, in_train), arrival(later + 20_000, sender="ada")]
     assert splits_of(*rows, *after, parameters=parameters)[3:] == ["train", "test"]
 
 
 def test_a_newcomer_may_tie_two_groups_of_one_split_together():
     first, second, third = numbers_in("train", 3)
-    rows = [arrival(first, "x"), arrival(second, "y", sender="ada"), arrival(third, "x", sender="ada")]
+    rows = [arrival(first), arrival(second, sender="ada"), arrival(third, first, sender="ada")]
     placed = assign_all(rows, SplitParameters(group_by="sender"))
     assert {place.group_id for place in placed} == {rows[0][0]}
     assert {place.split for place in placed} == {"train"}
@@ -162,7 +167,7 @@ def test_a_held_out_image_that_was_picked_for_being_uncertain_is_kept_out():
 
 def test_an_uncertain_twin_of_a_test_image_is_kept_out():
     [in_test] = numbers_in("test", 1)
-    assert splits_of(arrival(in_test, "x"), arrival(1, "x", "uncertain")) == ["test", None]
+    assert splits_of(arrival(in_test), arrival(1, in_test, selection="uncertain")) == ["test", None]
 
 
 @pytest.mark.parametrize("parameters", [PLAIN, SplitParameters(validation=0.1, test=0.1, seed="other")])

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from photo_sets import good_candidate, photo_set
-from visionpipe.images.inspect import decode_rgb
+from visionpipe.images.decode import decode_rgb
 from visionpipe.metrics.evaluation import evaluate
 from visionpipe.metrics.parameters import EvaluationParameters
 from visionpipe.monitoring.prediction_log import read_predictions, write_predictions

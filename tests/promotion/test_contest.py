@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from photo_sets import good_candidate, photo_set
-from visionpipe.images.inspect import decode_rgb
+from visionpipe.images.decode import decode_rgb
 from visionpipe.models.candidate import load_candidate
 from visionpipe.promotion import contest as contest_module
 from visionpipe.promotion.contest import judge_of, report

@@ -14,6 +14,12 @@ from visionpipe.quality.parameters import ValidationParameters, ValueRange
         ({"classes": ["a"]}, "min_classes is 2"),
         ({"ranges": {"width": {}}}, "give min, max or both"),
         ({"ranges": {"width": {"min": 3, "max": 2}}}, "min 3 is above max 2"),
+        ({"label_share": {"cat": {"max": 5}}}, "label_share.cat: a share lies within 0..1"),
+        ({"group_severity": "fatal"}, "'warning' or 'error'"),
+        ({"agreement": {"min_alpha": 1.1}}, "less than or equal to 1"),
+        ({"agreement": {"min_images": 1}}, "greater than or equal to 2"),
+        ({"batch": {"outside_quantile": 0.5}}, "less than 0.5"),
+        ({"batch": {"alpha": 0}}, "greater than 0"),
     ],
 )
 def test_a_mistake_in_the_parameters_is_named(values, message):

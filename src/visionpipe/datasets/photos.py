@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from visionpipe.images.importers import Photo, Source
-    from visionpipe.images.store import ImageReader
+    from visionpipe.images.store import ImageReader, StoredLooks
 
 
 class PhotoSources(AbstractDataset["list[Photo]", None]):
@@ -149,6 +149,16 @@ class StoredImages(AbstractDataset[None, "ImageReader"]):
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path)}
+
+
+class ImageLooks(StoredImages):
+    """What the images of a store look like (`visionpipe.images.store.StoredLooks`), read only where asked for."""
+
+    def load(self) -> StoredLooks:
+        """Return the reader; nothing is read yet, and the folder need not be there."""
+        from visionpipe.images.store import StoredLooks
+
+        return StoredLooks(self._path)
 
 
 class DecodedImages(AbstractDataset[Any, Any]):

@@ -7,15 +7,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import pandas as pd
 
 from visionpipe.images.importers import Photo
 from visionpipe.images.inspect import Inspection, Refusal
+from visionpipe.images.labels import current_labels
 from visionpipe.images.parameters import IngestionParameters
 
+_KEPT_OUT = {
+    "no_label": "stored earlier, but the label history does not name it",
+    "tied_label": "its annotators disagree, evenly; a correction or a review decides (ingestion.labels.tie)",
+    "group_spans_splits": "stored earlier; under the present split rules it would tie two splits together",
+}
 _QUARANTINE = ["source", "path", "reason", "detail", "n_bytes", "sha256"]
-_COMPARED = ["n_bytes", "mtime_ns", "sha256", "reason", "detail", "limits"]
+
+
+class _Outcome(NamedTuple):
+    """What became of a file when it was last looked at."""
+
+    n_bytes: int
+    mtime_ns: int
+    sha256: str
+    image_id: str | None
+    reason: str | None
+    detail: str | None
+    limits: str
 
 
 class FileIndex:
@@ -31,29 +49,36 @@ class FileIndex:
 
     def __init__(self, rows: pd.DataFrame, parameters: IngestionParameters) -> None:
         self._limits = parameters.limits_key
-        self._outcomes: dict[tuple[str, str], tuple] = {
-            (row[0], row[1]): tuple(None if pd.isna(value) else value for value in row[2:])
-            for row in rows[["source", "path", *_COMPARED]].itertuples(index=False, name=None)
+        self._outcomes = {
+            (row[0], row[1]): _Outcome(*(None if pd.isna(value) else value for value in row[2:]))
+            for row in rows[["source", "path", *_Outcome._fields]].itertuples(index=False, name=None)
         }
 
     def is_known(self, photo: Photo) -> bool:
-        """Say whether looking at the file again could tell nothing new."""
-        if (photo.source, photo.path) not in self._outcomes:
-            return False
-        n_bytes, mtime_ns, _, reason, _, limits = self._outcomes[photo.source, photo.path]
-        if (n_bytes, mtime_ns) != (photo.n_bytes, photo.mtime_ns):
-            return False
-        match reason:
+        """Say whether opening the file again could tell nothing new."""
+        outcome = self._outcome_of_same_bytes(photo)
+        match outcome:
             case None:
-                return True
-            case (
-                "unreadable"
-            ):  # a permission or a network drive may have been mended, and the file shows no trace
                 return False
-            case "no_label":
+            case _Outcome(reason=None):
+                return True
+            case _Outcome(reason="no_label"):
                 return not photo.claims
+            case _Outcome(reason="unreadable"):
+                return False  # a permission or a network drive may have been mended, unseen
             case _:
-                return limits == self._limits
+                return outcome.limits == self._limits
+
+    def stored_as(self, photo: Photo) -> str | None:
+        """Return the image that the file became, if its bytes have not changed since."""
+        outcome = self._outcome_of_same_bytes(photo)
+        return outcome.image_id if outcome else None
+
+    def _outcome_of_same_bytes(self, photo: Photo) -> _Outcome | None:
+        outcome = self._outcomes.get((photo.source, photo.path))
+        if outcome and (outcome.n_bytes, outcome.mtime_ns) == (photo.n_bytes, photo.mtime_ns):
+            return outcome
+        return None
 
     def take(
         self, photo: Photo, verdict: Inspection | Refusal, refused: tuple[str, str | None] | None
@@ -65,12 +90,13 @@ class FileIndex:
             "path": photo.path,
             "n_bytes": photo.n_bytes,
             "mtime_ns": photo.mtime_ns,
-            "sha256": verdict.sha256 if isinstance(verdict, Refusal) else verdict.image_id,
+            "sha256": verdict.sha256 if isinstance(verdict, Refusal) else verdict.original_sha256,
+            "image_id": None if refused or isinstance(verdict, Refusal) else verdict.image_id,
             "reason": reason,
             "detail": detail,
             "limits": self._limits,
         }
-        outcome = tuple(row[column] for column in _COMPARED)
+        outcome = _Outcome(**{column: row[column] for column in _Outcome._fields})
         if self._outcomes.get((photo.source, photo.path)) == outcome:
             return None
         self._outcomes[photo.source, photo.path] = outcome
@@ -78,7 +104,7 @@ class FileIndex:
 
     def reasons(self, photos: Iterable[Photo]) -> str:
         """Count why these files were refused, commonest first."""
-        found = (self._outcomes[photo.source, photo.path][3] for photo in photos)
+        found = (self._outcomes[photo.source, photo.path].reason for photo in photos)
         return ", ".join(f"{count} {reason}" for reason, count in Counter(found).most_common())
 
 
@@ -102,20 +128,19 @@ def build_quarantine(
     newest = file_index.drop_duplicates(["source", "path"], keep="last")
     refused = newest[newest["reason"].notna()][_QUARANTINE]
     out = store_index[~store_index["image_id"].isin(manifest["image_id"])]
-    is_labelled = out["image_id"].isin(label_history["image_id"])
+    labels = current_labels(label_history).reindex(out["image_id"])
+    reasons = [
+        "no_label" if pd.isna(label) else "tied_label" if tied else "group_spans_splits"
+        for label, tied in zip(labels["label"], labels["tied"], strict=True)
+    ]
     kept_out = pd.DataFrame(
         {
             "source": out["source"],
             "path": out["path"],
-            "reason": is_labelled.map({True: "group_spans_splits", False: "no_label"}),
-            "detail": is_labelled.map(
-                {
-                    True: "stored earlier; under the present split rules it would tie two splits together",
-                    False: "stored earlier, but the label history does not name it",
-                }
-            ),
+            "reason": reasons,
+            "detail": [_KEPT_OUT[reason] for reason in reasons],
             "n_bytes": out["n_bytes"],
-            "sha256": out["image_id"],
+            "sha256": out["original_sha256"],
         }
     )
     frames = [frame for frame in (refused, kept_out) if not frame.empty]

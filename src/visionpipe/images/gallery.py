@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from visionpipe.images.decode import to_8_bit
+from visionpipe.images.exif import upright_turn
 from visionpipe.images.prepare import PreparedImages
+from visionpipe.images.store import ImageReader
 
 _THUMBNAIL_PX = 128
 
@@ -20,6 +24,25 @@ def thumbnail_jpeg(pixels_HWC: np.ndarray) -> bytes:
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=80)
     return encoded.getvalue()
+
+
+def photo_thumbnails(read: ImageReader, image_ids: Collection[str]) -> dict[str, bytes]:
+    """Make thumbnails of stored photos, upright and in their own proportions.
+
+    Returns
+    -------
+    dict
+        Image id -> JPEG of at most 128 px a side.
+    """
+    made = {}
+    for image_id, data in read(image_ids):
+        with Image.open(io.BytesIO(data)) as image:
+            image.draft("RGB", (2 * _THUMBNAIL_PX, 2 * _THUMBNAIL_PX))
+            small = to_8_bit(image).convert("RGB")
+            turn = upright_turn(image)
+            small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+            made[image_id] = thumbnail_jpeg(np.asarray(small if turn is None else small.transpose(turn)))
+    return made
 
 
 def worst_mistakes(predictions: pd.DataFrame, images: PreparedImages, count: int) -> list[dict]:

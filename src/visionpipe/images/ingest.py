@@ -6,20 +6,21 @@ Every file ends as exactly one row of the file index: stored (`reason` null) or 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
-from itertools import islice
+from contextlib import closing
 from typing import NamedTuple
 
 import pandas as pd
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.file_index import FileIndex
-from visionpipe.images.importers import LabelClaim, Photo
+from visionpipe.images.importers import Photo
 from visionpipe.images.inspect import Inspection, Refusal
 from visionpipe.images.inspection_pool import inspect_photos
+from visionpipe.images.label_log import LabelLog
+from visionpipe.images.ledger import Ledger, image_row
 from visionpipe.images.manifest import require_free_names
 from visionpipe.images.parameters import IngestionParameters
-from visionpipe.images.splits import GroupSplitter
+from visionpipe.images.store import StoredLooks
 from visionpipe.progress import progress_bar
 
 
@@ -31,9 +32,15 @@ class Chunk(NamedTuple):
     files: list[dict]
 
 
+Inspected = tuple[Photo, bytes, Inspection | Refusal]
+_Refused = tuple[str, str | None] | None
+"""Why a file may not enter: reason code and detail."""
+
+
 def ingest(
     photos: Iterable[Photo],
     store_index: pd.DataFrame,
+    looks: StoredLooks,
     label_history: pd.DataFrame,
     file_index: pd.DataFrame,
     parameters: IngestionParameters,
@@ -41,7 +48,8 @@ def ingest(
     """Inspect the photos that are new and yield what to append, chunk by chunk.
 
     A file whose source, path, size and modification time are in the file index is not opened again, unless it was
-    refused under other limits, for want of a label that it has now, or because it could not be read.
+    refused under other limits, for want of a label that it has now, or because it could not be read. What the
+    sources say of it is compared all the same.
 
     Parameters
     ----------
@@ -49,13 +57,16 @@ def ingest(
         Everything that the sources hold.
     store_index, label_history, file_index : DataFrame
         What is stored already.
+    looks : StoredLooks
+        What the stored images look like, to find near-duplicates of them.
     parameters : IngestionParameters
         Limits, split rules and chunk size.
 
     Yields
     ------
     Chunk
-        At most `parameters.chunk_images` files each; one empty chunk when there is nothing new.
+        At most `parameters.chunk_images` files and about `parameters.chunk_bytes` each; one empty chunk when there
+        is nothing new.
 
     Raises
     ------
@@ -66,14 +77,24 @@ def ingest(
     if not listed and store_index.empty:
         raise VisionpipeError("no photos: the sources of `photos` in the catalog hold no file at all")
     require_free_names(listed)
-    ledger = _Ledger(store_index, label_history, parameters)
     files = FileIndex(file_index, parameters)
-    yield from _enter_new(listed, files, parameters, ledger.enter, "Ingesting")
-    if not ledger.has_images:
-        raise VisionpipeError(
-            f"no usable photo among {len(listed)} files: {files.reasons(listed)}"
-            " (limits: ingestion.* in the parameters)"
-        )
+    labels = LabelLog(label_history, _Listing(listed, files).photos_of)
+
+    def enter(batch: list[Inspected], chunk: Chunk) -> Iterator[_Refused]:
+        links = ledger.find_duplicates([seen for photo, _, seen in batch if photo.claims])
+        for photo, data, seen in batch:
+            refused, image, said = ledger.enter(photo, data, seen, links)
+            chunk.images.extend(image)
+            chunk.labels.extend(said)
+            yield refused
+
+    with closing(Ledger(store_index, looks, labels, parameters)) as ledger:
+        yield from _enter_new(listed, files, labels, parameters, enter, "Ingesting")
+        if not ledger.has_images:
+            raise VisionpipeError(
+                f"no usable photo among {len(listed)} files: {files.reasons(listed)}"
+                " (limits: ingestion.* in the parameters)"
+            )
 
 
 def receive(
@@ -107,138 +128,88 @@ def receive(
     listed = list(photos)
     require_free_names(listed)
     kept = set(arrivals_index["image_id"])
-    labels = _LabelLog(label_history)
+    files = FileIndex(file_index, parameters)
+    labels = LabelLog(label_history, _Listing(listed, files).photos_of)
 
-    def enter(photo: Photo, data: bytes, verdict: Inspection | Refusal, chunk: Chunk) -> _Refused:
-        if isinstance(verdict, Refusal):
-            return verdict.reason, verdict.detail
-        if verdict.image_id not in kept:
-            kept.add(verdict.image_id)
-            chunk.images.append(_image_row(photo, data, verdict))
-        labels.enter(photo, verdict.image_id, chunk)
-        return None
+    def enter(batch: list[Inspected], chunk: Chunk) -> Iterator[_Refused]:
+        for photo, data, seen in batch:
+            if isinstance(seen, Refusal):
+                yield seen.reason, seen.detail
+                continue
+            if seen.image_id not in kept:
+                kept.add(seen.image_id)
+                chunk.images.append(image_row(photo, data, seen))
+            chunk.labels.extend(labels.enter(photo, seen.image_id))
+            yield None
 
-    yield from _enter_new(listed, FileIndex(file_index, parameters), parameters, enter, "Receiving")
+    yield from _enter_new(listed, files, labels, parameters, enter, "Receiving")
+
+
+class _Listing:
+    """Finds the photos of an image among all that the sources hold; made when first needed."""
+
+    def __init__(self, listed: list[Photo], files: FileIndex) -> None:
+        self._listed = listed
+        self._files = files
+        self._photos: dict[str, list[Photo]] | None = None
+
+    def photos_of(self, image_id: str) -> list[Photo]:
+        if self._photos is None:
+            self._photos = {}
+            for photo in self._listed:
+                if stored := self._files.stored_as(photo):
+                    self._photos.setdefault(stored, []).append(photo)
+        return self._photos.get(image_id, [])
 
 
 def _enter_new(
     listed: list[Photo],
     files: FileIndex,
+    labels: LabelLog,
     parameters: IngestionParameters,
-    enter: Callable[[Photo, bytes, Inspection | Refusal, Chunk], _Refused],
+    enter: Callable[[list[Inspected], Chunk], Iterator[_Refused]],
     description: str,
 ) -> Iterator[Chunk]:
     """Inspect the files whose outcome is not known and enter each into a chunk."""
+    stored = [(photo, image_id) for photo in listed if (image_id := files.stored_as(photo))]
+    relabelled = [(photo, image_id) for photo, image_id in stored if labels.lacks(photo, image_id)]
+    if said := [row for photo, image_id in relabelled for row in labels.enter(photo, image_id)]:
+        yield Chunk([], said, [])
     new = [photo for photo in listed if not files.is_known(photo)]
     n_refused = 0
     with progress_bar() as progress:
         task = progress.add_task(description, total=len(new), note="")
-        inspected = inspect_photos(new, parameters)
-        while rows := list(islice(inspected, parameters.chunk_images)):
+        for batch in _chunks(_inspected(new, parameters), parameters):
             chunk = Chunk([], [], [])
-            for photo, data, verdict in rows:
-                refused = enter(photo, data, verdict, chunk)
+            for (photo, _, seen), refused in zip(batch, enter(batch, chunk), strict=True):
                 n_refused += refused is not None
-                if row := files.take(photo, verdict, refused):
+                if row := files.take(photo, seen, refused):
                     chunk.files.append(row)
-                progress.update(task, advance=1, note=f"{n_refused} quarantined" if n_refused else "")
+            progress.update(task, advance=len(batch), note=f"{n_refused} quarantined" if n_refused else "")
             yield chunk
     if not new:
         yield Chunk([], [], [])
 
 
-_Refused = tuple[str, str | None] | None
-"""Why a file may not enter: reason code and detail."""
+def _inspected(photos: list[Photo], parameters: IngestionParameters) -> Iterator[Inspected]:
+    """Inspect the photos; what the importer has refused already needs no looking at."""
+    for photo in photos:
+        if photo.refusal:
+            reason, detail = photo.refusal
+            yield photo, b"", Refusal(reason, detail, sha256="", n_bytes=photo.n_bytes)
+    readable = [photo for photo in photos if not photo.refusal]
+    if readable:
+        yield from inspect_photos(readable, parameters)
 
 
-class _Ledger:
-    """Decides, file by file and in order, what is stored and what is refused."""
-
-    def __init__(
-        self, store_index: pd.DataFrame, label_history: pd.DataFrame, parameters: IngestionParameters
-    ) -> None:
-        self._labels = _LabelLog(label_history)
-        self._splitter = GroupSplitter(parameters.split)
-        self._stored: set[str] = set()
-        for row in store_index.itertuples(index=False):
-            self._splitter.assign(
-                row.image_id,
-                row.perceptual_hash,
-                dict(row.attributes),
-                self._labels.first_selection(row.image_id, default=None),
-            )
-            self._stored.add(row.image_id)
-
-    @property
-    def has_images(self) -> bool:
-        return bool(self._stored)
-
-    def enter(self, photo: Photo, data: bytes, verdict: Inspection | Refusal, chunk: Chunk) -> _Refused:
-        """Append the photo's image and label to the chunk, or return why neither may enter."""
-        if isinstance(verdict, Refusal):
-            return verdict.reason, verdict.detail
-        if not photo.claims:
-            return "no_label", "put the file into a sub-folder named by its class"
-        if verdict.image_id not in self._stored:
-            selection = self._labels.first_selection(verdict.image_id, default=photo.claims[0].selection)
-            place = self._splitter.assign(
-                verdict.image_id, verdict.perceptual_hash, photo.attributes, selection
-            )
-            if place.conflict:
-                return "group_spans_splits", place.conflict
-            self._stored.add(verdict.image_id)
-            chunk.images.append(_image_row(photo, data, verdict))
-        self._labels.enter(photo, verdict.image_id, chunk)
-        return None
-
-
-class _LabelLog:
-    """Knows which labels are written already, so that a file read twice is not counted twice."""
-
-    def __init__(self, label_history: pd.DataFrame) -> None:
-        first = label_history.drop_duplicates("image_id").set_index("image_id")["selection"]
-        self._first_selection = first.astype(object).where(first.notna(), None).to_dict()
-        # an import says the same thing whenever it is read; a reviewer who comes back says something new
-        is_import = label_history["origin"] == "import"
-        labelled_at = label_history["labelled_at"].astype(object).where(~is_import, None)
-        said = (label_history[column] for column in ("image_id", "label", "annotator", "origin"))
-        self._written = set(zip(*said, labelled_at, strict=True))
-
-    def first_selection(self, image_id: str, *, default: str | None) -> str | None:
-        """Return why the image was labelled when it came in."""
-        return self._first_selection.get(image_id, default)
-
-    def enter(self, photo: Photo, image_id: str, chunk: Chunk) -> None:
-        """Append the photo's labels to the chunk, but for those that are written already."""
-        for claim in photo.claims:
-            row = _label_row(claim, image_id, photo.arrived_at)
-            labelled_at = None if claim.origin == "import" else row["labelled_at"]
-            key = (image_id, claim.label, claim.annotator, claim.origin, labelled_at)
-            if key not in self._written:
-                self._written.add(key)
-                self._first_selection.setdefault(image_id, claim.selection)
-                chunk.labels.append(row)
-
-
-def _image_row(photo: Photo, data: bytes, seen: Inspection) -> dict:
-    """Make a row of `store.IMAGE_SCHEMA`."""
-    return {
-        **vars(seen),
-        "image": {"bytes": data, "path": photo.path},
-        "source": photo.source,
-        "arrived_at": photo.arrived_at,
-        "attributes": [{"name": name, "value": value} for name, value in photo.attributes.items()],
-    }
-
-
-def _label_row(claim: LabelClaim, image_id: str, arrived_at: datetime) -> dict:
-    """Make a row of `store.LABEL_SCHEMA`."""
-    return {
-        "image_id": image_id,
-        "label": claim.label,
-        "label_confidence": claim.confidence,
-        "annotator": claim.annotator,
-        "labelled_at": claim.labelled_at or arrived_at,
-        "origin": claim.origin,
-        "selection": claim.selection,
-    }
+def _chunks(inspected: Iterator[Inspected], parameters: IngestionParameters) -> Iterator[list[Inspected]]:
+    chunk: list[Inspected] = []
+    n_bytes = 0
+    for row in inspected:
+        chunk.append(row)
+        n_bytes += len(row[1])
+        if len(chunk) >= parameters.chunk_images or n_bytes >= parameters.chunk_bytes:
+            yield chunk
+            chunk, n_bytes = [], 0
+    if chunk:
+        yield chunk

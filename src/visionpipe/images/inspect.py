@@ -1,36 +1,39 @@
-"""Look at one photo, once: decode it fully, measure it, fingerprint it.
+"""Look at one photo, once: decode it fully, measure it, fingerprint it, and take out what is nobody's business.
 
-Whatever the bytes, `inspect_photo` returns: an `Inspection` for a photo that can be used, a `Refusal` with a
-reason code for one that cannot.
+Whatever the bytes, `inspect_photo` returns: the bytes to store and an `Inspection` for a photo that can be used, a
+`Refusal` with a reason code for one that cannot.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
+import re
 import warnings
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
-import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
+from visionpipe.errors import VisionpipeError
+from visionpipe.images.containers import UnreadableContainerError
+from visionpipe.images.decode import LUMA_SIDE_PX, decoding_bytes, luma, luma_square
+from visionpipe.images.exif import captured_at, upright_turn
+from visionpipe.images.faces import blur_faces
+from visionpipe.images.measurements import measure
+from visionpipe.images.metadata import strip_metadata
 from visionpipe.images.parameters import IngestionParameters
+from visionpipe.images.rules import judge
 
-_THUMBNAIL_SIDE_PX = 256  # statistics are taken at this size: comparable between cameras, and cheap
-_HASH_SIDE = 16  # 16 x 16 low frequencies -> 256 bits
 _FORMATS = {"MPO": "JPEG"}  # cameras append previews to a JPEG; Pillow then calls it by another name
-_UPRIGHT = {  # EXIF orientation -> what puts the photo upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_QUARTER_TURNS = {
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_270,
 }
+_DECODING_SHARE = 0.75  # of a worker's memory; Python and its libraries take the rest
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")  # of memory: another one in every run
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,24 @@ class Inspection:
     Attributes
     ----------
     image_id : str
-        SHA-256 of the bytes, 64 hexadecimal digits.
+        SHA-256 of the stored bytes, 64 hexadecimal digits.
     width, height : int
         Upright size, after the EXIF orientation [pixels].
-    brightness, contrast : float
-        Mean and standard deviation of luma [0, 255].
-    sharpness : float
-        Variance of the Laplacian of luma at 256 px [luma^2]; small means blurred.
-    perceptual_hash : str
-        256-bit DCT hash, 64 hexadecimal digits (Zauner, "Implementation and benchmarking of perceptual
-        image hash functions", 2010).
+    format, mode : str
+        Pillow's names; MPO counts as JPEG.
+    n_bytes : int
+        Of the stored bytes.
+    brightness, contrast, sharpness, entropy, perceptual_hash, thumbnail
+        See `measurements.Measurements`.
     captured_at : datetime or None
         From EXIF DateTimeOriginal and OffsetTimeOriginal [UTC]; taken as UTC where no offset is written.
+    original_sha256 : str
+        SHA-256 of the bytes as received.
+    flags : tuple of str
+        Codes of the rules that the photo breaks and that only flag.
+    redactions : tuple of str
+        What was removed: gps, owner, serial_number, thumbnail, faces:2 and so on; `not_redacted` for a container
+        that cannot be written anew without encoding its pixels again.
     """
 
     image_id: str
@@ -64,6 +73,12 @@ class Inspection:
     sharpness: float
     perceptual_hash: str
     captured_at: datetime | None
+    original_sha256: str
+    mode: str
+    entropy: float
+    thumbnail: bytes
+    flags: tuple[str, ...] = ()
+    redactions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,144 +91,129 @@ class Refusal:
     n_bytes: int
 
 
-def inspect_photo(data: bytes, limits: IngestionParameters) -> Inspection | Refusal:
-    """Decode and measure one photo.
+class _Refused(Exception):  # noqa: N818 - a verdict, not an error
+    """Reason code and detail."""
+
+
+def inspect_photo(data: bytes, parameters: IngestionParameters) -> tuple[bytes, Inspection | Refusal]:
+    """Decode and measure one photo, and remove what the privacy parameters say.
 
     Parameters
     ----------
     data : bytes
         The file as it is; any bytes at all are allowed.
-    limits : IngestionParameters
-        Accepted formats and sizes.
+    parameters : IngestionParameters
+        Accepted formats and sizes, rules, privacy.
 
     Returns
     -------
-    Inspection or Refusal
-        Never raises for bad bytes.
+    stored : bytes
+        What to store: the file without its metadata; b"" for a refusal.
+    verdict : Inspection or Refusal
+        The same in every run. Never raises for bad bytes.
+
+    Raises
+    ------
+    VisionpipeError
+        When faces are to be blurred and the `privacy` extra is missing; `faces.require_blurring` says so earlier.
     """
     sha256 = hashlib.sha256(data).hexdigest()
-
-    def refuse(reason: str, detail: str) -> Refusal:
-        return Refusal(reason=reason, detail=detail, sha256=sha256, n_bytes=len(data))
-
-    if not data:
-        return refuse("empty", "the file has no bytes")
-    if len(data) > limits.max_bytes:
-        return refuse("too_large", f"{len(data)} bytes, at most {limits.max_bytes} (ingestion.max_bytes)")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a bomb is judged by our own limit below, EXIF noise is no fault
-            with Image.open(io.BytesIO(data)) as image:
-                file_format = _FORMATS.get(str(image.format), str(image.format))
-                if file_format not in limits.formats:
-                    return refuse("format", f"{file_format} is not one of {', '.join(limits.formats)}")
-                if image.width * image.height > limits.max_pixels:
-                    return refuse(
-                        "too_many_pixels",
-                        f"{image.width} x {image.height}, at most {limits.max_pixels} (ingestion.max_pixels)",
-                    )
-                if min(image.size) < limits.min_side_px:
-                    return refuse(
-                        "too_small",
-                        f"{min(image.size)} px on the shorter side, {limits.min_side_px} needed "
-                        "(ingestion.min_side_px)",
-                    )
-                image.load()
-                upright = _upright(image)
-                return Inspection(
-                    image_id=sha256,
-                    width=upright.width,
-                    height=upright.height,
-                    format=file_format,
-                    n_bytes=len(data),
-                    captured_at=_captured_at(image),
-                    **_statistics(upright),
-                )
+            warnings.simplefilter("ignore")  # a bomb is judged by our own limit, EXIF noise is no fault
+            return _inspect(data, sha256, parameters)
+    except _Refused as refused:
+        reason, detail = refused.args
+    except VisionpipeError:  # the set-up is wrong, not the photo
+        raise
+    except UnreadableContainerError as error:
+        detail = f"{error}; its metadata cannot be removed (ingestion.privacy.strip_metadata)"
+        reason = "metadata"
     except Image.DecompressionBombError as error:  # Pillow's own limit, met before the size can be read
-        return refuse("too_many_pixels", str(error))
-    except Image.UnidentifiedImageError:  # its text holds a memory address: another one in every run
-        return refuse("undecodable", "no known image format")
+        reason, detail = "too_many_pixels", str(error)
+    except Image.UnidentifiedImageError:
+        reason, detail = "undecodable", "no known image format"
+    except MemoryError:
+        reason, detail = "too_many_pixels", "decoding needs more memory than there is"
     except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on hostile bytes
-        return refuse("undecodable", f"{type(error).__name__}: {error}"[:300])
+        reason, detail = "undecodable", _ADDRESS.sub("0x", f"{type(error).__name__}: {error}")[:300]
+    return b"", Refusal(reason=reason, detail=detail, sha256=sha256, n_bytes=len(data))
 
 
-def decode_rgb(data: bytes, side_px: int) -> np.ndarray:
-    """Decode stored bytes to a square RGB array, upright.
-
-    Parameters
-    ----------
-    data : bytes
-        A photo that passed `inspect_photo`.
-    side_px : int
-        Wanted side; the photo is scaled to it on both axes, so that nothing at its edges is lost [pixels].
-
-    Returns
-    -------
-    numpy.ndarray
-        (side_px, side_px, 3) uint8.
-    """
-    # no warnings.catch_warnings here: it is not thread-safe, and this runs in many threads at once
+def _inspect(data: bytes, sha256: str, parameters: IngestionParameters) -> tuple[bytes, Inspection]:
+    if not data:
+        raise _Refused("empty", "the file has no bytes")
+    if len(data) > parameters.max_bytes:
+        raise _Refused(
+            "too_large", f"{len(data)} bytes, at most {parameters.max_bytes} (ingestion.max_bytes)"
+        )
     with Image.open(io.BytesIO(data)) as image:
-        # JPEG decodes at the nearest larger eighth: several times faster
-        image.draft("RGB", (side_px, side_px))
-        rgb = _to_8_bit(_upright(image)).convert("RGB")
-        return np.asarray(rgb.resize((side_px, side_px), Image.Resampling.BILINEAR, reducing_gap=2.0))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn the photo as its EXIF orientation says."""
-    # not ImageOps.exif_transpose: it writes the EXIF block anew, which fails on a damaged one
-    turn = _UPRIGHT.get(_exif(image, ExifTags.Base.Orientation))
-    return image if turn is None else image.transpose(turn)
-
-
-def _exif(image: Image.Image, tag: int, directory: int | None = None) -> Any:
-    """Read an EXIF value; a damaged block says nothing, and the photo is used all the same."""
-    try:
-        exif = image.getexif()
-        return (exif if directory is None else exif.get_ifd(directory)).get(tag)
-    except Exception:  # noqa: BLE001 - the parser raises nearly anything on hostile bytes
-        return None
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit and floating greyscale to 8 bits; Pillow's own conversion clips them to white."""
-    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
-        values = np.asarray(image, dtype=np.float64)
-        low, high = float(np.nanmin(values)), float(np.nanmax(values))
-        scaled = np.nan_to_num((values - low) / max(high - low, 1e-12)) * 255
-        return Image.fromarray(scaled.astype(np.uint8))
-    if image.mode in {"P", "PA", "LA", "RGBA", "La", "RGBa"}:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
-    return image
-
-
-def _statistics(upright: Image.Image) -> dict[str, float | str]:
-    from scipy.fft import dctn
-
-    grey = _to_8_bit(upright).convert("L")
-    small = grey.resize((_THUMBNAIL_SIDE_PX, _THUMBNAIL_SIDE_PX), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    luma = np.asarray(small, dtype=np.float32)
-    laplacian = 4 * luma[1:-1, 1:-1] - luma[:-2, 1:-1] - luma[2:, 1:-1] - luma[1:-1, :-2] - luma[1:-1, 2:]
-    tiny = np.asarray(small.resize((64, 64), Image.Resampling.BOX), dtype=np.float32)
-    frequencies = dctn(tiny, norm="ortho")[:_HASH_SIDE, :_HASH_SIDE].ravel()
-    bits = frequencies > np.median(frequencies[1:])  # the constant term says brightness, not content
-    return {
-        "brightness": round(float(luma.mean()), 4),
-        "contrast": round(float(luma.std()), 4),
-        "sharpness": round(float(laplacian.var()), 4),
-        "perceptual_hash": np.packbits(bits).tobytes().hex(),
-    }
-
-
-def _captured_at(image: Image.Image) -> datetime | None:
-    written, offset = (
-        str(_exif(image, tag, ExifTags.IFD.Exif)).strip("\x00 ")
-        for tag in (ExifTags.Base.DateTimeOriginal, ExifTags.Base.OffsetTimeOriginal)
+        file_format = _FORMATS.get(str(image.format), str(image.format))
+        width, height, mode = image.width, image.height, image.mode
+        flags = _judge_header(image, file_format, parameters)
+        privacy = parameters.privacy
+        # a JPEG's coefficients are all decoded, but only as many pixels as the statistics need
+        image.draft("L", (2 * LUMA_SIDE_PX, 2 * LUMA_SIDE_PX))
+        image.load()
+        turn, captured = upright_turn(image), captured_at(image)
+        stored, redactions = strip_metadata(data, image) if privacy.strip_metadata else (data, ())
+        if privacy.blur_faces and (blurred := blur_faces(stored)):
+            stored, n_faces = blurred
+            redactions = (f"faces:{n_faces}" if n_faces else "animation", *redactions)
+            with Image.open(io.BytesIO(stored)) as image_without_faces:
+                grey = luma(image_without_faces)
+        else:
+            grey = luma(image)
+        measured = measure(luma_square(grey, width, height), turn)
+    poor, refusal = judge(measured, width, height, parameters.rules)
+    if refusal:
+        raise _Refused(*refusal)
+    if turn in _QUARTER_TURNS:
+        width, height = height, width
+    return stored, Inspection(
+        image_id=sha256 if stored is data else hashlib.sha256(stored).hexdigest(),
+        original_sha256=sha256,
+        width=width,
+        height=height,
+        format=file_format,
+        mode=mode,
+        n_bytes=len(stored),
+        captured_at=captured,
+        brightness=measured.brightness,
+        contrast=measured.contrast,
+        sharpness=measured.sharpness,
+        entropy=measured.entropy,
+        perceptual_hash=measured.perceptual_hash,
+        thumbnail=measured.thumbnail,
+        flags=flags + poor,
+        redactions=redactions,
     )
-    for text, pattern in ((f"{written} {offset}", "%Y:%m:%d %H:%M:%S %z"), (written, "%Y:%m:%d %H:%M:%S")):
-        with contextlib.suppress(ValueError, OverflowError):
-            parsed = datetime.strptime(text, pattern)
-            return parsed.replace(tzinfo=parsed.tzinfo or UTC).astimezone(UTC)
-    return None
+
+
+def _judge_header(image: Image.Image, file_format: str, parameters: IngestionParameters) -> tuple[str, ...]:
+    """Judge what can be known before a pixel is decoded."""
+    width, height = image.size
+    if file_format not in parameters.formats:
+        accepted = ", ".join(parameters.formats)
+        raise _Refused("format", f"{file_format} is not one of {accepted} (ingestion.formats)")
+    if width * height > parameters.max_pixels:
+        raise _Refused(
+            "too_many_pixels",
+            f"{width} x {height} px, at most {parameters.max_pixels} (ingestion.max_pixels)",
+        )
+    needed_mb = decoding_bytes(file_format, image.mode, width, height) / 2**20
+    if needed_mb > _DECODING_SHARE * parameters.worker_memory_mb:
+        raise _Refused(
+            "too_many_pixels",
+            f"{width} x {height} px of {image.mode} need {needed_mb:.0f} MiB to decode, at most "
+            f"{_DECODING_SHARE:.0%} of {parameters.worker_memory_mb} (ingestion.worker_memory_mb)",
+        )
+    action = parameters.rules.too_small.action
+    if min(width, height) >= parameters.min_side_px or action == "ignore":
+        return ()
+    if action == "flag":
+        return ("too_small",)
+    raise _Refused(
+        "too_small",
+        f"{min(width, height)} px on the shorter side, {parameters.min_side_px} needed (ingestion.min_side_px)",
+    )

@@ -1,86 +1,251 @@
-"""Inspect many photos at once, in order, in worker processes, with bounded memory."""
+"""Inspect many photos at once, in order, in worker processes, with bounded memory.
+
+A decoder is C code that reads strangers' bytes: it may crash, hang or eat memory. It does so in a process of its
+own, under a time and a memory limit, and costs the one file that made it.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import resource
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from itertools import chain
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
+from typing import TYPE_CHECKING, Any, Protocol
 
+from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers import Photo
 from visionpipe.images.inspect import Inspection, Refusal, inspect_photo
 from visionpipe.images.parameters import IngestionParameters
 
-_BATCH = 32  # photos a worker takes at a time: enough to hide the cost of handing them over
+if TYPE_CHECKING:
+    from distributed import Client
+    from pebble import ProcessPool
+
+logger = logging.getLogger(__name__)
+
+_BATCH_IMAGES = 32  # a worker takes as many at a time: enough to hide the cost of handing them over …
+_BATCH_BYTES = 8 * 2**20  # … or as much, so that what is in flight stays small
+_IN_FLIGHT_BATCHES = 32  # a worker: enough to go on with while the run places and writes a chunk …
+_IN_FLIGHT_BYTES = 96 * 2**20  # … in all, unless a single batch is larger
+
+Outcome = tuple[bytes, Inspection | Refusal]
+_File = tuple[int, Callable[[], bytes]]
+
+
+class Pending(Protocol):
+    """A batch on its way."""
+
+    def result(self) -> list[Outcome]:
+        """Wait for the outcomes; raises when the worker died or took too long."""
+
+
+class Pool(Protocol):
+    """What inspects batches somewhere else."""
+
+    workers: int
+    failures: tuple[type[Exception], ...]
+    """What a batch's result raises when its worker died, or was too late."""
+
+    def submit(self, files: list[_File], parameters: IngestionParameters, timeout_s: float) -> Pending:
+        """Start inspecting a batch."""
 
 
 def inspect_photos(
-    photos: list[Photo], limits: IngestionParameters
+    photos: Iterable[Photo], parameters: IngestionParameters
 ) -> Iterator[tuple[Photo, bytes, Inspection | Refusal]]:
     """Read and inspect photos in parallel and yield them in order.
 
-    At most `limits.chunk_images` are in flight, so memory does not grow with the collection.
+    A bounded number of bytes is in flight, so memory does not grow with the collection.
+
+    Yields
+    ------
+    tuple of Photo, bytes, Inspection or Refusal
+        The bytes to store. A file that kills its worker, or keeps it longer than `parameters.file_timeout_s`, is
+        refused as `decoder_died` or `decoder_hung`.
     """
-    with _executor(limits.workers, len(photos)) as pool:
-        mapper = pool.map if pool else map
-        for start in range(0, len(photos), limits.chunk_images):
-            window = photos[start : start + limits.chunk_images]
-            batches = [
-                [(photo.n_bytes, photo.read) for photo in window[first : first + _BATCH]]
-                for first in range(0, len(window), _BATCH)
-            ]
-            inspected = chain.from_iterable(mapper(_inspect_batch, batches, [limits] * len(batches)))
-            for photo, (data, verdict) in zip(window, inspected, strict=True):
+    with _pool(parameters) as pool:
+        running: deque[tuple[list[Photo], Pending]] = deque()
+        batches = _batches(photos)
+        while True:
+            while _has_room(running, pool) and (batch := next(batches, None)):
+                # one slow file must not spoil a batch that is merely large: those of a late batch are tried alone
+                running.append((batch, pool.submit(_files(batch), parameters, 2 * parameters.file_timeout_s)))
+            if not running:
+                return
+            batch, pending = running.popleft()
+            for photo, (data, verdict) in zip(
+                batch, _outcomes(batch, pending, pool, parameters), strict=True
+            ):
                 yield photo, data, verdict
 
 
-def _inspect_batch(
-    files: list[tuple[int, Callable[[], bytes]]], limits: IngestionParameters
-) -> list[tuple[bytes, Inspection | Refusal]]:
-    results = []
-    for n_bytes, read in files:
-        if n_bytes > limits.max_bytes:  # not opened: it might not fit into memory
-            detail = f"{n_bytes} bytes, at most {limits.max_bytes} (ingestion.max_bytes)"
-            results.append((b"", Refusal("too_large", detail, sha256="", n_bytes=n_bytes)))
-            continue
-        try:
-            data = read()
-        except OSError as error:
-            detail = f"{type(error).__name__}: {error.strerror or error}"
-            results.append((b"", Refusal("unreadable", detail, sha256="", n_bytes=0)))
-        else:
-            verdict = inspect_photo(data, limits)
-            results.append((data if isinstance(verdict, Inspection) else b"", verdict))
-    return results
+def _has_room(running: deque[tuple[list[Photo], Pending]], pool: Pool) -> bool:
+    n_bytes = sum(photo.n_bytes for batch, _ in running for photo in batch)
+    return not running or (len(running) < _IN_FLIGHT_BATCHES * pool.workers and n_bytes < _IN_FLIGHT_BYTES)
+
+
+def _outcomes(
+    batch: list[Photo], pending: Pending, pool: Pool, parameters: IngestionParameters
+) -> list[Outcome]:
+    try:
+        return pending.result()
+    except pool.failures as error:
+        if len(batch) == 1:
+            return [(b"", _blame(batch[0], error, parameters))]
+        logger.warning("a decoder failed on one of %d files; they are tried one by one", len(batch))
+    outcomes = []
+    for photo in batch:
+        alone = pool.submit(_files([photo]), parameters, parameters.file_timeout_s)
+        outcomes += _outcomes([photo], alone, pool, parameters)
+    return outcomes
+
+
+def _blame(photo: Photo, error: Exception, parameters: IngestionParameters) -> Refusal:
+    if isinstance(error, TimeoutError):
+        detail = f"not done after {parameters.file_timeout_s:g} s (ingestion.file_timeout_s)"
+        return Refusal("decoder_hung", detail, sha256="", n_bytes=photo.n_bytes)
+    return Refusal("decoder_died", "its decoder ended the process", sha256="", n_bytes=photo.n_bytes)
+
+
+def _batches(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
+    batch: list[Photo] = []
+    n_bytes = 0
+    for photo in photos:
+        if batch and (len(batch) == _BATCH_IMAGES or n_bytes + photo.n_bytes > _BATCH_BYTES):
+            yield batch
+            batch, n_bytes = [], 0
+        batch.append(photo)
+        n_bytes += photo.n_bytes
+    if batch:
+        yield batch
+
+
+def _files(batch: list[Photo]) -> list[_File]:
+    return [(photo.n_bytes, photo.read) for photo in batch]
+
+
+def _inspect_batch(files: list[_File], parameters: IngestionParameters) -> list[Outcome]:
+    return [_inspect_file(n_bytes, read, parameters) for n_bytes, read in files]
+
+
+def _inspect_file(n_bytes: int, read: Callable[[], bytes], parameters: IngestionParameters) -> Outcome:
+    if n_bytes > parameters.max_bytes:  # not opened: it might not fit into memory
+        detail = f"{n_bytes} bytes, at most {parameters.max_bytes} (ingestion.max_bytes)"
+        return b"", Refusal("too_large", detail, sha256="", n_bytes=n_bytes)
+    try:
+        return inspect_photo(read(), parameters)
+    except OSError as error:
+        detail = f"{type(error).__name__}: {error.strerror or error}"
+        return b"", Refusal("unreadable", detail, sha256="", n_bytes=0)
+    except MemoryError:
+        detail = f"more than {parameters.worker_memory_mb} MB needed (ingestion.worker_memory_mb)"
+        return b"", Refusal("out_of_memory", detail, sha256="", n_bytes=n_bytes)
 
 
 @contextmanager
-def _executor(workers: int, n_tasks: int) -> Iterator[Executor | None]:
-    """Give a process pool, or None where so little is to do that starting one costs more.
+def _pool(parameters: IngestionParameters) -> Iterator[Pool]:
+    """Give processes on this machine, or the workers of a Dask cluster."""
+    if parameters.scheduler is None:
+        from pebble import ProcessPool
 
-    Parameters
-    ----------
-    workers : int
-        Processes; 0 means one per core.
-    n_tasks : int
-        Photos to work on.
-    """
-    count = workers or os.cpu_count() or 1
-    if count == 1 or n_tasks < 4 * _BATCH:
-        yield None
-        return
-    # forkserver: a fork of this process would copy the locks of torch's and pyarrow's threads
-    with ProcessPoolExecutor(
-        count, mp_context=get_context("forkserver"), initializer=_end_with_the_run
-    ) as pool:
-        yield pool
+        workers = parameters.workers or len(os.sched_getaffinity(0))
+        # forkserver: a fork of this process would copy the locks of torch's and pyarrow's threads
+        context = get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        processes = ProcessPool(
+            workers, initializer=_start_worker, initargs=[parameters.worker_memory_mb], context=context
+        )
+        try:
+            yield _LocalPool(processes, workers)
+        finally:
+            processes.stop()
+            processes.join()
+    else:
+        with _dask_client(parameters.scheduler) as client:
+            yield _DaskPool(client)
 
 
-def _end_with_the_run() -> None:
-    """End this worker when the run that it works for is killed; otherwise it would wait for work for ever."""
+class _LocalPool:
+    """Processes on this machine; one that is late or dead is replaced."""
+
+    def __init__(self, processes: ProcessPool, workers: int) -> None:
+        from pebble import ProcessExpired
+
+        self._processes = processes
+        self.workers = workers
+        self.failures = (TimeoutError, ProcessExpired)
+
+    def submit(self, files: list[_File], parameters: IngestionParameters, timeout_s: float) -> Future:
+        return self._processes.submit(_inspect_batch, timeout_s, files, parameters)
+
+
+class _DaskPool:
+    """The workers of a Dask cluster; visionpipe must be installed on them, and the photos within their reach."""
+
+    def __init__(self, client: Client) -> None:
+        from distributed import KilledWorker
+
+        self._client = client
+        self.failures = (TimeoutError, KilledWorker)
+        self.workers = max(1, sum(client.nthreads().values()))
+
+    def submit(self, files: list[_File], parameters: IngestionParameters, timeout_s: float) -> _DaskResult:
+        future = self._client.submit(_inspect_batch, files, parameters, pure=False, retries=0)
+        return _DaskResult(
+            self._client, future, timeout_s * _BATCHES_PER_WORKER
+        )  # it may have to wait its turn
+
+
+@dataclass(frozen=True)
+class _DaskResult:
+    client: Client
+    future: Any
+    timeout_s: float
+
+    def result(self) -> list[Outcome]:
+        """Wait; a worker that is late is started anew, for a thread cannot be stopped."""
+        try:
+            return self.future.result(timeout=self.timeout_s)
+        except TimeoutError:
+            late = [worker for worker, keys in self.client.processing().items() if self.future.key in keys]
+            self.future.cancel(force=True)
+            self.client.restart_workers(late)
+            raise
+
+
+@contextmanager
+def _dask_client(scheduler: str) -> Iterator[Client]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise VisionpipeError(
+            "ingestion.scheduler needs Dask: install the extra `distributed` (pip install 'visionpipe[distributed]')"
+        ) from error
+    try:
+        client = Client(scheduler, timeout=10)
+    except (OSError, ValueError) as error:
+        raise VisionpipeError(
+            f"ingestion.scheduler: no Dask scheduler answers at {scheduler}; start one with `dask scheduler`"
+        ) from error
+    with client:
+        if not client.nthreads():
+            raise VisionpipeError(
+                f"ingestion.scheduler: {scheduler} has no workers; start some with `dask worker`"
+            )
+        yield client
+
+
+def _start_worker(memory_mb: int) -> None:
+    """Bound this worker's memory, silence its decoders, and end it when the run that it works for is killed."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libtiff prints what it thinks of every bad tag
+        os.dup2(nowhere.fileno(), 2)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20, resource.RLIM_INFINITY))
     run = parent_process()
 
     def watch() -> None:

@@ -10,8 +10,9 @@ _PRECEDENCE = {"import": 0, "review": 1, "correction": 2, "adjudication": 3}
 def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     """Derive the current label of every image: adjudicated > newest correction > majority > import.
 
-    Several reviewers (or several imports) of one image vote; a reviewer's newest vote counts. A tie goes to the
-    label with more summed confidence, then to the older one, so the label never depends on row order.
+    Several reviewers (or several imports) of one image vote; what each said last counts. (An importer may say two
+    things at once: a photo that lies in two class folders.) A tie goes to the label with more summed confidence,
+    then to the older one, so the label never depends on row order.
 
     Parameters
     ----------
@@ -22,8 +23,9 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Indexed by `image_id`: `label`, `label_confidence` (share of the votes for it, weighted by their
-        confidence, 0 to 1), `n_annotators`, `label_origin`, `contradicted` (others said otherwise), and
-        `selection` of the first row appended: why the image was labelled when it came in, whatever came later.
+        confidence, 0 to 1), `n_annotators`, `label_origin`, `contradicted` (others said otherwise),
+        `tied` (neither votes nor confidence decide), and `selection` of the first row appended:
+        why the image was labelled when it came in, whatever came later.
     """
     # not groupby().first(): that passes over nulls, and a later review would move the image to another split
     selection = label_history.drop_duplicates("image_id").set_index("image_id")["selection"]
@@ -38,7 +40,10 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     decrees = votes[is_decree].drop_duplicates("image_id", keep="last")
     is_review = votes["_precedence"] == _PRECEDENCE["review"]
     reviews = votes[is_review].drop_duplicates(["image_id", "annotator"], keep="last")
-    imports = votes[~is_decree & ~is_review].drop_duplicates(["image_id", "label", "annotator"], keep="last")
+    imports = votes[~is_decree & ~is_review]
+    said_last = imports.groupby(["image_id", "annotator"])["labelled_at"].transform("max")
+    imports = imports[imports["labelled_at"] == said_last]
+    imports = imports.drop_duplicates(["image_id", "label", "annotator"], keep="last")
     votes = pd.concat([decrees, reviews, imports])  # in one order always: even sums of floats depend on it
 
     tally = (
@@ -54,16 +59,20 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
             ["image_id", "votes", "weight", "first", "label"], ascending=[True, False, False, True, True]
         )
     )
-    n_annotators = tally.groupby("image_id")["votes"].sum()
+    n_votes = tally.groupby("image_id")["votes"].sum()
     n_labels = tally.groupby("image_id").size()
     chosen = tally.drop_duplicates("image_id").set_index("image_id")
+    ranked = tally.set_index("image_id")[["votes", "weight"]]
+    second = ranked[tally.duplicated("image_id").to_numpy()]
+    second = second[~second.index.duplicated()].reindex(chosen.index)
     return pd.DataFrame(
         {
             "label": chosen["label"],
-            "label_confidence": chosen["weight"] / n_annotators,
-            "n_annotators": n_annotators.astype("int64"),
+            "label_confidence": chosen["weight"] / n_votes,
+            "n_annotators": votes.groupby("image_id")["annotator"].nunique().astype("int64"),
             "label_origin": chosen["label_origin"],
             "contradicted": n_labels > 1,
+            "tied": (chosen["votes"] == second["votes"]) & (chosen["weight"] == second["weight"]),
             "selection": selection,
         }
     )

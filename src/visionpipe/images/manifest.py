@@ -9,13 +9,13 @@ import pandas as pd
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers import Photo
 from visionpipe.images.labels import current_labels
-from visionpipe.images.parameters import SplitParameters
+from visionpipe.images.parameters import IngestionParameters, SplitParameters
 from visionpipe.images.splits import assign_all
 
 _STORED = ["source", "captured_at", "arrived_at", "width", "height", "format", "n_bytes"]
-_MEASURED = ["brightness", "contrast", "sharpness", "perceptual_hash"]
-_LABELLED = ["label", "label_confidence", "n_annotators", "label_origin"]
-_OWN = {"image_id", "group_id", "split", *_STORED, *_MEASURED, *_LABELLED}
+_MEASURED = ["brightness", "contrast", "sharpness", "entropy", "perceptual_hash"]
+_LABELLED = ["label", "label_confidence", "n_annotators", "label_origin", "contradicted"]
+_OWN = {"image_id", "group_id", "split", "flags", *_STORED, *_MEASURED, *_LABELLED}
 _PREDICTED = {
     *("prediction_id", "requested_at", "model_version", "predicted_label", "confidence", "probabilities"),
     *("deferred", "review_probability", "embedding", "latency_ms"),
@@ -23,7 +23,7 @@ _PREDICTED = {
 
 
 def build_manifest(
-    store_index: pd.DataFrame, label_history: pd.DataFrame, parameters: SplitParameters
+    store_index: pd.DataFrame, label_history: pd.DataFrame, parameters: IngestionParameters
 ) -> pd.DataFrame:
     """Join images, current labels, groups and splits.
 
@@ -33,13 +33,14 @@ def build_manifest(
         `visionpipe.images.store.read_store_index`, oldest image first.
     label_history : DataFrame
         All labels ever given.
-    parameters : SplitParameters
-        How groups are split.
+    parameters : IngestionParameters
+        How groups are split, and whether images with a tied label are used.
 
     Returns
     -------
     DataFrame
-        DESIGN's manifest columns and one column for each attribute, sorted by `image_id`.
+        DESIGN's manifest columns, `flags` (rules that the photo is merely poor by, comma separated), and one column
+        for each attribute, sorted by `image_id`.
 
     Raises
     ------
@@ -49,12 +50,12 @@ def build_manifest(
     labels = current_labels(label_history)
     attributes = [dict(pairs) for pairs in store_index["attributes"]]
     columns = sorted({column for row in attributes for column in row})
-    _require_columns(parameters, columns)
+    _require_columns(parameters.split, columns)
     labelled = labels.reindex(store_index["image_id"])
     selection = [value if isinstance(value, str) else None for value in labelled["selection"]]
+    linked = [[other for other, _ in links] for links in store_index["duplicate_of"]]
     placed = assign_all(
-        zip(store_index["image_id"], store_index["perceptual_hash"], attributes, selection, strict=True),
-        parameters,
+        zip(store_index["image_id"], linked, attributes, selection, strict=True), parameters.split
     )
     manifest = pd.concat(
         [
@@ -65,6 +66,7 @@ def build_manifest(
                 {
                     "group_id": [place.group_id for place in placed],
                     "split": [place.split for place in placed],
+                    "flags": [",".join(flags) for flags in store_index["flags"]],
                     **{column: [row.get(column) for row in attributes] for column in columns},
                 }
             ),
@@ -72,7 +74,13 @@ def build_manifest(
         axis=1,
     )
     usable = manifest["label"].notna() & manifest["split"].notna()
-    return manifest[usable].astype({"n_annotators": "int64"}).sort_values("image_id", ignore_index=True)
+    if parameters.labels.tie == "quarantine":
+        usable &= ~labelled["tied"].reset_index(drop=True).eq(True)
+    return (
+        manifest[usable]
+        .astype({"n_annotators": "int64", "contradicted": bool})
+        .sort_values("image_id", ignore_index=True)
+    )
 
 
 def attribute_columns(manifest: pd.DataFrame) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from visionpipe.errors import VisionpipeError
-from visionpipe.images.inspect import decode_rgb
+from visionpipe.images.decode import decode_rgb
 from visionpipe.images.store import ImageReader
 from visionpipe.progress import progress_bar
 

@@ -1,7 +1,7 @@
 """Sticky splits: an image never changes split, and no group spans two.
 
-Images arrive one after another. Each carries keys (its perceptual hash, the user's group value); images that share
-a key are one group, and a group's split is a hash of its oldest member. The assignment is a fold over arrivals:
+Images arrive one after another. Each is tied to the earlier images that it is a near-duplicate of, and to those of
+the same value in the user's group column; what is tied together is one group, and a group's split is a hash of its oldest member. The assignment is a fold over arrivals:
 replaying the append-only store gives the same answer for every image, however much came later.
 """
 
@@ -34,15 +34,15 @@ class GroupSplitter:
 
     def __init__(self, parameters: SplitParameters) -> None:
         self._parameters = parameters
-        self._parent: dict[str, str] = {}  # union-find over the oldest members of groups
-        self._group_of_key: dict[tuple[str, str], str] = {}
+        self._parent: dict[str, str] = {}  # union-find; the root of a group is its oldest member
+        self._first_of_value: dict[str, str] = {}  # of the user's group column
         self._split_of_group: dict[str, str] = {}
         self._position: dict[str, int] = {}
 
     def assign(
         self,
         image_id: str,
-        perceptual_hash: str,
+        duplicate_of: Iterable[str],
         attributes: Mapping[str, str],
         selection: str | None = None,
     ) -> Membership:
@@ -52,8 +52,8 @@ class GroupSplitter:
         ----------
         image_id : str
             SHA-256 of the bytes; each image is assigned once.
-        perceptual_hash : str
-            Images with the same hash are near-duplicates.
+        duplicate_of : iterable of str
+            Earlier images that it is a near-duplicate of; those that were never assigned tie to nothing.
         attributes : mapping
             The user's columns of this image.
         selection : str or None
@@ -64,14 +64,12 @@ class GroupSplitter:
         Membership
             With a `conflict` when the image belongs into two splits: through its groups, a holdout, or its selection.
         """
-        keys = [("perceptual_hash", perceptual_hash)]
+        tied = [other for other in duplicate_of if other in self._parent]
         group_by = self._parameters.group_by
-        if group_by is not None and attributes.get(group_by):
-            keys.append((group_by, attributes[group_by]))
-        groups = sorted(
-            {self._root(self._group_of_key[key]) for key in keys if key in self._group_of_key},
-            key=self._position.__getitem__,
-        )
+        value = attributes.get(group_by) if group_by is not None else None
+        if value and value in self._first_of_value:
+            tied.append(self._first_of_value[value])
+        groups = sorted({self._root(other) for other in tied}, key=self._position.__getitem__)
         claims = {f"a near-duplicate or its group is in {self._split_of_group[group]}" for group in groups}
         forced = self._forced_splits(attributes, selection)
         splits = {self._split_of_group[group] for group in groups} | set(forced)
@@ -83,11 +81,11 @@ class GroupSplitter:
                 self._parent[group] = oldest
         else:
             oldest = image_id
-            self._parent[oldest] = oldest
             self._position[oldest] = len(self._position)
             self._split_of_group[oldest] = next(iter(forced), None) or self._hashed_split(image_id)
-        for key in keys:
-            self._group_of_key[key] = oldest
+        self._parent[image_id] = oldest
+        if value:
+            self._first_of_value.setdefault(value, image_id)
         return Membership(oldest, self._split_of_group[oldest])
 
     def group_of(self, group_id: str) -> str:
@@ -123,9 +121,9 @@ class GroupSplitter:
 
 
 def assign_all(
-    arrivals: Iterable[tuple[str, str, Mapping[str, str], str | None]], parameters: SplitParameters
+    arrivals: Iterable[tuple[str, Iterable[str], Mapping[str, str], str | None]], parameters: SplitParameters
 ) -> list[Membership]:
-    """Replay arrivals `(image_id, perceptual_hash, attributes, selection)`, oldest first.
+    """Replay arrivals `(image_id, duplicate_of, attributes, selection)`, oldest first.
 
     Returns
     -------

@@ -6,16 +6,21 @@ writers never take the same number. Tables of labels and reviews are kept the sa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from visionpipe.images.duplicates import DESCRIPTOR_LENGTH, LOOK_SIDE_PX
 
 IMAGE_SCHEMA = pa.schema(
     [
@@ -31,7 +36,15 @@ IMAGE_SCHEMA = pa.schema(
         ("brightness", pa.float64()),
         ("contrast", pa.float64()),
         ("sharpness", pa.float64()),
+        ("entropy", pa.float64()),
+        ("mode", pa.string()),
+        ("flags", pa.list_(pa.string())),
+        ("redactions", pa.list_(pa.string())),
+        ("original_sha256", pa.string()),
         ("perceptual_hash", pa.string()),
+        ("thumbnail", pa.binary()),
+        ("descriptor", pa.binary()),
+        ("duplicate_of", pa.list_(pa.struct([("image_id", pa.string()), ("kind", pa.string())]))),
         # pairs, not a map: Hugging Face `datasets` cannot read maps
         ("attributes", pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))),
     ],
@@ -56,12 +69,15 @@ FILE_SCHEMA = pa.schema(
         ("n_bytes", pa.int64()),
         ("mtime_ns", pa.int64()),
         ("sha256", pa.string()),
+        ("image_id", pa.string()),
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("limits", pa.string()),
     ]
 )
 _ROWS_PER_GROUP = 64  # one image is read back by decoding at most this many
+_BULKY = {"image", "thumbnail", "descriptor"}  # not read into the index
+_STALE_S = 3600  # no write takes so long: a temporary file that old was left by a killed run
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,22 @@ class ReadStored:
         file = pq.ParquetFile(self.shard)
         group, offset = divmod(self.row, _ROWS_PER_GROUP)
         return file.read_row_group(group, columns=["image"])["image"][offset]["bytes"].as_py()
+
+
+@dataclass(frozen=True)
+class StoredLooks:
+    """What the images of a store look like, read only where it is asked for."""
+
+    folder: Path
+
+    def descriptors(self, index: pd.DataFrame) -> np.ndarray:
+        """Return the descriptors of these rows of the index, (N, 63) int8 (`duplicates.describe`)."""
+        return read_column(self.folder, index, "descriptor", DESCRIPTOR_LENGTH).view(np.int8)
+
+    def read(self, index: pd.DataFrame) -> np.ndarray:
+        """Return the looks of these rows of the index, (N, 64, 64) uint8."""
+        flat = read_column(self.folder, index, "thumbnail", LOOK_SIDE_PX**2)
+        return flat.reshape(-1, LOOK_SIDE_PX, LOOK_SIDE_PX)
 
 
 def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefix: str) -> Path:
@@ -101,6 +133,7 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
     table = pa.Table.from_pylist(list(rows), schema=schema)
     has_images = "image" in schema.names
     # beside the folder, not in it: what a killed run leaves behind must not change the folder's DVC hash
+    _remove_stale(folder)
     temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}.tmp")
     try:
         pq.write_table(
@@ -111,7 +144,7 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
             compression={**dict.fromkeys(schema.names, "zstd"), "image.bytes": "none", "image.path": "zstd"}
             if has_images
             else "zstd",
-            use_dictionary=[n for n in schema.names if n not in {"image", "image_id", "attributes"}],
+            use_dictionary=[n for n in schema.names if n not in {*_BULKY, "image_id", "attributes"}],
         )
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -129,26 +162,39 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
         temporary.unlink(missing_ok=True)
 
 
+def _remove_stale(folder: Path) -> None:
+    for left in folder.parent.glob(f".{folder.name}-*.tmp"):
+        with contextlib.suppress(FileNotFoundError):  # another run removed it
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                left.unlink()
+
+
 def read_store_index(folder: Path) -> pd.DataFrame:
-    """Read everything but the bytes.
+    """Read everything but the bytes, the thumbnails and the descriptors.
 
     Returns
     -------
     DataFrame
-        One row an image, oldest first: the measurements, `path`, `attributes` (list of (name, value)), and where it
-        lies (`shard` file name, `row` in it). An image that a crash made appear twice is listed once.
+        One row an image, oldest first: the measurements, `path`, `attributes` (list of (name, value)),
+        `duplicate_of` (list of (image_id, kind)), and where it lies (`shard` file name, `row` in it). An image
+        that a crash made appear twice is listed once.
     """
-    columns = [name for name in IMAGE_SCHEMA.names if name != "image"]
+    columns = [name for name in IMAGE_SCHEMA.names if name not in _BULKY]
+    nested = {"attributes": ("name", "value"), "duplicate_of": ("image_id", "kind")}
     frames = []
     for shard in _shards(folder):
         table = pq.ParquetFile(shard).read(columns=[*columns, "image.path"])
         table = table.append_column("path", pa.chunked_array(table["image"].combine_chunks().field("path")))
-        pairs = [
-            [(pair["name"], pair["value"]) for pair in attributes or ()]
-            for attributes in table["attributes"].to_pylist()
-        ]
-        frame = table.drop_columns(["image", "attributes"]).to_pandas()
-        frames.append(frame.assign(attributes=pairs, shard=shard.name, row=range(len(frame))))
+        pairs = {
+            column: [[(pair[a], pair[b]) for pair in row or ()] for row in table[column].to_pylist()]
+            for column, (a, b) in nested.items()
+        }
+        lists = {
+            column: [tuple(row or ()) for row in table[column].to_pylist()]
+            for column in ("flags", "redactions")
+        }
+        frame = table.drop_columns(["image", *pairs, *lists]).to_pandas()
+        frames.append(frame.assign(**pairs, **lists, shard=shard.name, row=range(len(frame))))
     if not frames:
         return pd.DataFrame(columns=[*columns, "path", "shard", "row"])
     return pd.concat(frames, ignore_index=True).drop_duplicates("image_id", ignore_index=True)
@@ -175,6 +221,42 @@ def read_images(folder: Path, image_ids: Iterable[str]) -> Iterator[tuple[str, b
                     yield image_id, data[row].as_py()
     if missing:
         raise KeyError(f"{folder}: {len(missing)} images are not in the store, first {sorted(missing)[0]}")
+
+
+def read_column(folder: Path, index: pd.DataFrame, column: str, width: int) -> np.ndarray:
+    """Read a column of fixed-width bytes of the images in `index`, in its order.
+
+    Only the groups of rows that hold one of them are read.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    index : DataFrame
+        Rows of `read_store_index` (`shard`, `row`).
+    column : {"thumbnail", "descriptor"}
+        What to read.
+    width : int
+        Bytes an image.
+
+    Returns
+    -------
+    numpy.ndarray
+        (len(index), width) uint8.
+    """
+    values = np.empty((len(index), width), np.uint8)
+    places = pd.DataFrame({"shard": index["shard"].to_numpy(), "row": index["row"].to_numpy(dtype=int)})
+    for shard, rows in places.groupby("shard")["row"]:
+        file = pq.ParquetFile(folder / str(shard))
+        groups = rows // _ROWS_PER_GROUP
+        wanted = sorted(set(groups))
+        # the wanted groups come one after the other: say where each begins in what is read
+        sizes = [file.metadata.row_group(group).num_rows for group in wanted]
+        begins = dict(zip(wanted, np.cumsum([0, *sizes[:-1]]), strict=True))
+        read = file.read_row_groups(wanted, columns=[column])[column].combine_chunks()
+        data = np.frombuffer(b"".join(read.to_pylist()), np.uint8).reshape(-1, width)
+        values[rows.index] = data[groups.map(begins) + rows % _ROWS_PER_GROUP]
+    return values
 
 
 def read_tables(folder: Path, schema: pa.Schema = LABEL_SCHEMA) -> pd.DataFrame:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from visionpipe.images.importers import Photo
     from visionpipe.images.prepare import ImagePlan, PreparedImages
-    from visionpipe.images.store import ImageReader
+    from visionpipe.images.store import ImageReader, StoredLooks
     from visionpipe.lineage.data_version import DataVersion
     from visionpipe.models.candidate import Candidate
     from visionpipe.promotion.registry import Champion, Registry
 else:
     Candidate = Champion = DataFrame = DataVersion = ImagePlan = ImageReader = Photo = PreparedImages = (
         Registry
-    ) = Any
+    ) = StoredLooks = Any
 
 __all__ = [
     "Candidate",
@@ -32,4 +32,5 @@ __all__ = [
     "Photo",
     "PreparedImages",
     "Registry",
+    "StoredLooks",
 ]

@@ -38,13 +38,14 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
         ValueError
             When a photo cannot be used; the message names the row and the reason.
         """
-        from visionpipe.images.inspect import Refusal, decode_rgb, inspect_photo
+        from visionpipe.images.decode import decode_rgb
+        from visionpipe.images.inspect import Refusal, inspect_photo
         from visionpipe.images.parameters import IngestionParameters
 
         spec = self._classifier.spec
         pixels = []
         for row, data in enumerate(model_input["image"]):
-            verdict = inspect_photo(bytes(data), IngestionParameters())
+            _, verdict = inspect_photo(bytes(data), IngestionParameters())
             if isinstance(verdict, Refusal):
                 raise ValueError(f"row {row}: {verdict.reason}: {verdict.detail}")
             pixels.append(decode_rgb(bytes(data), spec.image_size_px))

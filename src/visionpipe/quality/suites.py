@@ -1,73 +1,118 @@
-"""What is expected of the manifest and the quarantine, as Great Expectations, built from the parameters.
+"""What is expected of manifest, quarantine and labels, as Great Expectations, built from the parameters.
 
 What concerns a whole class or group is first written beside every image it concerns (`images_of_class`,
-`splits_of_group`), so that a failing expectation always names images.
+`splits_of_group`), so that a failing expectation always names images. What concerns the whole data
+set is a figure with a limit (`visionpipe.quality.figures`).
 """
 
 from __future__ import annotations
 
-import html
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from visionpipe.quality.claims import between, claim, contains, in_set, matches, not_null, range_text
 
 if TYPE_CHECKING:
     import pandas as pd
     from great_expectations.expectations.expectation import Expectation
 
+    from visionpipe.quality.figures import FigureSheet
     from visionpipe.quality.parameters import ValidationParameters
 
 SPLITS = ("train", "validation", "test")
 LABEL_ORIGINS = ("import", "review", "correction", "adjudication")
 MANIFEST_COLUMNS = (
     *("image_id", "label", "label_confidence", "label_origin", "split", "group_id"),
-    *("width", "height", "brightness", "perceptual_hash"),
+    *("width", "height", "brightness", "contrast", "sharpness", "entropy", "perceptual_hash"),
+    *("source", "arrived_at", "flags", "contradicted"),
 )
 QUARANTINE_COLUMNS = ("path", "reason")
+LABEL_COLUMNS = ("image_id", "label", "label_confidence", "annotator", "labelled_at", "origin")
 
 
-def describe_groups(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return a copy with `images_of_class` and `splits_of_group` (`train`, or `test, train` for a leak)."""
-    pairs = manifest[["group_id", "split"]].drop_duplicates().dropna()
-    leaking = pairs[pairs["group_id"].duplicated(keep=False)].sort_values("split")
-    joined = leaking.groupby("group_id")["split"].agg(", ".join)
-    return manifest.assign(
+def describe_manifest(
+    manifest: pd.DataFrame, labels: pd.Series | None, *, group_by: str | None = None
+) -> pd.DataFrame:
+    """Return a copy with what concerns an image's class, group and label history beside it.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        With `MANIFEST_COLUMNS`.
+    labels : Series or None
+        The label that the history gives each image, by `image_id`; None when there is no usable history.
+    group_by : str or None
+        The user's own group column, if it is one of the manifest's.
+
+    Returns
+    -------
+    DataFrame
+        With `images_of_class`, `splits_of_group` (`train`, or `test, train` for a leak), `splits_by_<group_by>` (the
+        same for the user's own groups) and `label_is_current` (whether the history gives this label).
+    """
+    described = manifest.assign(
         images_of_class=manifest.groupby("label", observed=True)["label"].transform("size"),
-        splits_of_group=manifest["group_id"].map(joined).fillna(manifest["split"]),
+        splits_of_group=_splits_of(manifest, "group_id"),
+        label_is_current=True if labels is None else manifest["image_id"].map(labels) == manifest["label"],
+    )
+    return (
+        described.assign(**{f"splits_by_{group_by}": _splits_of(manifest, group_by)})
+        if group_by
+        else described
     )
 
 
-def manifest_suite(frame: pd.DataFrame, parameters: ValidationParameters) -> list[Expectation]:
-    """Return the expectations on the manifest; `frame` comes from `describe_groups`."""
+def describe_labels(label_history: pd.DataFrame, stored_images: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy with `image_is_stored`."""
+    return label_history.assign(image_is_stored=label_history["image_id"].isin(stored_images["image_id"]))
+
+
+def _splits_of(manifest: pd.DataFrame, column: str) -> pd.Series:
+    """Name, beside each image, all splits that images with its value of `column` are in."""
+    pairs = manifest[[column, "split"]].drop_duplicates().dropna()
+    leaking = pairs[pairs[column].duplicated(keep=False)].sort_values("split")
+    joined = leaking.groupby(column, observed=True)["split"].agg(", ".join)
+    return manifest[column].astype(object).map(joined).fillna(manifest["split"])
+
+
+def manifest_suite(
+    frame: pd.DataFrame, parameters: ValidationParameters, *, group_by: str | None = None
+) -> list[Expectation]:
+    """Return the expectations on the manifest; `frame` comes from `describe_manifest`."""
     import great_expectations.expectations as gxe
     from great_expectations.expectations.row_conditions import Column
 
     classes = parameters.classes or sorted(frame["label"].dropna().astype(str).unique())
     fewest = parameters.min_images_per_class
     suite = [
-        gxe.ExpectTableRowCountToBeBetween(min_value=1, **_claim("there is at least one image")),
-        *(_not_null(column) for column in MANIFEST_COLUMNS),
-        gxe.ExpectColumnValuesToBeUnique(column="image_id", **_claim("no image is listed twice")),
-        _matches("image_id", "^[0-9a-f]{64}$", "image_id is a SHA-256: 64 hexadecimal digits"),
-        _matches("label", r"\S", "no label is blank"),
+        gxe.ExpectTableRowCountToBeBetween(min_value=1, **claim("there is at least one image")),
+        *(not_null(column) for column in MANIFEST_COLUMNS),
+        gxe.ExpectColumnValuesToBeUnique(column="image_id", **claim("no image is listed twice")),
+        matches("image_id", "^[0-9a-f]{64}$", "image_id is a SHA-256: 64 hexadecimal digits"),
+        matches("label", r"\S", "no label is blank"),
         gxe.ExpectColumnUniqueValueCountToBeBetween(
             column="label",
             min_value=parameters.min_classes,
-            **_claim(f"there are {parameters.min_classes} classes or more (validation.min_classes)"),
+            **claim(f"there are {parameters.min_classes} classes or more (validation.min_classes)"),
         ),
-        _between("label_confidence", 0, 1),
-        _in_set("label_origin", LABEL_ORIGINS),
-        _in_set("split", SPLITS),
-        _in_set("splits_of_group", SPLITS, "no group has images in two splits"),
-        _between("width", 1, None),
-        _between("height", 1, None),
-        _between("brightness", 0, 255),
-        _between(
+        between("label_confidence", 0, 1),
+        in_set("label_origin", LABEL_ORIGINS),
+        in_set("split", SPLITS),
+        in_set("splits_of_group", SPLITS, "no group has images in two splits"),
+        in_set("label_is_current", [True], "each label is the one that the label history gives"),
+        between("width", 1, None),
+        between("height", 1, None),
+        between("brightness", 0, 255),
+        between("contrast", 0, 127.5),
+        between("sharpness", 0, None),
+        between("entropy", 0, 8),
+        between(
             "images_of_class",
             fewest,
             None,
             f"each class has {fewest} images or more (validation.min_images_per_class)",
         ),
-        _between(
+        between(
             "images_of_class",
             parameters.warn_images_per_class,
             None,
@@ -76,15 +121,18 @@ def manifest_suite(frame: pd.DataFrame, parameters: ValidationParameters) -> lis
             severity="warning",
         ),
     ]
+    if group_by:
+        text = f"no {group_by} has images in two splits (ingestion.split.group_by)"
+        suite.append(in_set(f"splits_by_{group_by}", SPLITS, text))
     if parameters.classes is not None:
-        suite.append(_in_set("label", classes, "each label is one of validation.classes"))
+        suite.append(in_set("label", classes, "each label is one of validation.classes"))
     suite += [
         gxe.ExpectColumnDistinctValuesToContainSet(
             column="label",
             value_set=classes,
             row_condition=Column("split") == split,
             severity=severity,
-            **_claim(f"each class has an image in split {split}"),
+            **claim(f"each class has an image in split {split}"),
         )
         for split, severity in (("train", "critical"), ("validation", "warning"), ("test", "critical"))
         if classes
@@ -92,19 +140,19 @@ def manifest_suite(frame: pd.DataFrame, parameters: ValidationParameters) -> lis
     for column, values in parameters.required_attributes.items():
         name = f"validation.required_attributes.{column}"
         if column in frame:
-            suite.append(_contains(column, values, f"each value of {name} is there"))
+            suite.append(contains(column, values, f"each value of {name} is there"))
         else:
-            suite.append(gxe.ExpectColumnToExist(column=column, **_claim(f"{name} is a column")))
+            suite.append(gxe.ExpectColumnToExist(column=column, **claim(f"{name} is a column")))
     for column, limits in parameters.ranges.items():
         name = f"validation.ranges.{column}"
         if column in frame:
             suite.append(
-                _between(
-                    column, limits.min, limits.max, f"{_range_text(column, limits.min, limits.max)} ({name})"
+                between(
+                    column, limits.min, limits.max, f"{range_text(column, limits.min, limits.max)} ({name})"
                 )
             )
         else:
-            suite.append(gxe.ExpectColumnToExist(column=column, **_claim(f"{name} is a column")))
+            suite.append(gxe.ExpectColumnToExist(column=column, **claim(f"{name} is a column")))
     return suite
 
 
@@ -113,72 +161,56 @@ def quarantine_suite(n_images: int, parameters: ValidationParameters) -> list[Ex
     import great_expectations.expectations as gxe
 
     share = parameters.max_quarantined_share
-    suite = [_not_null(column) for column in QUARANTINE_COLUMNS]
+    suite = [not_null(column) for column in QUARANTINE_COLUMNS]
     if share < 1:
         # q / (n + q) <= share  <=>  q <= n share / (1 - share); the epsilon keeps 0.2 of 5 inputs at 1
         most = math.floor(n_images * share / (1 - share) + 1e-9)
         text = f"at most {share:.4g} of all inputs are in the quarantine (validation.max_quarantined_share)"
-        suite.append(gxe.ExpectTableRowCountToBeBetween(max_value=most, **_claim(text)))
+        suite.append(gxe.ExpectTableRowCountToBeBetween(max_value=most, **claim(text)))
     return suite
+
+
+def label_suite() -> list[Expectation]:
+    """Return the expectations on the label history; its frame comes from `describe_labels`.
+
+    Nothing is said of the time: a pipeline reads no clock, and reviews are younger than every photo.
+    """
+    return [
+        *(not_null(column) for column in LABEL_COLUMNS),
+        matches("label", r"\S", "no label is blank"),
+        matches("annotator", r"\S", "no annotator is blank"),
+        between("label_confidence", 0, 1),
+        in_set("origin", LABEL_ORIGINS),
+        in_set(
+            "image_is_stored",
+            [True],
+            "each label belongs to an image in the store (a killed ingestion leaves some; the next one completes it)",
+            severity="warning",
+        ),
+    ]
+
+
+def figure_suite(sheet: FigureSheet) -> list[Expectation]:
+    """Return the limits on the figures about the whole data set."""
+    import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
+
+    return [
+        gxe.ExpectColumnValuesToBeBetween(
+            column="value",
+            min_value=limit.low,
+            max_value=limit.high,
+            row_condition=Column("kind") == limit.kind,
+            severity=limit.severity,
+            **claim(limit.text),
+        )
+        for limit in sheet.limits
+    ]
 
 
 def missing_columns_suite(columns: tuple[str, ...]) -> list[Expectation]:
     """Return the one expectation that makes sense on a table that lacks some of `columns`."""
     import great_expectations.expectations as gxe
 
-    claim = _claim("the table has all its columns")
-    return [gxe.ExpectTableColumnsToMatchSet(column_set=list(columns), exact_match=False, **claim)]
-
-
-def _claim(text: str) -> dict[str, Any]:
-    """Say what is expected in the user's words; Data Docs print `description` as raw HTML."""
-    return {"description": html.escape(text), "meta": {"claim": text}}
-
-
-def _not_null(column: str) -> Expectation:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectColumnValuesToNotBeNull(column=column, **_claim(f"{column} is always given"))
-
-
-def _matches(column: str, regex: str, text: str) -> Expectation:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectColumnValuesToMatchRegex(column=column, regex=regex, **_claim(text))
-
-
-def _in_set(column: str, values: tuple[str, ...] | list[str], text: str | None = None) -> Expectation:
-    import great_expectations.expectations as gxe
-
-    text = text or f"{column} is one of {', '.join(values)}"
-    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(values), **_claim(text))
-
-
-def _contains(column: str, values: list[str], text: str) -> Expectation:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectColumnDistinctValuesToContainSet(column=column, value_set=values, **_claim(text))
-
-
-def _between(
-    column: str, low: float | None, high: float | None, text: str | None = None, severity: str = "critical"
-) -> Expectation:
-    import great_expectations.expectations as gxe
-
-    text = text or _range_text(column, low, high)
-    return gxe.ExpectColumnValuesToBeBetween(
-        column=column, min_value=low, max_value=high, severity=severity, **_claim(text)
-    )
-
-
-def _range_text(column: str, low: float | None, high: float | None) -> str:
-    """Say a closed range in words.
-
-    >>> _range_text("brightness", 0, 255), _range_text("width", 1, None), _range_text("n", None, 2.5)
-    ('brightness is within 0..255', 'width is 1 or more', 'n is 2.5 or less')
-    """
-    if low is None:
-        return f"{column} is {high:g} or less"
-    if high is None:
-        return f"{column} is {low:g} or more"
-    return f"{column} is within {low:g}..{high:g}"
+    text = "the table has all its columns"
+    return [gxe.ExpectTableColumnsToMatchSet(column_set=list(columns), exact_match=False, **claim(text))]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LabelClaim:
     """What one annotator says that a photo shows.
 
@@ -34,7 +36,7 @@ class LabelClaim:
     selection: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Photo:
     """A file that could become a training image; its bytes are read by `read()` and not before.
 
@@ -42,6 +44,8 @@ class Photo:
     ----------
     path : str
         Printable name, unique within the source.
+    n_bytes : int
+        Size; 0 where it is not known before the bytes are read.
     mtime_ns : int
         When the bytes last changed, or any number that changes when they do.
     read : callable
@@ -66,14 +70,30 @@ class Photo:
     refusal: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ReadFile:
     """Reads one file; a class, not a closure, so that it travels to worker processes."""
 
-    path: Path
+    path: str | os.PathLike[str]
 
     def __call__(self) -> bytes:
         """Return the file's bytes."""
-        if self.path.exists() and not self.path.is_file():  # reading a pipe or a device may never end
+        path = Path(self.path)
+        if path.exists() and not path.is_file():  # reading a pipe or a device may never end
             raise OSError("not a regular file")
-        return self.path.read_bytes()
+        return path.read_bytes()
+
+    def stream(self) -> Any:
+        """Return what pyarrow opens to read parts of the file."""
+        return os.fspath(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadNothing:
+    """Stands where there is no image to read: the row of a table whose image is missing."""
+
+    detail: str
+
+    def __call__(self) -> bytes:
+        """Raise FileNotFoundError."""
+        raise FileNotFoundError(self.detail)

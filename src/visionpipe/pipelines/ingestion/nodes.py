@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from visionpipe.images.parameters import IngestionParameters
-from visionpipe.pipelines.annotations import DataFrame, Photo
+from visionpipe.pipelines.annotations import DataFrame, Photo, StoredLooks
 
 
 def ingest_photos(
     photos: list[Photo],
     reviewed_photos: list[Photo],
     stored_images: DataFrame,
+    stored_looks: StoredLooks,
     known_labels: DataFrame,
     known_files: DataFrame,
     parameters: IngestionParameters,
@@ -19,7 +20,8 @@ def ingest_photos(
     """Inspect new photos and yield rows for label history, image store and file index, chunk by chunk."""
     from visionpipe.images.ingest import ingest
 
-    for chunk in ingest([*photos, *reviewed_photos], stored_images, known_labels, known_files, parameters):
+    arriving = [*photos, *reviewed_photos]
+    for chunk in ingest(arriving, stored_images, stored_looks, known_labels, known_files, parameters):
         # in the order in which Kedro saves them: wherever a run is killed, no image is stored without its label,
         # and no file is taken for known before its image is stored
         yield chunk.labels, chunk.images, chunk.files
@@ -32,5 +34,5 @@ def derive_manifest(
     from visionpipe.images.file_index import build_quarantine
     from visionpipe.images.manifest import build_manifest
 
-    manifest = build_manifest(image_store, label_history, parameters.split)
+    manifest = build_manifest(image_store, label_history, parameters)
     return manifest, build_quarantine(file_index, image_store, label_history, manifest)

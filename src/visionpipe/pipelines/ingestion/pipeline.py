@@ -15,6 +15,7 @@ def create_pipeline() -> Pipeline:
                     "photos",
                     "reviewed_photos",
                     "stored_images",
+                    "stored_looks",
                     "known_labels",
                     "known_files",
                     "params:ingestion",

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from visionpipe.images.parameters import IngestionParameters
 from visionpipe.pipelines.annotations import DataFrame
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.quality.parameters import ValidationParameters
 
 
 def validate_data(
-    manifest: DataFrame, quarantine: DataFrame, parameters: ValidationParameters
-) -> tuple[dict, dict[str, bytes]]:
-    """Run the Great Expectations suites; return their result and Data Docs."""
-    from visionpipe.quality.expectations import validate_manifest
+    manifest: DataFrame,
+    quarantine: DataFrame,
+    label_history: DataFrame,
+    image_store: DataFrame,
+    parameters: ValidationParameters,
+    ingestion: IngestionParameters,
+) -> tuple[dict, dict[str, bytes], dict]:
+    """Run the Great Expectations suites; return their result, Data Docs, and the labels that contradict each other."""
+    from visionpipe.quality.expectations import validate_tables
+    from visionpipe.reports.label_pages import validation_page
 
-    outcome = validate_manifest(manifest, quarantine, parameters)
-    return outcome.result, outcome.docs
+    group_by = ingestion.split.group_by
+    outcome = validate_tables(manifest, quarantine, label_history, image_store, parameters, group_by=group_by)
+    page = validation_page(outcome.result, outcome.sections)
+    return outcome.result, {"index.html": page.encode()}, {"images": outcome.disagreements}
 
 
 def admit_data(manifest: DataFrame, validation_result: dict, promotion: PromotionParameters) -> DataFrame:

@@ -6,13 +6,20 @@ from visionpipe.pipelines.validation.nodes import admit_data, validate_data
 
 
 def create_pipeline() -> Pipeline:
-    """Manifest, quarantine -> validation result, Data Docs -> admitted manifest."""
+    """Manifest, quarantine, labels -> validation result, Data Docs, disagreements -> admitted manifest."""
     return pipeline(
         [
             node(
                 validate_data,
-                inputs=["manifest", "quarantine", "params:validation"],
-                outputs=["validation_result", "data_docs"],
+                inputs=[
+                    "manifest",
+                    "quarantine",
+                    "label_history",
+                    "image_store",
+                    "params:validation",
+                    "params:ingestion",
+                ],
+                outputs=["validation_result", "data_docs", "disagreements"],
                 name="validate_data",
             ),
             node(

@@ -1,0 +1,28 @@
+"""Class folders: one sub-folder a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from visionpipe.images.importers.opening import place_of
+from visionpipe.images.importers.photo import LabelClaim, Photo
+from visionpipe.images.importers.source import Source
+
+
+def list_folder(source: Source, arrived_at: datetime) -> Iterator[Photo]:
+    """List class folders; files beside them have no label and are named in quarantine."""
+    claims: dict[str, tuple[LabelClaim, ...]] = {}
+    for file in place_of(source).files():
+        label, slash, _ = file.path.partition("/")
+        if slash and label not in claims:
+            claims[label] = (LabelClaim(label, annotator="folder"),)
+        yield Photo(
+            source=source.name,
+            path=file.path,
+            n_bytes=file.n_bytes,
+            mtime_ns=file.mtime_ns,
+            read=file.read,
+            arrived_at=arrived_at,
+            claims=claims[label] if slash else (),
+        )

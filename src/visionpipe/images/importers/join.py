@@ -1,0 +1,110 @@
+"""Join what a document says of images to the image files, with every file and every row accounted for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from visionpipe.images.importers.claims import ClaimMaker, folder_labels_of
+from visionpipe.images.importers.join_report import JoinReport
+from visionpipe.images.importers.photo import Photo, ReadNothing
+from visionpipe.images.importers.places import ListedFile, Place, is_image_name
+from visionpipe.images.importers.references import resolve, spellings
+from visionpipe.images.importers.rows import Row
+from visionpipe.images.importers.source import Source
+
+
+def join(
+    source: Source, place: Place, document: str, rows: Iterable[Row], arrived_at: datetime
+) -> Iterator[Photo]:
+    """Give each file the claims and attributes of the rows that name it.
+
+    Parameters
+    ----------
+    source : Source
+        Where the photos belong, and `folder_labels`.
+    place : Place
+        Where the files lie.
+    document : str
+        Name of the document, relative to the place if it lies there; it is no photo itself.
+    rows : iterable of Row
+        What the document says, in its order.
+    arrived_at : datetime
+        Arrival time of the photos [UTC].
+
+    Yields
+    ------
+    Photo
+        The files in the order of their paths, then the rows without a file, refused as `no_image` or
+        `ambiguous_image`. A file without a row has no claims.
+    """
+    report = JoinReport(source.name, document)
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        report.n_rows += 1
+        key = spellings(row.references[0], place.name)[-1] if row.references else ""
+        groups[key or f"{document}#{row.where}"].append(row)
+    wanted = {
+        key: tuple(dict.fromkeys(r for row in group for r in row.references)) for key, group in groups.items()
+    }
+    files = _files(place, document, wanted)
+    resolved = resolve({key: given for key, given in wanted.items() if given}, files, place.name)
+
+    rows_of: dict[str, list[Row]] = defaultdict(list)
+    for key, file in resolved.items():
+        if isinstance(file, ListedFile):
+            rows_of[file.path] += groups[key]
+    folder_labels = folder_labels_of(source.folder_labels, [file.path for file in files], rows_of)
+    claims_of = ClaimMaker(folder_labels)
+    for file in files:
+        yield report.seen(
+            _photo(source, file, rows_of.get(file.path), claims_of, arrived_at), file.path in rows_of
+        )
+    taken = {file.path for file in files}
+    for key, group in groups.items():
+        if not isinstance(failed := resolved.get(key, ("no_image", "names no image")), ListedFile):
+            while key in taken:
+                key += "#"
+            taken.add(key)
+            where = f"{document} {group[0].where}"
+            yield report.missing(_missing(source, key, group, where, failed, arrived_at), len(group))
+    report.respelled = claims_of.names.respelled
+    report.log()
+
+
+def _files(place: Place, document: str, wanted: dict[str, tuple[str, ...]]) -> list[ListedFile]:
+    if place.can_list:
+        itself = spellings(document, place.name)[-1]
+        return [file for file in place.files() if file.path != itself]
+    return list(place.find(given[0] for given in wanted.values() if given).values())
+
+
+def _photo(
+    source: Source, file: ListedFile, rows: list[Row] | None, claims_of: ClaimMaker, arrived_at: datetime
+) -> Photo:
+    attributes: dict[str, str] = {}
+    for row in rows or ():
+        for name, value in row.attributes.items():
+            attributes.setdefault(name, value)
+    trouble = next((f"{row.where}: {row.trouble}" for row in rows or () if row.trouble), None)
+    said_by_folder = source.folder_labels or rows is not None
+    return Photo(
+        source=source.name,
+        path=file.path,
+        n_bytes=file.n_bytes,
+        mtime_ns=file.mtime_ns,
+        read=file.read,
+        arrived_at=arrived_at,
+        claims=claims_of(file.path if said_by_folder and is_image_name(file.path) else None, rows or ()),
+        attributes=attributes,
+        refusal=("bad_row", trouble) if trouble else None,
+    )
+
+
+def _missing(
+    source: Source, key: str, group: list[Row], where: str, failed: tuple[str, str], arrived_at: datetime
+) -> Photo:
+    detail = f"{where}: {failed[1]}"
+    attributes = {name: value for row in reversed(group) for name, value in row.attributes.items()}
+    return Photo(source.name, key, 0, 0, ReadNothing(detail), arrived_at, (), attributes, (failed[0], detail))

@@ -1,0 +1,46 @@
+"""Spellings of one label: `T-Shirt`, `t shirt` and `t_shirt` are one class."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+
+
+@functools.lru_cache(maxsize=65536)
+def plain(label: str) -> str:
+    """Return what is left of a label without case, and without the kind of its separators.
+
+    >>> plain("T-Shirt") == plain(" t_shirt") == plain("t  shirt"), plain("-1") == plain("1")
+    (True, False)
+    """
+    return re.sub(r"[\s_-]+", " ", label.strip().casefold())
+
+
+class LabelNames:
+    """Gives every label the spelling that was seen first.
+
+    Parameters
+    ----------
+    preferred : iterable of str
+        Spellings that go before all others: the names of class folders.
+
+    Examples
+    --------
+    >>> names = LabelNames(["t-shirt"])
+    >>> names.unify("T-Shirt"), names.unify("Dress"), names.unify("dress"), names.respelled
+    ('t-shirt', 'Dress', 'Dress', {'T-Shirt': 't-shirt', 'dress': 'Dress'})
+    """
+
+    def __init__(self, preferred: Iterable[str] = ()) -> None:
+        self._spelling: dict[str, str] = {}
+        self.respelled: dict[str, str] = {}
+        for label in preferred:
+            self._spelling.setdefault(plain(label), label)
+
+    def unify(self, label: str) -> str:
+        """Return the label's one spelling."""
+        spelling = self._spelling.setdefault(plain(label), label)
+        if spelling != label:
+            self.respelled[label] = spelling
+        return spelling

@@ -1,0 +1,162 @@
+"""Which file a document means: by exact relative path, else by file name, else by stem, where that is unique."""
+
+from __future__ import annotations
+
+import posixpath
+import unicodedata
+import urllib.parse
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from visionpipe.images.importers.places import ListedFile, is_image_name
+
+Unresolved = tuple[str, str]
+"""Reason code and detail."""
+
+
+def spellings(reference: str, place_name: str) -> tuple[str, ...]:
+    r"""Return a reference as it is written and as the path that it stands for.
+
+    Parameters
+    ----------
+    reference : str
+        Path or URL of an image, as a table or an annotation tool writes it.
+    place_name : str
+        Path or URL of the place: what lies below it is written relative to it.
+
+    Examples
+    --------
+    >>> spellings("./cats/../cats/1.jpg", "/photos")
+    ('./cats/../cats/1.jpg', 'cats/1.jpg')
+    >>> spellings("s3://bucket/cats/1%20a.jpg?X-Sig=1", "s3://bucket")
+    ('s3://bucket/cats/1%20a.jpg?X-Sig=1', 'cats/1 a.jpg')
+    >>> spellings("/photos/cats/1.jpg", "/photos")[1], spellings(r"cats\1.jpg", "/photos")[1]
+    ('cats/1.jpg', 'cats/1.jpg')
+    """
+    path, root = reference, place_name.rstrip("/")
+    if "://" in path:
+        if path.startswith(root + "/"):
+            path = path[len(root) + 1 :].split("?")[0].split("#")[0]
+        else:
+            path = path.partition("://")[2].partition("/")[2].split("?")[0].split("#")[0]
+        path = urllib.parse.unquote(path)
+    path = path.replace("\\", "/")
+    if path.startswith(root + "/") and root:
+        path = path[len(root) + 1 :]
+    path = posixpath.normpath(path) if path else path
+    path = unicodedata.normalize("NFC", path)
+    return (reference,) if path == reference else (reference, path)
+
+
+def resolve(
+    wanted: Mapping[str, tuple[str, ...]], files: Iterable[ListedFile], place_name: str
+) -> dict[str, ListedFile | Unresolved]:
+    """Find the file of each image that a document names; no file is given to two by name or stem.
+
+    Where several files have the name, the one in folders of the same names is meant: `cat/1.jpg` is
+    `images/cat/1.jpg` and not `images/dog/1.jpg`.
+
+    Parameters
+    ----------
+    wanted : mapping
+        Key -> references, best first.
+    files : iterable of ListedFile
+        What the place holds.
+
+    Returns
+    -------
+    dict
+        Key -> its file, or reason (`no_image`, `ambiguous_image`) and detail.
+    """
+    files = list(files)
+    by_path: dict[str, ListedFile] = {}
+    for file in files:
+        by_path.setdefault(unicodedata.normalize("NFC", file.path), file)
+    by_path |= {file.path: file for file in files}
+    spelled = {key: [spellings(each, place_name) for each in given] for key, given in wanted.items()}
+    found: dict[str, ListedFile | Unresolved] = {}
+    for key, references in spelled.items():
+        exact = next((by_path[one] for names in references for one in names if one in by_path), None)
+        if exact is not None:
+            found[key] = exact
+    owner = {file.path: key for key, file in found.items() if isinstance(file, ListedFile)}
+    for position in range(max(map(len, spelled.values()), default=0)):
+        for kind, name_of_file, name_of_reference in _WEAKER:
+            paths = {
+                key: names[position][-1]
+                for key, names in spelled.items()
+                if key not in found and position < len(names) and names[position][-1]
+            }
+            if paths:
+                candidates: dict[str, list[ListedFile]] = defaultdict(list)
+                for file in files:
+                    candidates[name_of_file(file.path)].append(file)
+                named = {key: (path, name_of_reference(path)) for key, path in paths.items()}
+                found |= _match(named, kind, candidates, owner)
+    for key in wanted:
+        found.setdefault(key, ("no_image", "no such file"))
+    return found
+
+
+def _match(
+    named: dict[str, tuple[str, str]],
+    kind: str,
+    candidates: Mapping[str, list[ListedFile]],
+    owner: dict[str, str],
+) -> dict[str, ListedFile | Unresolved]:
+    """Give each key (-> path, name) the file it means, unless another means it as well or owns it already."""
+    found: dict[str, ListedFile | Unresolved] = {}
+    wishes: dict[str, list[tuple[int, str, ListedFile]]] = defaultdict(list)
+    for key, (path, name) in named.items():
+        same = candidates.get(name, [])
+        depths = [_shared_folders(path, file.path) for file in same]
+        best = [file for file, depth in zip(same, depths, strict=True) if depth == max(depths)]
+        if len(best) == 1:
+            wishes[best[0].path].append((max(depths), key, best[0]))
+        elif best:
+            paths = ", ".join(file.path for file in best[:3]) + (", …" if len(best) > 3 else "")
+            found[key] = ("ambiguous_image", f"{len(best)} files have the {kind} '{name}': {paths}")
+    for path, askers in wishes.items():
+        nearest = max(depth for depth, _, _ in askers)
+        winners = [key for depth, key, _ in askers if depth == nearest]
+        if path not in owner and len(winners) == 1:
+            owner[path] = winners[0]
+        for _, key, file in askers:
+            if owner.get(path) == key:
+                found[key] = file
+            elif path in owner:
+                detail = f"no such file; {path} has the {kind}, but belongs to '{owner[path]}'"
+                found[key] = ("no_image", detail)
+            else:
+                detail = f"{path} is the only file with the {kind}, but {len(winners)} images of the document have it"
+                found[key] = ("ambiguous_image", detail)
+    return found
+
+
+def _shared_folders(one: str, other: str) -> int:
+    """Count the folders right above two files that have the same names.
+
+    >>> _shared_folders("images/cat/1.jpg", "cat/1"), _shared_folders("a/1.jpg", "b/1.jpg")
+    (1, 0)
+    """
+    count = 0
+    for mine, theirs in zip(one.split("/")[-2::-1], other.split("/")[-2::-1], strict=False):
+        if mine != theirs:
+            break
+        count += 1
+    return count
+
+
+def _name(path: str) -> str:
+    return unicodedata.normalize("NFC", path.rpartition("/")[2])
+
+
+def _stem(path: str) -> str:
+    return posixpath.splitext(_name(path))[0]
+
+
+def _stem_of_reference(path: str) -> str:
+    return _stem(path) if is_image_name(path) else _name(path)  # what follows a dot may be part of the name
+
+
+_WEAKER = (("file name", _name, _name), ("stem", _stem, _stem_of_reference))

@@ -1,0 +1,206 @@
+"""Photos behind a URL, through fsspec: s3, gs, az, http, memory and whatever else it knows."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import urllib.parse
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from visionpipe.errors import VisionpipeError, first_line
+from visionpipe.images.importers.places import (
+    IGNORED_NAMES,
+    MAX_DOCUMENT_BYTES,
+    ListedFile,
+    in_folder_order,
+    require_document_size,
+)
+
+_CHANGE_MARKS = (
+    *("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "Digest", "generation", "VersionId"),
+    *("LastModified", "last_modified", "Last-Modified", "updated", "modified", "mtime", "created"),
+)
+_REQUESTS = 16
+"""Files asked about at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadUrl:
+    """Reads one file behind a URL; travels to worker processes, and never shows its options."""
+
+    root: str = field(repr=False)
+    path: str
+    storage_options: dict[str, Any] = field(repr=False)
+
+    def __call__(self) -> bytes:
+        """Return the file's bytes; whatever a backend raises becomes an OSError."""
+        try:
+            return filesystem(self.root, self.storage_options)[0].cat_file(self.path)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - backends raise what they like
+            raise OSError(describe(error)) from None
+
+    def stream(self) -> Any:
+        """Return an open file to read parts of."""
+        return filesystem(self.root, self.storage_options)[0].open(self.path, "rb")
+
+
+@dataclass(frozen=True)
+class RemoteFolder:
+    """A folder behind a URL."""
+
+    url: str = field(repr=False)
+    storage_options: dict[str, Any] = field(repr=False)
+    root: str
+    can_list: bool
+    fs: Any = field(repr=False)
+
+    @classmethod
+    def open(cls, url: str, storage_options: dict[str, Any]) -> RemoteFolder:
+        """Connect to the backend; nothing is listed yet."""
+        fs, root = filesystem(url, storage_options)
+        return cls(url, storage_options, root.rstrip("/"), not url.startswith(("http://", "https://")), fs)
+
+    @property
+    def name(self) -> str:
+        """The URL without user, password and query."""
+        return shown(self.url)
+
+    def files(self) -> list[ListedFile]:
+        """List all files below the URL, with their sizes and what tells a new version from an old one."""
+        try:
+            self.fs.invalidate_cache()
+            found = self.fs.find(self.root if self.can_list else self.root + "/", detail=True)
+            if not found:
+                self.fs.info(self.root)
+        except Exception as error:
+            if isinstance(error, FileNotFoundError) and not _is_silent(error):
+                raise VisionpipeError(f"{self.name} is not a folder") from error
+            raise VisionpipeError(
+                f"{self.name}: cannot be listed: {describe(error.__cause__ or error)}"
+            ) from error
+        named = {self._relative(path): (path, info) for path, info in found.items()}
+        paths = sorted(named, key=in_folder_order)
+        paths = [path for path in paths if path and posixpath.basename(path) not in IGNORED_NAMES]
+        if self.can_list:
+            return [self._listed(path, *named[path]) for path in paths]
+        # a web page of links says nothing of their sizes
+        asked = self._ask([named[path][0] for path in paths])
+        return [
+            self._listed(path, named[path][0], info or {}) for path, info in zip(paths, asked, strict=True)
+        ]
+
+    def find(self, references: Iterable[str]) -> dict[str, ListedFile]:
+        """Ask for files by path relative to the URL, or by URL of the same kind."""
+        references = list(dict.fromkeys(references))
+        paths = [self._absolute(reference) for reference in references]
+        asked = self._ask(paths)
+        return {
+            reference: self._listed(reference, path, info)
+            for reference, path, info in zip(references, paths, asked, strict=True)
+            if info is not None
+        }
+
+    def document(self, path: str) -> bytes:
+        """Read a document."""
+        name = f"{self.name}/{path}"
+        try:
+            with self.fs.open(self._absolute(path), "rb") as file:
+                data = file.read(MAX_DOCUMENT_BYTES + 1)
+        except Exception as error:
+            if isinstance(error, FileNotFoundError) and not _is_silent(error):
+                raise VisionpipeError(f"{name}: no such file") from error
+            raise VisionpipeError(f"{name}: cannot be read: {describe(error.__cause__ or error)}") from error
+        require_document_size(name, len(data))
+        return data
+
+    def _absolute(self, reference: str) -> str:
+        if not self.can_list:
+            return urllib.parse.urljoin(self.root + "/", reference)
+        return f"{self.root}/{reference}"
+
+    def _relative(self, path: str) -> str:
+        relative = path[len(self.root) :].strip("/")
+        return relative if self.can_list else urllib.parse.unquote(relative)
+
+    def _listed(self, name: str, path: str, info: dict[str, Any]) -> ListedFile:
+        read = ReadUrl(self.url, path, self.storage_options)
+        return ListedFile(name, int(info.get("size") or 0), version_number(info), read)
+
+    def _ask(self, paths: list[str]) -> list[dict[str, Any] | None]:
+        def ask(path: str) -> dict[str, Any] | None:
+            try:
+                return self.fs.info(path)
+            except Exception as error:  # noqa: BLE001 - backends raise what they like
+                # a server that fails is no proof of a missing file: reading it will say so
+                status = getattr(error.__cause__, "status", None)
+                missing = isinstance(error, FileNotFoundError) and status in (None, 404, 410)
+                return None if missing and not _is_silent(error) else {}
+
+        with ThreadPoolExecutor(_REQUESTS) as threads:
+            return list(threads.map(ask, paths))
+
+
+def _is_silent(error: BaseException) -> bool:
+    """Say whether fsspec took an unreachable server for a missing file."""
+    return isinstance(error.__cause__, OSError | TimeoutError) and not isinstance(
+        error.__cause__, FileNotFoundError
+    )
+
+
+def filesystem(url: str, storage_options: dict[str, Any]) -> tuple[Any, str]:
+    """Return fsspec's file system for a URL and the path in it.
+
+    Raises
+    ------
+    VisionpipeError
+        Naming the package to install, or what is wrong with the URL.
+    """
+    from fsspec.core import url_to_fs
+    from fsspec.registry import known_implementations
+
+    protocol = url.split("://")[0].rpartition("::")[2]
+    try:
+        return url_to_fs(url, **storage_options)
+    except ImportError as error:
+        known = known_implementations.get(protocol, {})
+        package = known.get("class", "").split(".")[0]
+        wanted = "aiohttp requests" if package == "fsspec" and protocol.startswith("http") else package
+        raise VisionpipeError(
+            f"{shown(url)}: the package that reads {protocol}:// is not installed: `pip install {wanted or protocol}`"
+        ) from error
+    except Exception as error:
+        raise VisionpipeError(f"{shown(url)}: {describe(error)}") from error
+
+
+def version_number(info: dict[str, Any]) -> int:
+    """Turn what a backend tells of a file into an int that changes when its bytes do [0, 2**63).
+
+    >>> version_number({"ETag": "a"}) == version_number({"ETag": "a", "size": 3})
+    True
+    >>> version_number({"ETag": "a"}) == version_number({"ETag": "b"}), version_number({})
+    (False, 0)
+    """
+    marks = [f"{key}={info[key]}" for key in _CHANGE_MARKS if info.get(key) is not None]
+    if not marks:
+        return 0
+    return int.from_bytes(hashlib.blake2b("\n".join(marks).encode(), digest_size=8).digest()) >> 1
+
+
+def describe(error: BaseException) -> str:
+    """Return the kind and first line of an error, without the secrets that URLs carry."""
+    return f"{type(error).__name__}: {shown(first_line(error))}"
+
+
+def shown(text: str) -> str:
+    """Leave out users, passwords and queries of URLs.
+
+    >>> shown("ftp://me:secret@host/a?token=1 is gone")
+    'ftp://host/a is gone'
+    """
+    return re.sub(r"(\w://[^\s?]*)\?[^\s'\"]*", r"\1", re.sub(r"(\w://)[^/\s@]*@", r"\1", text))

@@ -1,0 +1,184 @@
+"""Look at a collection of photos and guess how it says what is on them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.images.importers.opening import open_place
+from visionpipe.images.importers.places import ListedFile, Place, is_image_name
+from visionpipe.images.label_documents import DOCUMENT_SUFFIXES, LabelDocument, examine
+
+_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+_MAX_DOCUMENTS = 20
+"""Documents that are opened: a folder with more holds one beside each photo, which says nothing of the layout."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a collection is labelled.
+
+    Attributes
+    ----------
+    description : str
+        In a few words.
+    sources : dict
+        Name of the source -> its options, as the catalog holds them.
+    notes : list of str
+        What a user should know of the guess.
+    undecided : str or None
+        Why the guess must not be used as it is, and which option decides.
+    """
+
+    description: str
+    sources: dict[str, dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
+    undecided: str | None = None
+
+
+def guess_layout(
+    path: str,
+    *,
+    name: str | None = None,
+    table: str | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+) -> Layout:
+    """Guess the importer of a folder, a URL, or a single document, and its options.
+
+    Parameters
+    ----------
+    path : str
+        Folder or URL of the photos; or the table or document that labels the photos beside it.
+    name : str, optional
+        Name of the source; default: the folder's.
+    table : str, optional
+        The document that labels them, where several could: table, COCO, CVAT or Label Studio export.
+    path_column, label_column : str, optional
+        The table's columns, where they cannot be guessed.
+
+    Raises
+    ------
+    VisionpipeError
+        When there is nothing to look at, or `table` cannot be used.
+    """
+    path = _absolute(path)
+    if path.lower().endswith(DOCUMENT_SUFFIXES) and not Path(path).is_dir():
+        path, _, document = path.rpartition("/")
+        path, table = path or "/", table or document
+    name = name or _slug(path)
+    place = open_place(path)
+    files = place.files() if place.can_list or table is None else []
+    if not files and place.can_list:
+        raise VisionpipeError(f"{place.name} holds no file at all")
+    images = [file for file in files if is_image_name(file.path)]
+
+    columns = {"path_column": path_column, "label_column": label_column}
+    if table is not None:
+        found = examine(place, table, images, **columns)
+        if found is None:
+            raise VisionpipeError(
+                f"{table}: is neither a table nor an export of COCO, CVAT or Label Studio: choose another --table"
+            )
+        return _labelled_by([found], name, path)
+    documents, notes = _documents(place, files, images, columns)
+    if documents:
+        layout = _labelled_by(documents, name, path)
+        return Layout(layout.description, layout.sources, layout.notes + notes, layout.undecided)
+    if not images:
+        kinds = Counter(os.path.splitext(file.path)[1] or "no extension" for file in files).most_common(3)  # noqa: PTH122
+        seen = ", ".join(f"{count} {kind}" for kind, count in kinds)
+        raise VisionpipeError(
+            f"{place.name} holds {len(files)} files ({seen}), but no image and no image table"
+        )
+    return _folders(images, name, path, notes)
+
+
+def _documents(
+    place: Place, files: list[ListedFile], images: list[ListedFile], columns: dict[str, str | None]
+) -> tuple[list[LabelDocument], list[str]]:
+    """Open what could label the images: documents of the folder itself and of those in it."""
+    paths = [f.path for f in files if f.path.lower().endswith(DOCUMENT_SUFFIXES) and f.path.count("/") <= 1]
+    shards = [path for path in paths if path.lower().endswith((".parquet", ".pq"))]
+    if len(paths) - len(shards) > _MAX_DOCUMENTS:
+        return [], [f"{len(paths)} documents lie beside the images and were not opened; --table names one"]
+    found, notes = [], []
+    for path in [*(each for each in paths if each not in shards), *shards[:_MAX_DOCUMENTS]]:
+        try:
+            document = examine(place, path, images, **columns)
+        except VisionpipeError as error:
+            notes.append(str(error))
+        else:
+            found += [document] if document else []
+    if any(each.importer == "image_parquet" for each in found):
+        parquet = [each for each in found if each.importer == "image_parquet"]
+        found = [each for each in found if each.importer != "image_parquet"] + parquet[:1]
+    return found, notes
+
+
+def _labelled_by(documents: list[LabelDocument], name: str, path: str) -> Layout:
+    first = documents[0]
+    undecided = first.undecided
+    if len(documents) > 1:
+        seen = ", ".join(f"{each.path} ({each.description})" for each in documents)
+        undecided = f"several documents could label these images: {seen}; choose one with --table"
+    return Layout(
+        description=f"{first.description} {first.path}"
+        if first.importer != "image_parquet"
+        else first.description,
+        sources={name: {"importer": first.importer, "path": path, **first.options}},
+        undecided=undecided,
+    )
+
+
+def _folders(images: list[ListedFile], name: str, path: str, notes: list[str]) -> Layout:
+    """Recognise class folders, also below `train/` and `test/` or one folder down."""
+    paths = [file.path for file in images]
+    inner = path
+    while len(tops := _tops(paths)) == 1 and len(_tops(_below(paths, tops[0]))) > 1:
+        paths, inner = _below(paths, tops[0]), f"{inner.rstrip('/')}/{tops[0]}"
+    if tops and {top.lower() for top in tops} <= _SPLITS and all(_tops(_below(paths, top)) for top in tops):
+        sources = {
+            f"{name}_{_slug(top)}": {"importer": "folder", "path": f"{inner.rstrip('/')}/{top}"}
+            for top in tops
+        }
+        note = f"the folders {', '.join(tops)} are read as one collection: visionpipe makes its own, sticky, splits"
+        return Layout(f"class folders below {', '.join(tops)}", sources, [*notes, note])
+    source = {name: {"importer": "folder", "path": inner}}
+    if len(tops) > 1:
+        where = "" if inner == path else f" in {inner.removeprefix(path).strip('/')}"
+        return Layout(f"class folders{where}", source, notes)
+    undecided = (
+        f"{len(images)} images and nothing that labels them: put them into one folder a class, or name a document "
+        "with --table (CSV, TSV, Parquet, COCO, CVAT, Label Studio)"
+    )
+    source[name]["labelled"] = False
+    return Layout("images without labels", source, notes, undecided)
+
+
+def _tops(paths: Iterable[str]) -> list[str]:
+    return sorted({path.split("/")[0] for path in paths if "/" in path})
+
+
+def _below(paths: list[str], top: str) -> list[str]:
+    return [path[len(top) + 1 :] for path in paths if path.startswith(f"{top}/")]
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(Path(path).expanduser())  # noqa: PTH100 - links stay links
+
+
+def _slug(path: str) -> str:
+    """Make a name of a path's last part.
+
+    >>> _slug("/data/My photos (1)/"), _slug("s3://bucket")
+    ('my_photos_1', 'bucket')
+    """
+    last = path.split("?")[0].rstrip("/").rpartition("/")[2]
+    return re.sub(r"\W+", "_", last).strip("_").lower() or "photos"

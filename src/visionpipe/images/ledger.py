@@ -1,0 +1,122 @@
+"""Decides, image by image and in the order of arrival, what is stored and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from visionpipe.images.duplicates import LOOK_SIDE_PX, Link, NearDuplicates, describe
+from visionpipe.images.importers import Photo
+from visionpipe.images.inspect import Inspection, Refusal
+from visionpipe.images.label_log import LabelLog
+from visionpipe.images.parameters import IngestionParameters
+from visionpipe.images.splits import GroupSplitter
+from visionpipe.images.store import StoredLooks
+
+
+class Ledger:
+    """Places new images among those stored.
+
+    Parameters
+    ----------
+    store_index : DataFrame
+        What is stored already, oldest first.
+    looks : StoredLooks
+        What the stored images look like.
+    labels : LabelLog
+        What is said of them.
+    parameters : IngestionParameters
+        Split rules.
+    """
+
+    def __init__(
+        self,
+        store_index: pd.DataFrame,
+        looks: StoredLooks,
+        labels: LabelLog,
+        parameters: IngestionParameters,
+    ) -> None:
+        self._labels = labels
+        self._splitter = GroupSplitter(parameters.split)
+        self._stored: set[str] = set()
+        for row in store_index.itertuples(index=False):
+            selection = labels.first_selection(row.image_id, default=None)
+            linked = [image_id for image_id, _ in row.duplicate_of]
+            self._splitter.assign(row.image_id, linked, dict(row.attributes), selection)
+            self._stored.add(row.image_id)
+        self._store_index, self._looks = store_index, looks
+        self._duplicates: NearDuplicates | None = None
+        self._find_near = parameters.near_duplicates
+
+    def close(self) -> None:
+        """Give back what the search for near-duplicates holds."""
+        if self._duplicates:
+            self._duplicates.close()
+
+    @property
+    def has_images(self) -> bool:
+        """Whether anything is stored."""
+        return bool(self._stored)
+
+    def find_duplicates(self, seen: Sequence[Inspection | Refusal]) -> dict[str, list[Link]]:
+        """Find the earlier near-duplicates of the images that are new among these, in their order."""
+        new = {
+            one.image_id: one
+            for one in seen
+            if isinstance(one, Inspection) and one.image_id not in self._stored
+        }
+        if not new or not self._find_near:
+            return {}
+        if self._duplicates is None:
+            descriptors = self._looks.descriptors(self._store_index)
+            self._duplicates = NearDuplicates(self._store_index["image_id"].tolist(), descriptors, self._read)
+        pixels = np.frombuffer(b"".join(one.thumbnail for one in new.values()), np.uint8)
+        looks_NSS = pixels.reshape(len(new), LOOK_SIDE_PX, LOOK_SIDE_PX)
+        return dict(zip(new, self._duplicates.find(list(new), looks_NSS), strict=True))
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        return self._looks.read(self._store_index.iloc[numbers])
+
+    def enter(
+        self, photo: Photo, data: bytes, seen: Inspection | Refusal, links: dict[str, list[Link]]
+    ) -> tuple[tuple[str, str | None] | None, list[dict], list[dict]]:
+        """Place one photo.
+
+        Returns
+        -------
+        tuple
+            Why it is refused, as (reason, detail), or None; the rows to append to the image store, none if its
+            image is there already; and those to append to the label history.
+        """
+        if isinstance(seen, Refusal):
+            return (seen.reason, seen.detail), [], []
+        if not photo.claims:
+            return ("no_label", "no label was given: no class folder, no row of a table"), [], []
+        images = []
+        if seen.image_id not in self._stored:
+            # an image that was refused is not stored, and nothing can be its duplicate
+            known = [link for link in links.get(seen.image_id, []) if link.image_id in self._stored]
+            selection = self._labels.first_selection(seen.image_id, default=photo.claims[0].selection)
+            linked = [link.image_id for link in known]
+            place = self._splitter.assign(seen.image_id, linked, photo.attributes, selection)
+            if place.conflict:
+                return ("group_spans_splits", place.conflict), [], []
+            self._stored.add(seen.image_id)
+            images.append(image_row(photo, data, seen, known))
+        return None, images, self._labels.enter(photo, seen.image_id)
+
+
+def image_row(photo: Photo, data: bytes, seen: Inspection, links: Sequence[Link] = ()) -> dict:
+    """Make a row of `store.IMAGE_SCHEMA`."""
+    look_1SS = np.frombuffer(seen.thumbnail, np.uint8).reshape(1, LOOK_SIDE_PX, LOOK_SIDE_PX)
+    return {
+        **vars(seen),
+        "image": {"bytes": data, "path": photo.path},
+        "source": photo.source,
+        "arrived_at": photo.arrived_at,
+        "descriptor": describe(look_1SS).tobytes(),
+        "duplicate_of": [link._asdict() for link in links],
+        "attributes": [{"name": name, "value": value} for name, value in photo.attributes.items()],
+    }

@@ -1,0 +1,143 @@
+"""Write a choice of photos into conf/local, and lose nothing that stands there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from visionpipe.atomic import new_file
+from visionpipe.errors import VisionpipeError, first_line
+
+_DATASET = "visionpipe.datasets.photos.PhotoSources"
+
+
+def write_local_configuration(
+    conf_local: Path, sources: dict[str, dict[str, Any]], group_by: str | None, *, force: bool
+) -> list[Path]:
+    """Write the catalog entry `photos` and, if asked, `ingestion.split.group_by`.
+
+    Other entries and their comments stay as they are. Each file is written whole or not at all; none is written
+    when one of them must not be.
+
+    Parameters
+    ----------
+    conf_local : Path
+        The folder of the user's own configuration.
+    sources : dict
+        Name of the source -> its options.
+    group_by : str or None
+        Attribute whose values must not span two splits.
+    force : bool
+        Replace an entry that says something else.
+
+    Returns
+    -------
+    list of Path
+        Files that were changed.
+
+    Raises
+    ------
+    VisionpipeError
+        When a file is no YAML mapping, or holds another choice and `force` is not set.
+    """
+    new: dict[Path, str] = {}
+    if group_by is not None:
+        file, held = _find(conf_local, "parameters", "ingestion", "parameters_ingestion.yml")
+        section = dict(_mapping(held.get("ingestion") or {}, file, "ingestion"))
+        split = dict(_mapping(section.get("split") or {}, file, "ingestion.split"))
+        _require_same(split.get("group_by"), group_by, file, "ingestion.split.group_by", force=force)
+        section["split"] = {**split, "group_by": group_by}
+        if section != held.get("ingestion"):
+            new[file] = _with_entry(_text(file), "ingestion", section)
+    file, held = _find(conf_local, "catalog", "photos", "catalog.yml")
+    entry = {"type": _DATASET, "sources": _escaped(sources)}
+    _require_same(held.get("photos"), entry, file, "photos", force=force)
+    if entry != held.get("photos"):
+        new[file] = _with_entry(_text(file), "photos", entry)
+    for file, text in new.items():  # the catalog comes last: photos never stand there without their groups
+        with new_file(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return list(new)
+
+
+def _find(folder: Path, kind: str, key: str, usual: str) -> tuple[Path, dict[str, Any]]:
+    """Return the file that holds a key, or the usual one: Kedro refuses a key that two files hold."""
+    files = sorted(
+        path
+        for path in (*folder.glob(f"{kind}*"), *folder.glob(f"{kind}*/**/*"))
+        if path.suffix in (".yml", ".yaml") and path.is_file()
+    )
+    for file in files:
+        if key in (held := _load(file)):
+            return file, held
+    return folder / usual, _load(folder / usual)
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        held = yaml.safe_load(_text(file))
+    except yaml.YAMLError as error:
+        raise VisionpipeError(f"{file}: is no YAML: {first_line(error)}; mend it first") from error
+    return {} if held is None else _mapping(held, file, "the file")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise VisionpipeError(f"{file}: cannot be read: {first_line(error)}") from error
+
+
+def _mapping(value: Any, file: Path, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise VisionpipeError(f"{file}: {what} is not a mapping of keys to values; mend it first")
+    return value
+
+
+def _require_same(held: Any, new: Any, file: Path, key: str, *, force: bool) -> None:
+    if held is not None and held != new and not force:
+        raise VisionpipeError(f"{file} chooses other `{key}` already; --force replaces them")
+
+
+def _with_entry(text: str, key: str, value: Any) -> str:
+    """Put an entry into a YAML mapping, in the place of the one it holds, or at its end."""
+    entry = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=100)
+    held = yaml.safe_load(text)
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    if node is None:
+        return _line(text) + entry
+    if node.flow_style:  # {photos: …}: one line, which cannot be cut
+        return yaml.safe_dump({**held, key: value}, sort_keys=False, allow_unicode=True)
+    edited = _line(text) + entry
+    for name, old in node.value:
+        if name.value == key:
+            end = text.find("\n", _end(old))
+            edited = text[: name.start_mark.index] + entry + (text[end + 1 :] if end >= 0 else "")
+    try:
+        kept = yaml.safe_load(edited) == {**held, key: value}
+    except yaml.YAMLError:  # an anchor that something else refers to stood in what was replaced
+        kept = False
+    return edited if kept else yaml.safe_dump({**held, key: value}, sort_keys=False, allow_unicode=True)
+
+
+def _end(node: yaml.Node) -> int:
+    """Return where the last value of a node ends; a block's own mark lies behind the comments that follow it."""
+    if isinstance(node, yaml.ScalarNode) or node.flow_style or not node.value:
+        return node.end_mark.index
+    last = node.value[-1]
+    return _end(last[1] if isinstance(last, tuple) else last)
+
+
+def _line(text: str) -> str:
+    return text if not text or text.endswith("\n") else text + "\n"
+
+
+def _escaped(value: Any) -> Any:
+    """Keep a `${` in a folder's name from being read as a reference to other configuration."""
+    if isinstance(value, str):
+        return value.replace("${", r"\${")
+    if isinstance(value, dict):
+        return {key: _escaped(each) for key, each in value.items()}
+    return [_escaped(each) for each in value] if isinstance(value, list | tuple) else value

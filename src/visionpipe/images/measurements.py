@@ -1,0 +1,112 @@
+"""What a photo looks like, in numbers: light, contrast, sharpness, content, and the hash of its low frequencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from visionpipe.images.decode import LUMA_SIDE_PX
+
+_HASH_SIDE = 16  # 16 x 16 low frequencies -> 256 bits
+_DCT_SIDE = 64
+
+
+def _cosines() -> np.ndarray:
+    """Return the first 16 rows of the orthonormal 64-point DCT-II, (16, 64) float32."""
+    frequency, position = np.arange(_HASH_SIDE)[:, None], np.arange(_DCT_SIDE)
+    rows = np.cos(np.pi * frequency * (2 * position + 1) / (2 * _DCT_SIDE)) * np.sqrt(2 / _DCT_SIDE)
+    rows[0] /= np.sqrt(2)
+    return rows.astype(np.float32)
+
+
+_COSINES = (
+    _cosines()
+)  # only 256 of the 4,096 frequencies are used: two products are four times as fast as an FFT
+_GREYS = np.arange(256, dtype=np.float64)
+_CLIPPED = 2  # greys that count as black or white
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Numbers of one photo.
+
+    Attributes
+    ----------
+    brightness, contrast : float
+        Mean and standard deviation of luma [0, 255].
+    sharpness : float
+        Variance of the Laplacian of luma at 256 px [luma^2]; small means blurred.
+    entropy : float
+        Shannon entropy of the histogram of luma [bits, 0..8].
+    clipped_dark, clipped_bright : float
+        Share of pixels within two greys of black, of white [0, 1].
+    perceptual_hash : str
+        256-bit DCT hash, 64 hexadecimal digits (Zauner, "Implementation and benchmarking of perceptual
+        image hash functions", 2010).
+    thumbnail : bytes
+        64 x 64 luma, uint8, row-major: what near-duplicates are told by.
+    """
+
+    brightness: float
+    contrast: float
+    sharpness: float
+    entropy: float
+    clipped_dark: float
+    clipped_bright: float
+    perceptual_hash: str
+    thumbnail: bytes
+
+
+def measure(luma_WH: np.ndarray, turn: Image.Transpose | None = None) -> Measurements:
+    """Measure a photo.
+
+    Parameters
+    ----------
+    luma_WH : numpy.ndarray
+        (256, 256) [0, 255], float32; the first axis is the column.
+    turn : Image.Transpose, optional
+        What puts it upright.
+
+    Returns
+    -------
+    Measurements
+    """
+    grey_WH = (luma_WH + np.float32(0.5)).astype(np.uint8)
+    grey = Image.fromarray(grey_WH)
+    tiny = grey.reduce(LUMA_SIDE_PX // _DCT_SIDE).transpose(Image.Transpose.TRANSPOSE)
+    if turn is not None:
+        tiny = tiny.transpose(turn)
+    shares = np.array(grey.histogram(), dtype=np.float64) / LUMA_SIDE_PX**2
+    brightness = shares @ _GREYS
+    seen = shares[shares > 0]
+    return Measurements(
+        brightness=round(float(brightness), 4),
+        contrast=round(float(np.sqrt(shares @ (_GREYS - brightness) ** 2)), 4),
+        sharpness=round(_laplacian_variance(grey_WH), 4),
+        entropy=round(abs(float(seen @ np.log2(seen))), 4),
+        clipped_dark=round(float(shares[: _CLIPPED + 1].sum()), 4),
+        clipped_bright=round(float(shares[-_CLIPPED - 1 :].sum()), 4),
+        perceptual_hash=_dct_hash(np.asarray(tiny, dtype=np.float32)),
+        thumbnail=tiny.tobytes(),
+    )
+
+
+def _laplacian_variance(grey: np.ndarray) -> float:
+    values = grey.astype(np.int16)  # the Laplacian of 8-bit luma is a whole number below 1,021
+    laplacian = values[1:-1, 1:-1] << 2
+    laplacian -= values[:-2, 1:-1]
+    laplacian -= values[2:, 1:-1]
+    laplacian -= values[1:-1, :-2]
+    laplacian -= values[1:-1, 2:]
+    exact = laplacian.astype(np.float64)  # sums of such numbers are exact, in whatever order
+    # einsum: a dot product this long would start threads in every worker
+    return float(np.einsum("ij,ij->", exact, exact) / exact.size - (exact.sum() / exact.size) ** 2)
+
+
+def _dct_hash(tiny: np.ndarray) -> str:
+    frequencies = (_COSINES @ tiny @ _COSINES.T).ravel()
+    # the constant term says brightness, not content: the median is that of the other 255
+    middle = frequencies.size // 2 - 1
+    return np.packbits(frequencies > np.partition(frequencies[1:], middle)[middle]).tobytes().hex()

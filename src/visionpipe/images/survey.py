@@ -1,0 +1,193 @@
+"""What a collection of photos holds, counted by the importer that will read it."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.images.importers import Photo
+from visionpipe.images.importers.label_names import plain
+from visionpipe.images.importers.places import is_image_name
+from visionpipe.images.manifest import require_free_names
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_FEW_IMAGES = 10
+_SHOWN = 3
+_SHOWN_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Attributes
+    ----------
+    n_images, n_bytes : int
+        Images and their size [bytes]; 0 bytes where they lie inside Parquet.
+    extensions, classes : dict
+        Counts of images, commonest first.
+    attributes : dict
+        Attribute column -> number of different values.
+    reserved : list of str
+        Attribute columns that are named like one of our own and are left out.
+    trouble : list of str
+        What does not fit, one line each.
+    """
+
+    n_images: int
+    n_bytes: int
+    extensions: dict[str, int]
+    classes: dict[str, int]
+    attributes: dict[str, int]
+    reserved: list[str] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain types."""
+        return asdict(self)
+
+    def group_hint(self) -> str | None:
+        """Name an attribute whose values repeat: photos of one sender or machine are alike, and may leak."""
+        for name, n_values in self.attributes.items():
+            if 5 <= n_values <= self.n_images / 2 and any(word in name.lower() for word in _GROUP_WORDS):
+                return name
+        return None
+
+
+_GROUP_WORDS = (
+    *("sender", "patient", "subject", "user", "person", "session", "group", "series", "machine", "module"),
+    *("device", "camera", "site", "plant", "owner", "scene", "video"),
+)
+
+
+def survey_photos(photos: Iterable[Photo]) -> Survey:
+    """Count what the importers list; no image is opened.
+
+    Parameters
+    ----------
+    photos : iterable of Photo
+        All photos of all sources.
+    """
+    extensions: Counter[str] = Counter()
+    classes: Counter[str] = Counter()
+    values: dict[str, set[str]] = defaultdict(set)
+    seen: dict[str, list[str]] = defaultdict(list)
+    same_name: dict[tuple[str, int], list[str]] = defaultdict(list)
+    same_letters: dict[tuple[str, str], list[str]] = defaultdict(list)
+    n_images = n_bytes = 0
+    for photo in photos:
+        for name, value in photo.attributes.items():
+            values[name].add(value)
+        if photo.refusal is not None:
+            seen[photo.refusal[0]].append(f"{photo.path} ({photo.refusal[1]})")
+            continue
+        if not photo.claims and "#" not in photo.path and not is_image_name(photo.path):
+            seen["other"].append(photo.path)
+            continue
+        n_images += 1
+        n_bytes += photo.n_bytes
+        extensions[os.path.splitext(photo.path.split("#")[0])[1].lower() or "none"] += 1  # noqa: PTH122
+        if photo.n_bytes:
+            same_name[posixpath.basename(photo.path), photo.n_bytes].append(photo.path)
+        same_letters[photo.source, photo.path.casefold()].append(photo.path)
+        if not photo.claims:
+            seen["unlabelled"].append(photo.path)
+            continue
+        votes = Counter(claim.label for claim in photo.claims)
+        weight = {label: sum(c.confidence for c in photo.claims if c.label == label) for label in votes}
+        classes[max(votes, key=lambda label: (votes[label], weight[label]))] += 1
+        if len(votes) > 1:
+            said = " / ".join(f"{claim.annotator}: {claim.label}" for claim in photo.claims)
+            seen["contradictory"].append(f"{photo.path} ({said})")
+    seen["twice"] = [", ".join(paths) for paths in same_name.values() if len(paths) > 1]
+    seen["letters"] = [", ".join(paths) for paths in same_letters.values() if len(paths) > 1]
+    return Survey(
+        n_images=n_images,
+        n_bytes=n_bytes,
+        extensions=dict(extensions.most_common()),
+        classes=dict(classes.most_common()),
+        attributes={name: len(found) for name, found in values.items()},
+        reserved=[name for name in values if _is_reserved(name)],
+        trouble=[*_troubles(seen), *_class_troubles(classes)],
+    )
+
+
+_SENTENCES = {
+    "unlabelled": "images without a label",
+    "no_image": "rows without an image",
+    "ambiguous_image": "rows that could mean several images",
+    "bad_row": "rows that cannot be used",
+    "bad_document": "Parquet files that cannot be read",
+    "contradictory": "contradictory labels",
+    "twice": "files of one name and size in several folders",
+    "letters": "names that differ only in upper and lower case",
+    "other": "other files",
+}
+
+
+def _troubles(seen: dict[str, list[str]]) -> list[str]:
+    return [
+        f"{len(seen[kind]):,} {what}: {_some(seen[kind])}"
+        for kind, what in _SENTENCES.items()
+        if seen.get(kind)
+    ]
+
+
+def _class_troubles(classes: Counter[str]) -> list[str]:
+    troubles = []
+    if len(classes) == 1:
+        troubles.append(f"only one class: {next(iter(classes))}")
+    if few := [f"{label} ({count})" for label, count in classes.items() if count < _FEW_IMAGES]:
+        troubles.append(f"{len(few)} classes with fewer than {_FEW_IMAGES} images: {_some(few)}")
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for label in classes:
+        spellings[plain(label)].append(label)
+    if alike := [" = ".join(same) for same in spellings.values() if len(same) > 1]:
+        troubles.append(f"{len(alike)} classes spelled in several ways: {_some(alike)}")
+    return troubles
+
+
+def _some(names: list[str]) -> str:
+    return "; ".join(names[:_SHOWN]) + ("; …" if len(names) > _SHOWN else "")
+
+
+def _is_reserved(name: str) -> bool:
+    from datetime import UTC, datetime
+
+    try:
+        require_free_names([Photo("use", "", 0, 0, bytes, datetime.now(UTC), attributes={name: ""})])
+    except VisionpipeError:
+        return True
+    return False
+
+
+def render(survey: Survey, description: str, notes: list[str], console: Console) -> None:
+    """Print a survey as one table."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    size = f", {survey.n_bytes / 1e6:,.1f} MB" if survey.n_bytes else ""
+    kinds = ", ".join(f"{count:,} {name}" for name, count in survey.extensions.items())
+    table.add_row("layout", escape(description))
+    table.add_row("images", escape(f"{survey.n_images:,}{size} ({kinds})"))
+    shown = list(survey.classes.items())[:_SHOWN_CLASSES]
+    more = f", … {len(survey.classes) - len(shown)} more" if len(survey.classes) > len(shown) else ""
+    labels = ", ".join(f"{label} {count:,}" for label, count in shown)
+    table.add_row(f"{len(survey.classes)} classes", escape(labels + more))
+    columns = [f"{name} ({count:,} values)" for name, count in survey.attributes.items()]
+    table.add_row("attributes", escape(", ".join(columns) or "none"))
+    for line in survey.trouble:
+        table.add_row("[yellow]trouble", escape(line))
+    for line in notes:
+        table.add_row("note", escape(line))
+    console.print(table)

@@ -1,0 +1,72 @@
+"""Find the labels that a person should look at again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visionpipe.models.parameters import TrainingParameters
+from visionpipe.pipelines.annotations import DataFrame, ImageReader
+from visionpipe.quality.parameters import LabelAuditParameters, ValidationParameters
+
+
+def predict_out_of_fold(
+    manifest: DataFrame,
+    image_bytes: ImageReader,
+    training: TrainingParameters,
+    parameters: LabelAuditParameters,
+) -> Any:
+    """Predict each image by a model of frozen features that saw neither it nor its near-duplicates."""
+    from visionpipe.metrics.evaluation import codes_of
+    from visionpipe.models.features import stored_features
+    from visionpipe.quality.label_noise import out_of_fold_probabilities
+
+    features_ND = stored_features(manifest["image_id"].tolist(), image_bytes, training)
+    labels_N = codes_of(manifest["label"], sorted(manifest["label"].unique()))
+    return out_of_fold_probabilities(features_ND, labels_N, manifest["group_id"], parameters)
+
+
+def audit_agreement(
+    label_history: DataFrame, image_store: DataFrame, validation: ValidationParameters
+) -> tuple[dict, list[dict]]:
+    """Measure agreement between annotators and list what they disagree about."""
+    from visionpipe.quality.facts import agreement_facts
+    from visionpipe.quality.votes import list_disagreements, measure_agreement
+
+    disagreements = list_disagreements(label_history, image_store)
+    measured = measure_agreement(label_history, validation.agreement)
+    return agreement_facts(measured, disagreements, validation.agreement), disagreements
+
+
+def rank_issues(
+    manifest: DataFrame,
+    image_store: DataFrame,
+    probabilities_NK: Any,
+    label_agreement: dict,
+    parameters: LabelAuditParameters,
+) -> tuple[DataFrame, dict]:
+    """Rank all labels by how doubtful they are, and count the doubts."""
+    from visionpipe.quality.label_noise import rank_labels, summarise_audit
+
+    paths = image_store[["image_id", "path"]].drop_duplicates("image_id")
+    classes = sorted(manifest["label"].unique())
+    issues = rank_labels(manifest, classes, probabilities_NK, parameters).merge(
+        paths, on="image_id", how="left"
+    )
+    return issues, {**summarise_audit(issues, len(manifest)), **label_agreement}
+
+
+def render_audit(
+    label_audit: dict,
+    disagreements: list[dict],
+    label_issues: DataFrame,
+    image_bytes: ImageReader,
+    parameters: LabelAuditParameters,
+) -> str:
+    """Render the labels to look at, with their pictures."""
+    from visionpipe.images.gallery import photo_thumbnails
+    from visionpipe.reports.label_pages import MAX_DISPUTED_PICTURES, label_audit_page
+
+    doubtful = label_issues[label_issues["is_issue"]].head(parameters.max_pictures).to_dict("records")
+    shown = [*disagreements[:MAX_DISPUTED_PICTURES], *doubtful]
+    thumbnails = photo_thumbnails(image_bytes, {each["image_id"] for each in shown})
+    return label_audit_page(label_audit, disagreements, doubtful, thumbnails)

@@ -1,0 +1,115 @@
+"""Who said what of an image: the votes that agreement is measured on, and the images they disagree about.
+
+A vote is what somebody says of a photo: origin `import` or `review`. Corrections and adjudications are made by people
+who saw the votes; they settle a disagreement and are no part of it.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from visionpipe.quality.agreement import Agreement, cohen_kappa, fleiss_kappa, krippendorff_alpha
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from visionpipe.quality.parameters import AgreementParameters
+
+VOTES = ("import", "review")
+MAX_PAIRS = 10  # pairs of annotators that are compared one by one: those that share most images
+
+
+def latest_votes(label_history: pd.DataFrame) -> pd.DataFrame:
+    """Return the latest vote of each annotator on each image: `image_id, annotator, label`."""
+    votes = label_history[label_history["origin"].isin(VOTES)].dropna(
+        subset=["image_id", "annotator", "label"]
+    )
+    # by all that is compared, so that the order of the rows never matters
+    votes = votes.sort_values(["image_id", "annotator", "labelled_at", "label"], kind="stable")
+    latest = votes.drop_duplicates(["image_id", "annotator"], keep="last")
+    return latest[["image_id", "annotator", "label"]].reset_index(drop=True)
+
+
+def vote_counts(votes: pd.DataFrame) -> tuple[NDArray[np.int64], list[str], list[str]]:
+    """Count the votes for each class on images with two votes or more: counts_NK, image ids, classes."""
+    votes = votes[votes.groupby("image_id")["label"].transform("size") >= 2]
+    images, image_N = np.unique(votes["image_id"].to_numpy(str), return_inverse=True)
+    classes, class_N = np.unique(votes["label"].to_numpy(str), return_inverse=True)
+    cells = np.bincount(image_N * len(classes) + class_N, minlength=len(images) * len(classes))
+    return cells.reshape(len(images), len(classes)), images.tolist(), classes.tolist()
+
+
+def measure_agreement(label_history: pd.DataFrame, parameters: AgreementParameters) -> list[Agreement]:
+    """Measure agreement: Krippendorff's alpha of all, Fleiss' kappa, and Cohen's kappa of pairs of annotators.
+
+    Returns
+    -------
+    list of Agreement
+        Alpha first. Fleiss' kappa where there are more than two annotators; Cohen's kappa of at most ten pairs,
+        those that share most images.
+    """
+    options = {"resamples": parameters.resamples, "level": parameters.level, "seed": parameters.seed}
+    votes = latest_votes(label_history)
+    counts_NK, image_ids, _ = vote_counts(votes)
+    votes = votes[votes["image_id"].isin(image_ids)]
+    measured = [krippendorff_alpha(counts_NK, **options)]
+    if votes["annotator"].nunique() > 2:
+        measured.append(fleiss_kappa(counts_NK, **options))
+    by_image = votes.groupby("image_id", sort=True).agg({"annotator": tuple, "label": tuple})
+    together: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for annotators, labels in zip(by_image["annotator"], by_image["label"], strict=True):
+        for (one, its), (other, others) in combinations(zip(annotators, labels, strict=True), 2):
+            together.setdefault((one, other), []).append((its, others))  # annotators come sorted
+    busiest = sorted(together.items(), key=lambda item: (-len(item[1]), item[0]))[:MAX_PAIRS]
+    measured += [cohen_kappa(*zip(*said, strict=True), annotators=pair, **options) for pair, said in busiest]
+    return measured
+
+
+def list_disagreements(label_history: pd.DataFrame, stored_images: pd.DataFrame) -> list[dict[str, Any]]:
+    """List the images that votes disagree about; those that nobody has settled come first.
+
+    Every label that was ever claimed counts, also when one annotator claimed two: byte-identical photos in two
+    class folders are a contradiction that is one's own.
+
+    Parameters
+    ----------
+    label_history : DataFrame
+        `image_id, label, annotator, origin, labelled_at, ...`.
+    stored_images : DataFrame
+        `image_id, source, path`: where a reviewer finds the photo.
+
+    Returns
+    -------
+    list of dict
+        `image_id, source, path, claims` (list of `annotator, label, origin`, oldest first), `label` (the one it has
+        now), `settled` (a later review, a correction or an adjudication has decided).
+    """
+    from visionpipe.images.labels import current_labels
+
+    votes = label_history[label_history["origin"].isin(VOTES)].dropna(subset=["image_id", "label"])
+    disputed = votes.groupby("image_id")["label"].nunique()
+    disputed = disputed.index[disputed > 1]
+    if not len(disputed):
+        return []
+    history = label_history[label_history["image_id"].isin(disputed)]
+    now = current_labels(history)
+    places = stored_images[stored_images["image_id"].isin(disputed)].drop_duplicates("image_id")
+    place_of = places.set_index("image_id")[["source", "path"]].to_dict("index")
+    ordered = history.sort_values(["image_id", "labelled_at", "annotator", "label"], kind="stable")
+    listed = []
+    for image_id, claims in ordered.groupby("image_id", sort=True):
+        claimed = claims[["annotator", "label", "origin"]].drop_duplicates()
+        listed.append(
+            {
+                "image_id": image_id,
+                **place_of.get(image_id, {"source": None, "path": None}),
+                "claims": claimed.to_dict("records"),
+                "label": now.at[image_id, "label"],
+                "settled": not bool(now.at[image_id, "contradicted"]),
+            }
+        )
+    return sorted(listed, key=lambda each: (each["settled"], str(each["source"]), str(each["path"])))

@@ -1,0 +1,114 @@
+"""The label audit on real photos: wrong labels that were planted come out on top, with their pictures."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from visionpipe.datasets.tables import JsonDocument, ParquetTable, WebPage
+from visionpipe.models.parameters import TrainingParameters
+from visionpipe.pipelines.label_audit import create_pipeline
+from visionpipe.quality.parameters import LabelAuditParameters, ValidationParameters
+
+CLASSES = ("dress", "hat", "pants", "shoes")
+PER_CLASS = 149
+FLIPPED = 30  # 5 %
+
+
+@pytest.fixture(scope="module")
+def audit(clothing, tmp_path_factory):
+    """Run the pipeline on photos of which 5 % have a wrong label; return its outputs and the flips."""
+    files = [file for name in CLASSES for file in sorted((clothing / name).glob("*.jpg"))[:PER_CLASS]]
+    bytes_of = {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in files}
+    rows = [
+        {"image_id": image_id, "label": file.parent.name, "source": "clothing", "path": file.name}
+        for image_id, file in bytes_of.items()
+    ]
+    table = pd.DataFrame(rows).sort_values("image_id", ignore_index=True)
+    random = np.random.default_rng(0)
+    flips = random.choice(len(table), FLIPPED, replace=False)
+    for place in flips:
+        others = [name for name in CLASSES if name != table.at[place, "label"]]
+        table.at[place, "label"] = random.choice(others)
+    manifest = table.assign(group_id=table["image_id"], split="train")
+    history = table[["image_id", "label"]].assign(
+        label_confidence=1.0,
+        annotator="folder",
+        labelled_at=pd.Timestamp("2026-01-05", tz="UTC"),
+        origin="import",
+        selection=None,
+    )
+    second = history.head(40).assign(annotator="table")
+    second.loc[[3, 5], "label"] = "skirt"
+
+    def read(image_ids):
+        return ((each, bytes_of[each].read_bytes()) for each in bytes_of if each in set(image_ids))
+
+    inputs = {
+        "manifest": manifest,
+        "image_store": table[["image_id", "source", "path"]],
+        "label_history": pd.concat([history, second], ignore_index=True),
+        "image_bytes": read,
+        "params:training": TrainingParameters(image_size_px=128, device="cpu"),
+        "params:label_audit": LabelAuditParameters(),
+        "params:validation": ValidationParameters(),
+    }
+    catalog = DataCatalog({name: MemoryDataset(value, copy_mode="assign") for name, value in inputs.items()})
+    folder = tmp_path_factory.mktemp("reporting")
+    kinds = {"label_issues": ParquetTable, "label_audit": JsonDocument, "label_audit_report": WebPage}
+    for name, kind in kinds.items():
+        catalog[name] = kind(filepath=str(folder / name))
+    SequentialRunner().run(create_pipeline(), catalog)
+    outputs = {name: catalog.load(name) for name in kinds}
+    return outputs, set(table.loc[flips, "image_id"]), table
+
+
+def test_planted_errors_are_found(audit):
+    """30 of 596 labels are wrong, in four classes that are easy to tell apart.
+
+    Measured over six seeds at this size: precision among the first 30 is 0.83 to 0.93, recall among the first 60 is 0.97
+    to 1.0; cleanlab's own verdict has a precision of 0.78 to 0.85 and a recall of 0.67 to 0.93. The bars leave room for
+    another decoder or BLAS; picking at random would give 0.05 and 0.10.
+    """
+    outputs, planted, _ = audit
+    issues = outputs["label_issues"]
+    first = issues["image_id"].head(FLIPPED).isin(planted)
+    twice = issues["image_id"].head(2 * FLIPPED).isin(planted)
+    verdict = issues.loc[issues["is_issue"], "image_id"].isin(planted)
+    assert first.mean() >= 0.7
+    assert twice.sum() / FLIPPED >= 0.9
+    assert verdict.mean() >= 0.6 and verdict.sum() / FLIPPED >= 0.5
+
+
+def test_the_suggestion_is_mostly_what_the_photo_shows(audit, clothing):
+    outputs, planted, _ = audit
+    issues = outputs["label_issues"]
+    found = issues[issues["is_issue"] & issues["image_id"].isin(planted)]
+    true = [next(clothing.glob(f"*/{path}")).parent.name for path in found["path"]]
+    assert (found["suggested_label"] == true).mean() >= 0.9
+
+
+def test_the_list_names_each_image_once_with_its_place(audit):
+    issues, table = audit[0]["label_issues"], audit[2]
+    assert list(issues.columns) == [
+        *("image_id", "source", "label", "suggested_label", "self_confidence", "label_quality", "is_issue"),
+        *("split", "path"),
+    ]
+    assert sorted(issues["image_id"]) == sorted(table["image_id"])
+    assert issues["label_quality"].is_monotonic_increasing
+    assert issues["path"].notna().all()
+
+
+def test_the_page_shows_what_is_doubtful_and_what_is_contradictory(audit):
+    outputs, _, table = audit
+    page, summary = outputs["label_audit_report"], outputs["label_audit"]
+    n_shown = min(summary["n_issues"], LabelAuditParameters().max_pictures)
+    assert page.count("data:image/jpeg;base64,") == n_shown + 2
+    assert summary["n_contradicted"] == 2
+    assert f"{summary['n_issues']} doubtful labels and 2 contradictory labels" in page
+    assert table.at[3, "path"] in page and "Krippendorff" in page

@@ -1,0 +1,144 @@
+"""Class folders are listed without reading them, and what is wrong with them is said clearly."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+import pytest
+
+from photo_files import class_folders, encode, picture
+from visionpipe.errors import VisionpipeError
+from visionpipe.images.importers import Photo, Source, iterate_photos
+
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def labels(photo: Photo) -> list[str]:
+    return [claim.label for claim in photo.claims]
+
+
+def test_a_class_folder_is_a_label_and_the_listing_is_sorted(tmp_path, listed):
+    photos = listed(class_folders(tmp_path, cat=2, ant=1))
+    assert [(photo.path, labels(photo)) for photo in photos] == [
+        ("ant/00.png", ["ant"]),
+        ("cat/00.png", ["cat"]),
+        ("cat/01.png", ["cat"]),
+    ]
+    assert {photo.arrived_at for photo in photos} == {NOW}
+
+
+def test_a_deeper_folder_keeps_the_label_of_the_class_folder(tmp_path, listed):
+    class_folders(tmp_path / "cat", night=1)
+    assert [(photo.path, labels(photo)) for photo in listed(tmp_path)] == [("cat/night/00.png", ["cat"])]
+
+
+def test_a_file_beside_the_class_folders_has_no_label(tmp_path, listed):
+    (tmp_path / "stray.png").write_bytes(encode(picture(0), "PNG"))
+    assert [photo.claims for photo in listed(tmp_path)] == [()]
+
+
+def test_production_photos_come_without_labels(tmp_path, listed):
+    photos = listed(class_folders(tmp_path, cat=1), labelled=False)
+    assert [photo.claims for photo in photos] == [()]
+
+
+def test_the_noise_of_desktops_is_no_input(tmp_path, listed):
+    class_folders(tmp_path, cat=1)
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (tmp_path / "cat" / name).touch()
+    assert [photo.path for photo in listed(tmp_path)] == ["cat/00.png"]
+
+
+def test_a_linked_class_folder_is_followed_and_a_circle_of_links_ends(tmp_path, listed):
+    elsewhere = class_folders(tmp_path / "elsewhere", cat=2)
+    photos = class_folders(tmp_path / "photos", dog=1)
+    (photos / "cat").symlink_to(elsewhere / "cat")
+    (photos / "dog/again").symlink_to(photos)
+    assert [photo.path for photo in listed(photos)] == ["cat/00.png", "cat/01.png", "dog/00.png"]
+
+
+def test_a_broken_link_is_an_input_that_cannot_be_read(tmp_path, listed):
+    class_folders(tmp_path, cat=1)
+    (tmp_path / "cat/gone.png").symlink_to(tmp_path / "nowhere.png")
+    photo = listed(tmp_path)[-1]
+    assert photo.path == "cat/gone.png"
+    with pytest.raises(FileNotFoundError):
+        photo.read()
+
+
+def test_a_pipe_is_never_waited_on(tmp_path, listed):
+    class_folders(tmp_path, cat=1)
+    os.mkfifo(tmp_path / "cat/pipe.png")
+    with pytest.raises(OSError, match="not a regular file"):
+        listed(tmp_path)[-1].read()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, listed):
+    class_folders(tmp_path, cat=1)
+    (tmp_path / "cat").chmod(0)
+    with pytest.raises(VisionpipeError, match="cat: this folder cannot be listed"):
+        listed(tmp_path)
+    (tmp_path / "cat").chmod(0o755)
+
+
+def test_a_folder_that_cannot_be_listed_is_named_by_root_too(tmp_path, listed, monkeypatch):
+    class_folders(tmp_path, cat=1)
+
+    def scandir(folder):
+        raise PermissionError(13, "Permission denied", os.fspath(folder))
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(VisionpipeError, match="this folder cannot be listed: Permission denied"):
+        listed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.png", "ünïcode 照片.png", "two\nlines.png", "quote'\".png", "\\xff.png"]
+)
+def test_a_strange_name_is_kept_as_it_is(name, tmp_path, listed):
+    (tmp_path / "ça va").mkdir()
+    (tmp_path / "ça va" / name).write_bytes(b"x")
+    [photo] = listed(tmp_path)
+    assert (photo.path, labels(photo)) == (f"ça va/{name}", ["ça va"])
+    assert photo.read() == b"x"
+
+
+def test_a_name_that_is_not_utf_8_is_written_with_its_bytes(tmp_path, listed):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(b"x")
+    [photo] = listed(tmp_path)
+    assert (photo.path, labels(photo)) == ("caf\\xe9/\\xff.png", ["caf\\xe9"])
+    assert photo.read() == b"x"
+
+
+@pytest.mark.parametrize("path", ["gone", "file"])
+def test_a_source_that_is_no_folder_is_named(path, tmp_path, listed):
+    (tmp_path / "file").touch()
+    with pytest.raises(VisionpipeError, match=f"source mine: .*{path} is not a folder"):
+        listed(tmp_path / path)
+
+
+def test_a_source_without_a_path_says_so():
+    with pytest.raises(VisionpipeError, match="source mine: importer folder needs a `path`"):
+        list(iterate_photos(Source(name="mine", importer="folder"), NOW))
+
+
+def test_where_names_an_attribute_that_class_folders_do_not_have(tmp_path, listed):
+    folder = class_folders(tmp_path, cat=1)
+    with pytest.raises(VisionpipeError, match="none of 1 photos has an attribute 'camera'; there are: none"):
+        listed(folder, where={"camera": ["new"]})
+
+
+def test_an_arrival_time_without_a_zone_is_utc(tmp_path, listed):
+    [photo] = listed(class_folders(tmp_path, cat=1), arrived_at=datetime(2026, 4, 1))
+    assert photo.arrived_at == datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def test_the_folder_s_name_is_what_the_folder_says(tmp_path, listed):
+    [photo] = listed(class_folders(tmp_path, cat=1))
+    assert [(claim.annotator, claim.confidence, claim.origin) for claim in photo.claims] == [
+        ("folder", 1.0, "import")
+    ]

@@ -1,0 +1,75 @@
+"""Production photos that reviewers labelled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from photo_files import class_folders
+from visionpipe.errors import VisionpipeError
+from visionpipe.images import store
+from visionpipe.images.importers import Source, iterate_photos
+
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def root(tmp_path, listed, warehouse):
+    warehouse.take_in(listed(class_folders(tmp_path / "photos", cat=1)))
+    (warehouse.root / "images").rename(tmp_path / "arrivals")
+    return tmp_path
+
+
+def review(root: Path, image_id: str, **row) -> None:
+    rows = [
+        {
+            "image_id": image_id,
+            "label": "dog",
+            "label_confidence": 0.9,
+            "annotator": "ada",
+            "labelled_at": NOW,
+            "origin": "review",
+            "selection": "random_audit",
+            **row,
+        }
+    ]
+    store.append_shard(root / "reviews", rows, store.LABEL_SCHEMA, prefix="labels")
+
+
+def reviewed(root: Path):
+    return list(iterate_photos(Source(name="production", importer="reviewed", path=root), NOW))
+
+
+def test_nothing_reviewed_is_no_error(root):
+    assert reviewed(root) == []
+
+
+def test_a_review_brings_its_label_and_the_bytes_that_arrived(root):
+    image_id = store.read_store_index(root / "arrivals")["image_id"][0]
+    review(root, image_id)
+    [photo] = reviewed(root)
+    assert photo.read() == (root / "photos/cat/00.png").read_bytes()
+    [claim] = photo.claims
+    assert (claim.label, claim.confidence, claim.annotator) == ("dog", 0.9, "ada")
+    assert (claim.origin, claim.selection, claim.labelled_at) == ("review", "random_audit", NOW)
+
+
+def test_a_reviewer_who_comes_back_is_heard_again_and_once(root, warehouse):
+    image_id = store.read_store_index(root / "arrivals")["image_id"][0]
+    for day, label in enumerate(["dog", "cat", "dog"]):
+        review(root, image_id, label=label, labelled_at=NOW + timedelta(days=day))
+    warehouse.take_in(reviewed(root))
+    assert warehouse.labels.query("origin == 'review'")["label"].tolist() == ["dog", "cat", "dog"]
+    assert warehouse.manifest()["label"].tolist() == ["dog"]
+    before = warehouse.files
+    warehouse.take_in(reviewed(root))
+    pd.testing.assert_frame_equal(warehouse.files, before)
+
+
+def test_a_review_of_an_image_that_is_not_there_says_what_to_restore(root):
+    review(root, "0" * 64)
+    with pytest.raises(VisionpipeError, match="restore data/01_raw/arrivals"):
+        reviewed(root)

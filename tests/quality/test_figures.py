@@ -1,0 +1,230 @@
+"""Figures about the whole data set: shares, coverage, groups, flags, agreement, and the newest batch."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from quality_tables import judge, make_history, make_manifest
+from visionpipe.quality.batches import compare_newest_batch
+from visionpipe.quality.parameters import AgreementParameters, BatchParameters
+
+
+@pytest.mark.parametrize(
+    ("limits", "passes"),
+    [({"min": 0.5}, True), ({"min": 0.51}, False), ({"max": 0.5}, True), ({"min": 0.1, "max": 0.49}, False)],
+)
+def test_the_share_of_a_class_is_held_to_its_limits(limits, passes):
+    outcome = judge(make_manifest(), label_share={"defective": limits})
+    assert outcome.success is passes
+    if not passes:
+        (failure,) = outcome.failures
+        assert failure["detail"].endswith("(validation.label_share): defective: 0.5")
+        assert failure["table"] == "figures"
+
+
+def test_a_class_that_is_not_there_has_a_share_of_nothing():
+    (failure,) = judge(make_manifest(), label_share={"cracked": {"min": 0.05}}).failures
+    assert failure["detail"].endswith(": cracked: 0")
+
+
+def test_a_required_condition_without_a_class_is_warned_about_by_name():
+    manifest = make_manifest()
+    manifest["site"] = np.where(manifest["label"] == "defective", "north", manifest["site"].astype(str))
+    outcome = judge(manifest, required_attributes={"site": ["north", "south"]})
+    assert outcome.success
+    (warning,) = outcome.warnings
+    assert warning.endswith("site=south, defective: 0")
+    assert "validation.required_attributes.site" in warning
+    assert (
+        judge(manifest, required_attributes={"site": ["north"]}, warn_images_per_condition=1).warnings == []
+    )
+
+
+@pytest.mark.parametrize("severity", ["warning", "error"])
+def test_a_group_that_holds_too_much_is_named(severity):
+    manifest = make_manifest()
+    in_train = manifest.index[manifest["split"] == "train"]
+    manifest.loc[in_train[:20], "group_id"] = "one photo"
+    outcome = judge(manifest, max_group_share=0.3, group_severity=severity)
+    (said,) = outcome.warnings or [failure["detail"] for failure in outcome.failures]
+    assert outcome.success is (severity == "warning")
+    assert said.endswith("one photo: 0.3333")
+    assert judge(manifest, max_group_share=0.34).warnings == []
+
+
+def test_flags_are_counted_by_rule_and_too_many_are_warned_about():
+    manifest = make_manifest()
+    manifest.loc[:14, "flags"] = "blur"
+    manifest.loc[10:16, "flags"] = "blur,exposure"
+    outcome = judge(manifest, max_flagged_share=0.2)
+    assert outcome.result["flags"] == {"blur": 17, "exposure": 7}
+    assert outcome.result["n_flagged"] == 17
+    (warning,) = outcome.warnings
+    assert warning.endswith("blur: 0.2833")
+
+
+def two_annotators(n_disagree, n=60):
+    """Return a manifest's history in which a second annotator contradicts the first on some images."""
+    manifest = make_manifest(n)
+    first = make_history(manifest)
+    swap = {"defective": "functional", "functional": "defective"}
+    second = first.assign(annotator="table")
+    second.loc[: n_disagree - 1, "label"] = second.loc[: n_disagree - 1, "label"].map(swap)
+    # the manifest's label is the first one's: of two votes the tie goes to the label that sorts first
+    return pd.concat(
+        [first.assign(label_confidence=1.0), second.assign(label_confidence=0.9)], ignore_index=True
+    )
+
+
+def test_contradictions_are_counted_named_and_warned_about():
+    outcome = judge(make_manifest(), history=two_annotators(12))
+    assert outcome.success
+    assert outcome.result["n_contradicted"] == len(outcome.disagreements) == 12
+    assert len(outcome.result["contradictions"]) == 10
+    first = outcome.result["contradictions"][0]
+    assert first["path"].startswith("photos/") and {c["annotator"] for c in first["claims"]} == {
+        "folder",
+        "table",
+    }
+    (warning,) = outcome.warnings
+    assert warning.endswith("found: 12")
+
+
+def test_agreement_is_judged_by_the_lower_end_of_its_interval():
+    history = two_annotators(6)
+    measured = judge(make_manifest(), history=history).result["agreement"]["krippendorff_alpha"]
+    low, estimate = measured["low"], measured["estimate"]
+    assert low < 0.75 < estimate
+    passing = {"agreement": {"min_alpha": low - 0.001}}
+    assert judge(make_manifest(), history=history, **passing).success
+    (failure,) = judge(make_manifest(), history=history, agreement={"min_alpha": 0.75}).failures
+    assert "Krippendorff's alpha is 0.75 or more, by the lower end of its 95 % interval" in failure["detail"]
+    assert f"alpha {estimate:.3f}" in failure["detail"]
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_too_few_doubly_labelled_images_warn_unless_agreement_is_required(required):
+    agreement = {"min_alpha": 0.8, "required": required}
+    outcome = judge(make_manifest(), agreement=agreement)  # one annotator
+    assert outcome.success is not required
+    (said,) = outcome.warnings or [failure["detail"] for failure in outcome.failures]
+    assert "0 images have two annotators or more, 20 needed" in said
+    assert outcome.result["agreement"]["krippendorff_alpha"]["estimate"] is None
+
+
+def test_agreement_on_one_class_cannot_be_judged_rather_than_passing():
+    manifest = make_manifest()
+    history = make_history(manifest)
+    functional = history[history["label"] == "functional"].assign(annotator="table")
+    both = pd.concat([history, functional], ignore_index=True)
+    (warning,) = judge(manifest, history=both, agreement={"min_alpha": 0.8}).warnings
+    assert "only one class was named" in warning
+
+
+def arrivals(n_earlier, n_new, seed=0, **shifts):
+    """Return a manifest of two days, whose second has its columns shifted by so many standard deviations."""
+    random = np.random.default_rng(seed)
+    manifest = make_manifest(n_earlier + n_new)
+    is_new = np.arange(len(manifest)) >= n_earlier
+    for column, (mean, spread) in {
+        "brightness": (120, 20), "contrast": (50, 8), "sharpness": (500, 90), "entropy": (6.5, 0.3)
+    }.items():  # fmt: skip
+        manifest[column] = (
+            random.normal(mean, spread, len(manifest)) + is_new * shifts.get(column, 0) * spread
+        )
+    day = pd.Timestamp("2024-01-02 23:30", tz="UTC")
+    hours = pd.to_timedelta(np.where(is_new, 24 * 90, 0), unit="h")
+    return manifest.assign(arrived_at=day + hours)
+
+
+def test_batches_drawn_alike_raise_no_alarm_more_often_than_they_may():
+    parameters = BatchParameters(alpha=0.05, min_ks_d=0.0, min_label_shift=0.0)
+    alarms = sum(
+        any(shift.drifted for shift in compare_newest_batch(arrivals(150, 80, seed), parameters).shifts)
+        for seed in range(100)
+    )
+    assert alarms <= 11  # 5 % by Holm, and three standard errors
+
+
+def test_statistics_and_p_values_are_those_of_scipy_after_holm():
+    manifest = arrivals(300, 120, brightness=0.4, sharpness=0.2)
+    found = {shift.column: shift for shift in compare_newest_batch(manifest, BatchParameters()).shifts}
+    days = manifest["arrived_at"].dt.date
+    earlier, new = (manifest[days == day] for day in sorted(days.unique()))
+    columns = ["brightness", "contrast", "sharpness", "entropy"]
+    tests = {column: stats.ks_2samp(earlier[column], new[column]) for column in columns}
+    counts = pd.crosstab(manifest["label"], days)
+    p_values = {column: test.pvalue for column, test in tests.items()}
+    p_values["label"] = stats.chi2_contingency(counts, correction=False).pvalue
+    from statsmodels.stats.multitest import multipletests
+
+    expected = dict(zip(p_values, multipletests(list(p_values.values()), method="holm")[1], strict=True))
+    assert {name: shift.p_adjusted for name, shift in found.items()} == pytest.approx(expected)
+    assert found["brightness"].effect == pytest.approx(tests["brightness"].statistic)
+
+
+def test_a_shift_that_is_large_enough_is_drift_and_one_that_is_only_certain_is_not():
+    (warning,) = judge(arrivals(300, 120, brightness=1.0), batch={"max_outside_share": 1.0}).warnings
+    assert "brightness (Kolmogorov-Smirnov" in warning and "contrast" not in warning
+    slight = compare_newest_batch(arrivals(20_000, 20_000, brightness=0.2), BatchParameters())
+    (shift,) = [each for each in slight.shifts if each.column == "brightness"]
+    assert shift.p_adjusted < 1e-20 and shift.effect < 0.2 and not shift.drifted
+
+
+def test_other_shares_of_the_classes_are_drift_of_the_labels():
+    manifest = arrivals(200, 100)
+    new = manifest.index[200:]
+    manifest.loc[new[:40], "label"] = "defective"
+    (shift,) = [s for s in compare_newest_batch(manifest, BatchParameters()).shifts if s.column == "label"]
+    defective = (manifest["label"] == "defective").groupby(manifest["arrived_at"]).mean()
+    assert shift.effect == pytest.approx(abs(defective.iloc[1] - defective.iloc[0]))
+    assert shift.drifted
+
+
+def test_images_outside_the_range_of_the_earlier_ones_are_counted():
+    manifest = arrivals(400, 100)
+    manifest.loc[manifest.index[-7:], "sharpness"] = 5_000.0
+    (warning,) = judge(manifest, batch={"min_ks_d": 1.0}).warnings
+    assert "at most 0.05 lie outside the range of the earlier ones" in warning
+    share = float(warning.rpartition("sharpness: ")[2])
+    low, high = np.quantile(manifest["sharpness"][:400], [0.005, 0.995])
+    new = manifest["sharpness"][400:]
+    assert share == pytest.approx(((new < low) | (new > high)).mean()) and share >= 0.07
+
+
+@pytest.mark.parametrize("part", ["drift", "outside"])
+def test_a_batch_stops_the_run_where_the_user_wants_it(part):
+    manifest = arrivals(300, 120, brightness=2.0)
+    assert judge(manifest).success
+    assert not judge(manifest, batch={f"{part}_severity": "error"}).success
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        (make_manifest(), "all images arrived on one day"),
+        (arrivals(100, 10), "10 new and 100 earlier images, 50 of each needed"),
+        (make_manifest(0), "all images arrived on one day"),
+    ],
+)
+def test_what_cannot_be_compared_has_a_reason_and_no_warning(manifest, reason):
+    found = compare_newest_batch(manifest, BatchParameters())
+    assert found.shifts == () and reason in found.reason
+
+
+def test_one_day_is_one_batch_whatever_the_hour():
+    manifest = arrivals(100, 100)
+    hours = pd.to_timedelta(np.arange(200) % 100 // 5, unit="min")
+    manifest["arrived_at"] = manifest["arrived_at"] + hours
+    assert compare_newest_batch(manifest, BatchParameters()).n_new == 100
+
+
+def test_the_interval_of_agreement_can_be_had_at_another_level():
+    history = two_annotators(6)
+    widths = []
+    for level in (0.8, 0.99):
+        parameters = AgreementParameters(level=level).model_dump()
+        alpha = judge(make_manifest(), history=history, agreement=parameters).result["agreement"]
+        widths.append(alpha["krippendorff_alpha"]["high"] - alpha["krippendorff_alpha"]["low"])
+    assert widths[0] < widths[1]
