@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import re
@@ -47,6 +48,8 @@ def _mendable(error: BaseException | None) -> str | None:
             return "configuration: " + " ".join(str(error).split())
         if isinstance(error, ParameterValidationError):
             return _parameter_errors(str(error))
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+            return f"{error}: nothing that was written before is lost; make room and run again"
         error = error.__cause__ or error.__context__
     return None
 

@@ -2,8 +2,9 @@
 
 from visionpipe.configuration import LayeredConfigLoader
 from visionpipe.hooks import LineageHook, ParameterHook, SummaryHook, TrackingHook
+from visionpipe.run_lock import RunLockHook
 
-HOOKS = (ParameterHook(), LineageHook(), TrackingHook(), SummaryHook())
+HOOKS = (ParameterHook(), RunLockHook(), LineageHook(), TrackingHook(), SummaryHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-viz")  # no telemetry; no statistics files of every run
 CONFIG_LOADER_CLASS = LayeredConfigLoader
 CONFIG_LOADER_ARGS = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -13,13 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from photo_files import class_folders, encode, picture
+from project_copy import copy_project
 
 # One process imports everything and forks the runs, so that kills fall into the work and not into imports.
 RUNS = """
-import json, os, random, sys, time
+import json, os, random, shutil, sys, time
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
-from visionpipe.datasets.photos import PhotoSources, ShardedTable
+from visionpipe.datasets.photos import ImageLooks, PhotoSources, ShardedTable
 from visionpipe.datasets.tables import ParquetTable
 from visionpipe.images.parameters import IngestionParameters
 from visionpipe.pipelines.ingestion import create_pipeline
@@ -28,7 +31,7 @@ import visionpipe.images.file_index, visionpipe.images.ingest, visionpipe.images
 photos, data, kills, workers, seed = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
 random.seed(seed)
 
-def run():
+def run(data):
     tables = {
         name: ShardedTable(path=f"{data}/{folder}", table=table)
         for table, folder, *names in (
@@ -42,6 +45,7 @@ def run():
     parameters = IngestionParameters(chunk_images=12, workers=workers)
     SequentialRunner().run(create_pipeline(), DataCatalog({
         **tables,
+        "stored_looks": ImageLooks(path=f"{data}/images"),
         "photos": PhotoSources(sources={"mine": source}),
         "reviewed_photos": PhotoSources(sources={}),
         "params:ingestion": MemoryDataset(parameters),
@@ -49,11 +53,11 @@ def run():
         "quarantine": ParquetTable(filepath=f"{data}/quarantine.parquet"),
     }))
 
-def forked(limit_s=None):
+def forked(data, limit_s=None):
     child = os.fork()
     if not child:
         try:
-            run()
+            run(data)
             os._exit(0)
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
@@ -63,8 +67,13 @@ def forked(limit_s=None):
         os.kill(child, 9)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-codes = [forked(random.uniform(0.02, 0.35)) for _ in range(kills)]
-print(json.dumps({"killed": codes.count(-9), "failed": codes.count(1), "last": forked()}))
+started = time.monotonic()
+if kills:
+    forked(f"{data}/unbroken")
+whole_s = time.monotonic() - started
+shutil.rmtree(f"{data}/unbroken", ignore_errors=True)
+codes = [forked(data, random.uniform(0.1, 0.9) * whole_s) for _ in range(kills)]
+print(json.dumps({"killed": codes.count(-9), "failed": codes.count(1), "last": forked(data)}))
 """
 TABLES = ("images", "labels", "file_index")
 
@@ -109,7 +118,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, ingest: Callable[..., dic
 def rows(folder: Path) -> pd.DataFrame:
     """Read a table as anybody would, without hiding what is there twice."""
     shards = sorted(folder.iterdir())
-    columns = [name for name in pq.read_schema(shards[0]).names if name != "image"]
+    columns = [name for name in pq.read_schema(shards[0]).names if name not in {"image", "thumbnail"}]
     return pd.concat([pq.read_table(shard, columns=columns).to_pandas() for shard in shards])
 
 
@@ -147,3 +156,54 @@ def test_kills_while_worker_processes_inspect_lose_nothing_either(tmp_path, inge
     manifest = (tmp_path / "manifest.parquet").read_bytes()
     assert manifest == (unbroken / "manifest.parquet").read_bytes()
     assert rows(tmp_path / "images")["image_id"].is_unique
+
+
+def test_two_ingestions_at_once_store_every_photo_once(tmp_path, photos):
+    project = copy_project(tmp_path / "plant", git=False)
+    project.use_photos(photos)
+    with ThreadPoolExecutor(2) as both:
+        runs = list(both.map(lambda _: project.run("kedro", "run", "--pipelines", "ingestion"), range(2)))
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr + runs[1].stderr
+    assert any("another run is writing" in " ".join(run.stdout.split()) for run in runs)
+    data = project.path / "data"
+    images = rows(data / "01_raw/images")
+    assert images["image_id"].is_unique
+    assert len(images) == 280
+    assert len(rows(data / "01_raw/labels")) == 285
+    assert not rows(data / "02_intermediate/file_index").duplicated(["source", "path"]).any()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk takes root")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_disk_that_fills_loses_nothing_and_says_so(tmp_path, small_disk, photos):
+    project = copy_project(tmp_path / "plant", git=False)
+    project.use_photos(photos)
+    raw = project.path / "data/01_raw"
+    shutil.copytree(raw, small_disk / "01_raw")
+    shutil.rmtree(raw)
+    raw.symlink_to(small_disk / "01_raw")
+    command = ("kedro", "run", "--pipelines", "ingestion", "--params", "ingestion.chunk_images=40")
+    full = project.run(*command)
+    assert full.returncode == 1
+    assert "No space left on device" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not list(raw.glob(".*.tmp"))
+    stored = rows(raw / "images")
+    assert 0 < len(stored) < 280
+    raw.unlink()
+    shutil.copytree(small_disk / "01_raw", raw)  # onto a larger disk
+    assert project.run(*command).returncode == 0
+    images = rows(raw / "images")
+    assert images["image_id"].is_unique
+    assert len(images) == 280
+    assert images["image_id"].tolist()[: len(stored)] == stored["image_id"].tolist()

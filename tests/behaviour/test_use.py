@@ -130,6 +130,19 @@ def test_other_photos_are_replaced_only_by_force_and_nothing_else_is_lost(use, p
     }
 
 
+def test_a_grouping_that_the_new_photos_do_not_have_does_not_stay_unseen(use, pets, local, tmp_path):
+    assert use(pets, "--group-by", "sender").exit_code == 0
+    cars = class_folders(tmp_path / "cars", van=1, bus=1)
+    done = use(cars, "--force", "--dry-run")
+    assert done.exit_code == 0
+    done = use(cars)
+    assert "groups by 'sender', which these photos do not have" in done.stderr
+    assert list(held(local)["photos"]["sources"]) == ["pets"]
+    assert use(cars, "--force").exit_code == 0
+    assert list(held(local)["photos"]["sources"]) == ["cars"]
+    assert held(local, "parameters_ingestion.yml") == {"ingestion": {"split": {}}}
+
+
 @pytest.mark.parametrize(
     "text",
     [

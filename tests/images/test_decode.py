@@ -29,7 +29,7 @@ def verdict(data: bytes, size: tuple[int, int] | None) -> str | None:
                 image.load()
         except Image.UnidentifiedImageError:
             return "no known image format"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             return f"{type(error).__name__}: {error}"
     return None
 

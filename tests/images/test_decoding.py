@@ -12,8 +12,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from photo_files import encode, picture
 from visionpipe.errors import VisionpipeError
-from visionpipe.images.gallery import thumbnail_jpeg, worst_mistakes
 from visionpipe.images.decode import decode_rgb
+from visionpipe.images.gallery import thumbnail_jpeg, worst_mistakes
 from visionpipe.images.prepare import (
     ImagePlan,
     PreparedImages,

@@ -117,7 +117,7 @@ def test_faces_are_blurred_in_every_mode(astronaut, mode):
     stored, seen = inspect_photo(data, BLUR)
     assert seen.redactions == ("faces:1",)
     with Image.open(io.BytesIO(stored)) as after:
-        assert len(faces.find_faces(after.convert("RGB"))) == 0
+        assert all(overlap(box, FACE) < 0.3 for box in faces.find_faces(after.convert("RGB")))
 
 
 def test_a_photo_held_sideways_is_looked_at_upright_and_keeps_profile_orientation_and_tables(astronaut):

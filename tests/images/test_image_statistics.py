@@ -97,10 +97,10 @@ def test_entropy_of_one_grey_is_zero_of_two_one_bit_and_of_all_eight():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_thumbnail_is_the_mean_of_8_by_8_blocks(seed):
+def test_the_thumbnail_is_the_mean_of_4_by_4_blocks(seed):
     grey = picture(seed, 256, 256).convert("L")
-    blocks = np.asarray(grey, dtype=float).reshape(32, 8, 32, 8).mean(axis=(1, 3))
-    found = np.frombuffer(inspect(grey).thumbnail, dtype=np.uint8).reshape(32, 32)
+    blocks = np.asarray(grey, dtype=float).reshape(64, 4, 64, 4).mean(axis=(1, 3))
+    found = np.frombuffer(inspect(grey).thumbnail, dtype=np.uint8).reshape(64, 64)
     assert abs(found - blocks).max() <= 1
 
 

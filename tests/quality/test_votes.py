@@ -91,6 +91,13 @@ def test_the_same_bytes_in_two_class_folders_contradict_each_other_though_one_im
     assert len(list_disagreements(table, places("1"))) == 1
 
 
+def test_a_claim_without_a_name_is_listed_in_a_way_that_json_takes():
+    table = history(("1", "a", "x"), ("1", "b", None))
+    (listed,) = list_disagreements(table, places("1").assign(path=None))
+    assert json.loads(json.dumps(listed, allow_nan=False)) == listed
+    assert [claim["annotator"] for claim in listed["claims"]] == ["x", None]
+
+
 @pytest.mark.parametrize(
     ("more", "settled"),
     [

@@ -91,6 +91,11 @@ class ShardedTable(AbstractDataset["Sequence[dict]", "pd.DataFrame"]):
         self._table = table
         self.metadata = metadata
 
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._path
+
     def load(self) -> pd.DataFrame:
         """Read the table, oldest row first; no rows when nothing was appended yet."""
         from visionpipe.images import store

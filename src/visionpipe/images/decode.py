@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 from scipy import sparse
 
@@ -149,7 +150,8 @@ def luma_square(grey: Image.Image, width: int, height: int) -> np.ndarray:
     if factor != (1, 1):
         across, down = across / factor[0], down / factor[1]
         grey = grey.reduce(factor)
-    values = np.asarray(grey, dtype=np.float32)
+    # by Arrow's interface the pixels are not copied on the way; an image of this size is one block of memory
+    values = pa.array(grey).to_numpy().reshape(grey.height, grey.width).astype(np.float32)
     rows = _triangle(grey.height, min(height * down, grey.height)) @ values
     return _triangle(grey.width, min(width * across, grey.width)) @ np.ascontiguousarray(rows.T)
 

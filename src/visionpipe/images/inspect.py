@@ -161,6 +161,7 @@ def _inspect(data: bytes, sha256: str, parameters: IngestionParameters) -> tuple
             stored, n_faces = blurred
             redactions = (f"faces:{n_faces}" if n_faces else "animation", *redactions)
             with Image.open(io.BytesIO(stored)) as image_without_faces:
+                image_without_faces.load()
                 grey = luma(image_without_faces)
         else:
             grey = luma(image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ _DATASET = "visionpipe.datasets.photos.PhotoSources"
 
 
 def write_local_configuration(
-    conf_local: Path, sources: dict[str, dict[str, Any]], group_by: str | None, *, force: bool
+    conf_local: Path,
+    sources: dict[str, dict[str, Any]],
+    group_by: str | None,
+    *,
+    attributes: Collection[str],
+    force: bool,
 ) -> list[Path]:
     """Write the catalog entry `photos` and, if asked, `ingestion.split.group_by`.
 
@@ -29,6 +35,8 @@ def write_local_configuration(
         Name of the source -> its options.
     group_by : str or None
         Attribute whose values must not span two splits.
+    attributes : collection of str
+        All attributes of the photos: an earlier `group_by` that is none of them cannot stay.
     force : bool
         Replace an entry that says something else.
 
@@ -42,15 +50,7 @@ def write_local_configuration(
     VisionpipeError
         When a file is no YAML mapping, or holds another choice and `force` is not set.
     """
-    new: dict[Path, str] = {}
-    if group_by is not None:
-        file, held = _find(conf_local, "parameters", "ingestion", "parameters_ingestion.yml")
-        section = dict(_mapping(held.get("ingestion") or {}, file, "ingestion"))
-        split = dict(_mapping(section.get("split") or {}, file, "ingestion.split"))
-        _require_same(split.get("group_by"), group_by, file, "ingestion.split.group_by", force=force)
-        section["split"] = {**split, "group_by": group_by}
-        if section != held.get("ingestion"):
-            new[file] = _with_entry(_text(file), "ingestion", section)
+    new = _grouping(conf_local, group_by, attributes, force=force)
     file, held = _find(conf_local, "catalog", "photos", "catalog.yml")
     entry = {"type": _DATASET, "sources": _escaped(sources)}
     _require_same(held.get("photos"), entry, file, "photos", force=force)
@@ -60,6 +60,29 @@ def write_local_configuration(
         with new_file(file) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return list(new)
+
+
+def _grouping(
+    conf_local: Path, group_by: str | None, attributes: Collection[str], *, force: bool
+) -> dict[Path, str]:
+    """Return the parameter file to write and its text; nothing when it says so already."""
+    file, held = _find(conf_local, "parameters", "ingestion", "parameters_ingestion.yml")
+    section = dict(_mapping(held.get("ingestion") or {}, file, "ingestion"))
+    split = dict(_mapping(section.get("split") or {}, file, "ingestion.split"))
+    before = split.get("group_by")
+    if group_by is not None:
+        _require_same(before, group_by, file, "ingestion.split.group_by", force=force)
+        split["group_by"] = group_by
+    elif before is not None and before not in attributes:
+        if not force:
+            raise VisionpipeError(
+                f"{file} groups by '{before}', which these photos do not have: give --group-by, or --force to "
+                "group no more"
+            )
+        del split["group_by"]
+    if split.get("group_by") == before:
+        return {}
+    return {file: _with_entry(_text(file), "ingestion", {**section, "split": split})}
 
 
 def _find(folder: Path, kind: str, key: str, usual: str) -> tuple[Path, dict[str, Any]]:

@@ -100,9 +100,11 @@ def _laplacian_variance(grey: np.ndarray) -> float:
     laplacian -= values[2:, 1:-1]
     laplacian -= values[1:-1, :-2]
     laplacian -= values[1:-1, 2:]
-    exact = laplacian.astype(np.float64)  # sums of such numbers are exact, in whatever order
-    # einsum: a dot product this long would start threads in every worker
-    return float(np.einsum("ij,ij->", exact, exact) / exact.size - (exact.sum() / exact.size) ** 2)
+    values_HW = laplacian.astype(np.float32)
+    # sums of a row are whole numbers that float32 holds; a dot product of them all would start threads in every worker
+    total = np.einsum("ij->i", values_HW).sum(dtype=np.float64)
+    squares = np.einsum("ij,ij->i", values_HW, values_HW).sum(dtype=np.float64)
+    return float(squares / values_HW.size - (total / values_HW.size) ** 2)
 
 
 def _dct_hash(tiny: np.ndarray) -> str:

@@ -77,10 +77,10 @@ def strip_metadata(data: bytes, image: Image.Image) -> tuple[bytes, tuple[str, .
     if is_known or any(key in image.info for key in _XMP_KEYS):  # XMP may say the orientation
         block, removed = redact_exif(image, len(image.info.get("exif") or b""))
     new = rewrite(data, None if is_known and not removed else block)
-    if new.n_exif > is_known or (new.removed & {"xmp", "comment"} and not removed):
-        # blocks that Pillow did not read, or an orientation that stood elsewhere
-        removed |= {"other_segments"} if new.n_exif > is_known else set()
-        new = rewrite(data, block)
+    if new.n_exif > is_known:  # a block that Pillow did not read
+        removed.add("other_segments")
+    if is_known and (new.n_exif > 1 or (not removed and new.removed & {"xmp", "comment"})):
+        new = rewrite(data, block)  # the orientation may have stood in XMP alone
     removed = tuple(sorted(removed | new.removed))
     if not removed:
         return data, ()
@@ -96,10 +96,11 @@ def _require_same_photo(data: bytes, stripped: bytes, image: Image.Image, new: R
             same = (after.size, after.mode) == (before.size, before.mode)
             if new.irregular:
                 same = same and after.tobytes() == before.tobytes()
-            same = same and (orientation(after), captured_at(after)) == (
-                orientation(image),
-                captured_at(image),
-            )
+            if "exif" in after.info:  # otherwise a PNG would be decoded in search of it
+                same = same and (orientation(after), captured_at(after)) == (
+                    orientation(image),
+                    captured_at(image),
+                )
     except Exception as error:
         raise UnreadableContainerError("without its metadata the file cannot be opened") from error
     if not same:

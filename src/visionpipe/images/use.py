@@ -53,7 +53,9 @@ class Found:
             raise VisionpipeError(self.layout.undecided)
         if not self.survey.classes:
             raise VisionpipeError("no photo has a label: nothing could be learned from them")
-        return write_local_configuration(conf_local, self.layout.sources, self.group_by, force=force)
+        return write_local_configuration(
+            conf_local, self.layout.sources, self.group_by, attributes=self.survey.attributes, force=force
+        )
 
     def closing_words(self, written: list[Path], *, dry_run: bool) -> str:
         """Say what was done and what comes next."""

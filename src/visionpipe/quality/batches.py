@@ -43,6 +43,8 @@ class BatchComparison:
     shifts: tuple[ColumnShift, ...] = ()
     reason: str | None = None
     """Why nothing was compared."""
+    untested: tuple[str, ...] = ()
+    """Columns without a number on either side."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values; figures of a column stand under its name, as `dvc metrics diff` likes it."""
@@ -51,7 +53,7 @@ class BatchComparison:
             for shift in self.shifts
         }
         facts = {"day": self.day, "n_new": self.n_new, "n_earlier": self.n_earlier, "reason": self.reason}
-        return {**facts, "columns": columns}
+        return {**facts, "untested": list(self.untested), "columns": columns}
 
 
 def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) -> BatchComparison:
@@ -67,12 +69,13 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
     parameters : BatchParameters
         Limits.
     """
+    import numpy as np
     import pandas as pd
 
     from visionpipe.stats.paired import holm
     from visionpipe.stats.two_sample import chi_squared, ks
 
-    days = pd.to_datetime(manifest["arrived_at"], utc=True).dt.floor("D")
+    days = pd.to_datetime(manifest["arrived_at"], utc=True, errors="coerce").dt.floor("D")
     newest = days.max()
     is_new = days == newest
     new, earlier = manifest[is_new], manifest[days < newest]
@@ -83,14 +86,18 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
         reason = f"{len(new)} new and {len(earlier)} earlier images, {parameters.min_images} of each needed"
         return BatchComparison(day, len(new), len(earlier), reason=reason)
 
-    found = []
+    found, untested = [], []
     for column in [name for name in parameters.columns if name in manifest]:
-        before_N, now_M = earlier[column].to_numpy(float), new[column].to_numpy(float)
+        before_N, now_M = (
+            pd.to_numeric(part[column], errors="coerce").to_numpy(float) for part in (earlier, new)
+        )
         test = ks(before_N, now_M)
         if test.p_value is None:
+            untested.append(column)
             continue
         tail = parameters.outside_quantile
-        low, high = earlier[column].astype(float).quantile([tail, 1 - tail])
+        # an order statistic, not a value between two: it exists for any numbers, infinite ones too
+        low, high = np.nanquantile(before_N, [tail, 1 - tail], method="nearest")
         outside = float(((now_M < low) | (now_M > high)).mean())
         found.append(
             (
@@ -117,7 +124,7 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
         )
         for (column, test, effect, least, _, outside, low, high), p in zip(found, adjusted, strict=True)
     )  # fmt: skip
-    return BatchComparison(day, len(new), len(earlier), shifts)
+    return BatchComparison(day, len(new), len(earlier), shifts, untested=tuple(untested))
 
 
 def add_batch(sheet: FigureSheet, batch: BatchComparison, parameters: BatchParameters) -> None:

@@ -128,7 +128,7 @@ def validate_tables(
         The same tables and parameters give the same bytes.
     """
     from visionpipe.images.labels import current_labels
-    from visionpipe.quality.checkpoint import describe_check, quiet, run_checkpoint
+    from visionpipe.quality.checkpoint import describe_check, json_value, quiet, run_checkpoint
     from visionpipe.quality.data_docs import render_sections
     from visionpipe.quality.votes import list_disagreements, measure_agreement
 
@@ -184,7 +184,7 @@ def validate_tables(
         "n_quarantined": len(quarantine),
         "n_failures": len(failures),
         "n_warnings": len(warnings),
-        **facts,
+        **json_value(facts),
         "failures": failures,
         "warnings": warnings,
         "expectations": checks,

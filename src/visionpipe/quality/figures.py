@@ -97,6 +97,7 @@ def add_coverage(sheet: FigureSheet, manifest: pd.DataFrame, parameters: Validat
             [
                 (f"{column}={value}, {label}", int(counts.get((value, label), 0)))
                 for value in values
+                if value in counts.index.get_level_values(0)  # a value without any image is an error already
                 for label in classes
             ],
             low=fewest,

@@ -143,6 +143,11 @@ def manifest_suite(
             suite.append(contains(column, values, f"each value of {name} is there"))
         else:
             suite.append(gxe.ExpectColumnToExist(column=column, **claim(f"{name} is a column")))
+    suite += [
+        gxe.ExpectColumnToExist(column=column, **claim(f"validation.batch.columns: {column} is a column"))
+        for column in parameters.batch.columns
+        if column not in frame
+    ]
     for column, limits in parameters.ranges.items():
         name = f"validation.ranges.{column}"
         if column in frame:

@@ -6,7 +6,8 @@ who saw the votes; they settle a disagreement and are no part of it.
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,11 +60,11 @@ def measure_agreement(label_history: pd.DataFrame, parameters: AgreementParamete
     measured = [krippendorff_alpha(counts_NK, **options)]
     if votes["annotator"].nunique() > 2:
         measured.append(fleiss_kappa(counts_NK, **options))
-    by_image = votes.groupby("image_id", sort=True).agg({"annotator": tuple, "label": tuple})
     together: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for annotators, labels in zip(by_image["annotator"], by_image["label"], strict=True):
-        for (one, its), (other, others) in combinations(zip(annotators, labels, strict=True), 2):
-            together.setdefault((one, other), []).append((its, others))  # annotators come sorted
+    rows = zip(*(votes[column].tolist() for column in ("image_id", "annotator", "label")), strict=True)
+    for _, of_image in groupby(rows, key=itemgetter(0)):  # they come sorted by image and annotator
+        for (_, one, its), (_, other, others) in combinations(of_image, 2):
+            together.setdefault((one, other), []).append((its, others))
     busiest = sorted(together.items(), key=lambda item: (-len(item[1]), item[0]))[:MAX_PAIRS]
     measured += [cohen_kappa(*zip(*said, strict=True), annotators=pair, **options) for pair, said in busiest]
     return measured
@@ -98,18 +99,23 @@ def list_disagreements(label_history: pd.DataFrame, stored_images: pd.DataFrame)
     history = label_history[label_history["image_id"].isin(disputed)]
     now = current_labels(history)
     places = stored_images[stored_images["image_id"].isin(disputed)].drop_duplicates("image_id")
-    place_of = places.set_index("image_id")[["source", "path"]].to_dict("index")
+    places = places.set_index("image_id")[["source", "path"]].astype(object)
+    place_of = places.where(places.notna(), None).to_dict("index")
     ordered = history.sort_values(["image_id", "labelled_at", "annotator", "label"], kind="stable")
-    listed = []
-    for image_id, claims in ordered.groupby("image_id", sort=True):
-        claimed = claims[["annotator", "label", "origin"]].drop_duplicates()
-        listed.append(
-            {
-                "image_id": image_id,
-                **place_of.get(image_id, {"source": None, "path": None}),
-                "claims": claimed.to_dict("records"),
-                "label": now.at[image_id, "label"],
-                "settled": not bool(now.at[image_id, "contradicted"]),
-            }
-        )
+    said = ordered[["image_id", "annotator", "label", "origin"]].drop_duplicates().astype(object)
+    said = said.where(said.notna(), None)  # NaN is no JSON
+    label_of, is_open = now["label"].to_dict(), now["contradicted"].to_dict()
+    listed = [
+        {
+            "image_id": image_id,
+            **place_of.get(image_id, {"source": None, "path": None}),
+            "claims": [
+                {"annotator": claim.annotator, "label": claim.label, "origin": claim.origin}
+                for claim in claims
+            ],
+            "label": label_of[image_id],
+            "settled": not is_open[image_id],
+        }
+        for image_id, claims in groupby(said.itertuples(index=False), key=itemgetter(0))
+    ]
     return sorted(listed, key=lambda each: (each["settled"], str(each["source"]), str(each["path"])))

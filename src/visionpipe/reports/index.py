@@ -23,6 +23,8 @@ def run_index(decision: dict[str, Any], evaluation: dict[str, Any], validation_r
     """
     accuracy = evaluation["metrics"]["accuracy"]
     n_images, n_warnings = validation_result["n_images"], len(validation_result["warnings"])
+    n_contradicted = validation_result.get("n_contradicted")
+    disputes = f", {n_contradicted} with contradictory labels" if n_contradicted else ""
     links = [
         {
             "title": "Decision",
@@ -38,7 +40,8 @@ def run_index(decision: dict[str, Any], evaluation: dict[str, Any], validation_r
         {
             "title": "Data validation",
             "path": "data_docs/index.html",
-            "summary": f"{n_images} images, {validation_result['n_quarantined']} quarantined, {n_warnings} warnings",
+            "summary": f"{n_images} images{disputes}, {validation_result['n_quarantined']} quarantined, "
+            f"{n_warnings} warnings",
             "status": "passed" if validation_result["success"] else "failed",
         },
     ]

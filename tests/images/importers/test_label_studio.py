@@ -137,3 +137,14 @@ def test_annotations_of_a_wrong_kind_say_nothing(annotations, studio, said):
 @pytest.mark.parametrize("image", [None, 3, "", ["2.png"]])
 def test_a_task_without_an_image_is_named(image, studio, said):
     assert said(studio([{**task(image, choice("cat")), "id": 17}]))["export.json#task 17"] == ["! no_image"]
+
+
+def test_half_a_character_is_kept_as_its_escape(studio):
+    text = json.dumps([task("2.png", choice("cat"), note="x")]).replace('"x"', r'"\ud800 \ud83d\ude00"')
+    photo = next(photo for photo in studio(text) if photo.path == "2.png")
+    assert photo.attributes == {"note": "\\ud800 \U0001f600"}
+    photo.attributes["note"].encode()
+
+
+def test_a_blank_choice_is_no_label(studio, said):
+    assert said(studio([task("2.png", choice("  ", " cat "))]))["2.png"] == ["1: cat"]

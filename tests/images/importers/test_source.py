@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from project_copy import ROOT
 from visionpipe.images.importers import Source, iterate_photos
 from visionpipe.images.importers.photo import ReadFile
 from visionpipe.images.importers.places import ListedFile
@@ -84,3 +87,20 @@ def test_two_hundred_thousand_photos_take_less_than_a_kilobyte_each(tmp_path, mo
     assert len(photos[0].claims) == 2
     assert held / n < 1024
     assert peak / n < 4096
+
+
+def test_the_page_about_photos_names_every_importer_with_its_options():
+    page = (ROOT / "docs/photos.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", page, re.MULTILINE)
+    told = {name: set(re.findall(r"`(\w+)`", options)) for name, options in rows}
+    assert {name: told.get(name, set()) - {"path"} for name in OPTIONS} == {
+        name: options - {"path", "storage_options"} for name, options in OPTIONS.items()
+    }
+
+
+def test_the_examples_of_the_page_about_photos_are_sources():
+    page = (ROOT / "docs/photos.md").read_text(encoding="utf-8")
+    catalog, sources = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    for name, options in {**sources, **catalog["photos"]["sources"]}.items():
+        Source(name=name, **options)
+    assert {options["importer"] for options in sources.values()} == set(OPTIONS) - {"elpv", "reviewed"}

@@ -23,7 +23,7 @@ class ClaimMaker:
 
     def __call__(self, path: str | None, rows: Iterable[Row]) -> tuple[LabelClaim, ...]:
         """Return the folder's claim, if `path` is given, and the rows', each annotator's label once."""
-        said = [claim for row in rows for claim in row.claims]
+        said = [claim for row in rows for claim in row.claims if claim.label.strip()]
         folder = self._folder_labels.get(path.rpartition("/")[0]) if path else None
         claims = {}
         if folder is not None:

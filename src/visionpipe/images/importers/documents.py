@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,17 +22,29 @@ def parse_json(data: bytes, name: str) -> Any:
         When it is truncated, not UTF-8/16/32, or nested too deeply.
     """
 
-    def drop_outlines(found: dict[str, Any]) -> dict[str, Any]:
+    def tidy(found: dict[str, Any]) -> dict[str, Any]:
         for key in _UNUSED:
             found.pop(key, None)
-        return found
+        return {writable(key): writable(value) for key, value in found.items()} if has_escapes else found
 
+    has_escapes = re.search(rb"\\u[dD][89a-fA-F]", data) is not None
     try:
-        return json.loads(data, object_hook=drop_outlines)
+        return json.loads(data, object_hook=tidy)
     except RecursionError as error:
         raise VisionpipeError(f"{name}: is no JSON document that can be read: nested too deeply") from error
     except ValueError as error:
         raise VisionpipeError(f"{name}: is no complete JSON document: {first_line(error)}") from error
+
+
+def writable(value: Any) -> Any:
+    r"""Write half a character (`\ud800`), which JSON allows and no file can hold, as an escape.
+
+    >>> writable("a\ud800"), writable(["\ud83d\ude00", 3]) == ["\\ud83d\\ude00", 3]
+    ('a\\ud800', True)
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    return [writable(each) for each in value] if isinstance(value, list) else value
 
 
 def parse_xml(

@@ -40,6 +40,7 @@ class LabelNames:
 
     def unify(self, label: str) -> str:
         """Return the label's one spelling."""
+        label = label.strip()
         spelling = self._spelling.setdefault(plain(label), label)
         if spelling != label:
             self.respelled[label] = spelling

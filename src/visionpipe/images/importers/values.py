@@ -39,7 +39,7 @@ def scalars(
     """Return the scalars of an object as text: those wanted, or all but some."""
     left_out = set(without)
     names = [name for name in values if name not in left_out] if wanted is None else wanted
-    return {name: text for name in names if (text := as_text(values.get(name))) is not None}
+    return {name: text for name in names if name and (text := as_text(values.get(name))) is not None}
 
 
 def shares(labels: list[str]) -> dict[str, float]:
