@@ -28,7 +28,7 @@ def test_sources_are_listed_one_after_another(tmp_path):
     folders = {name: class_folders(tmp_path / name, cat=1, dog=1) for name in ("second", "first")}
     sources = {name: {"importer": "folder", "path": str(folder)} for name, folder in folders.items()}
     photos = PhotoSources(sources=sources).load()
-    assert [(photo.source, photo.label) for photo in photos] == [
+    assert [(photo.source, photo.claims[0].label) for photo in photos] == [
         ("second", "cat"),
         ("second", "dog"),
         ("first", "cat"),
@@ -47,7 +47,12 @@ def test_photos_arrive_when_they_are_first_listed(tmp_path):
 def test_an_unknown_importer_is_answered_with_those_there_are():
     line = complaint({"mine": {"importer": "telepathy", "path": "/photos"}})
     assert "source mine: importer" in line
-    assert "'folder', 'elpv' or 'reviewed'" in line
+    assert "'folder', 'table', 'coco', " in line
+
+
+def test_credentials_are_in_no_description(tmp_path):
+    options = {"importer": "folder", "path": "s3://b/x", "storage_options": {"secret": "s3cr3t"}}
+    assert "s3cr3t" not in repr(PhotoSources(sources={"mine": options}))
 
 
 def test_a_misspelt_option_is_named():

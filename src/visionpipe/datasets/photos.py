@@ -62,12 +62,20 @@ class PhotoSources(AbstractDataset["list[Photo]", None]):
             try:
                 parsed.append(Source.model_validate({**options, "name": name}))
             except ValidationError as error:
-                wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+                wrong = "; ".join(
+                    ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors()
+                )
                 raise VisionpipeError(f"catalog: source {name}: {wrong}") from error
         return parsed
 
     def _describe(self) -> dict[str, Any]:
-        return {"sources": self._sources}
+        return {"sources": _without_credentials(self._sources)}
+
+
+def _without_credentials(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_credentials(each) for key, each in value.items() if key != "storage_options"}
+    return value
 
 
 class ShardedTable(AbstractDataset["Sequence[dict]", "pd.DataFrame"]):

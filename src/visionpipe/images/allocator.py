@@ -12,8 +12,8 @@ _KEPT_BYTES = 32 * 2**20
 def keep_freed_memory() -> bool:
     """Tell the C library to keep up to 32 MiB of freed memory; call it once in each worker process.
 
-    A photo's arrays are just large enough for glibc to map each of them anew, and a page fault for every 4 KiB is an
-    eighth of the time that the inspection of a small JPEG takes. Larger blocks still go back at once.
+    A photo's arrays are just large enough for glibc to map each of them anew, and a page fault for every 4 KiB is a
+    fifth of the time that the inspection of a small JPEG takes. Larger blocks still go back at once.
 
     Returns
     -------

@@ -21,6 +21,8 @@ _KEPT_OUT = {
     "tied_label": "its annotators disagree, evenly; a correction or a review decides (ingestion.labels.tie)",
     "group_spans_splits": "stored earlier; under the present split rules it would tie two splits together",
 }
+IMPORTER_REASONS = {"no_image", "ambiguous_image", "bad_row", "bad_document"}
+"""What an importer refuses before any file is opened; it may say something else the next time."""
 _QUARANTINE = ["source", "path", "reason", "detail", "n_bytes", "sha256"]
 
 
@@ -58,8 +60,10 @@ class FileIndex:
         """Say whether opening the file again could tell nothing new."""
         outcome = self._outcome_of_same_bytes(photo)
         match outcome:
-            case None:
+            case None | _Outcome(reason="withdrawn"):
                 return False
+            case _ if photo.refusal or outcome.reason in IMPORTER_REASONS:
+                return photo.refusal == (outcome.reason, outcome.detail)
             case _Outcome(reason=None):
                 return True
             case _Outcome(reason="no_label"):
@@ -68,6 +72,18 @@ class FileIndex:
                 return False  # a permission or a network drive may have been mended, unseen
             case _:
                 return outcome.limits == self._limits
+
+    def withdraw(self, listed: Iterable[Photo]) -> list[dict]:
+        """Return rows to append for refused inputs that their sources hold no more: quarantine forgets them."""
+        present = {(photo.source, photo.path) for photo in listed}
+        sources = {source for source, _ in present}
+        rows = []
+        for (source, path), outcome in self._outcomes.items():
+            gone = source in sources and (source, path) not in present
+            if gone and outcome.reason not in (None, "withdrawn"):
+                withdrawn = outcome._replace(reason="withdrawn", detail=None)
+                rows.append({"source": source, "path": path, **withdrawn._asdict()})
+        return rows
 
     def stored_as(self, photo: Photo) -> str | None:
         """Return the image that the file became, if its bytes have not changed since."""
@@ -126,7 +142,7 @@ def build_quarantine(
         `source, path, reason, detail, n_bytes, sha256`, sorted by source and path.
     """
     newest = file_index.drop_duplicates(["source", "path"], keep="last")
-    refused = newest[newest["reason"].notna()][_QUARANTINE]
+    refused = newest[newest["reason"].notna() & (newest["reason"] != "withdrawn")][_QUARANTINE]
     out = store_index[~store_index["image_id"].isin(manifest["image_id"])]
     labels = current_labels(label_history).reindex(out["image_id"])
     reasons = [

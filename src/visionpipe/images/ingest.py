@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.images.faces import require_blurring
 from visionpipe.images.file_index import FileIndex
 from visionpipe.images.importers import Photo
 from visionpipe.images.inspect import Inspection, Refusal
@@ -71,12 +72,13 @@ def ingest(
     Raises
     ------
     VisionpipeError
-        When the sources hold no file at all, or no file that can be used, or an attribute has a reserved name.
+        When the sources hold no file at all, or no file that can be used, an attribute has a reserved name, or a
+        source contains people and the privacy record is incomplete.
     """
     listed = list(photos)
     if not listed and store_index.empty:
         raise VisionpipeError("no photos: the sources of `photos` in the catalog hold no file at all")
-    require_free_names(listed)
+    _require_permissions(listed, parameters)
     files = FileIndex(file_index, parameters)
     labels = LabelLog(label_history, _Listing(listed, files).photos_of)
 
@@ -126,7 +128,7 @@ def receive(
         When an attribute has a reserved name.
     """
     listed = list(photos)
-    require_free_names(listed)
+    _require_permissions(listed, parameters)
     kept = set(arrivals_index["image_id"])
     files = FileIndex(file_index, parameters)
     labels = LabelLog(label_history, _Listing(listed, files).photos_of)
@@ -143,6 +145,14 @@ def receive(
             yield None
 
     yield from _enter_new(listed, files, labels, parameters, enter, "Receiving")
+
+
+def _require_permissions(listed: list[Photo], parameters: IngestionParameters) -> None:
+    """Refuse what must not be taken in at all, before the first file is opened."""
+    require_free_names(listed)
+    parameters.privacy.require_for(sorted({photo.source for photo in listed if photo.contains_people}))
+    if parameters.privacy.blur_faces:
+        require_blurring()
 
 
 class _Listing:
@@ -173,8 +183,10 @@ def _enter_new(
     """Inspect the files whose outcome is not known and enter each into a chunk."""
     stored = [(photo, image_id) for photo in listed if (image_id := files.stored_as(photo))]
     relabelled = [(photo, image_id) for photo, image_id in stored if labels.lacks(photo, image_id)]
-    if said := [row for photo, image_id in relabelled for row in labels.enter(photo, image_id)]:
-        yield Chunk([], said, [])
+    said = [row for photo, image_id in relabelled for row in labels.enter(photo, image_id)]
+    gone = files.withdraw(listed)
+    if said or gone:
+        yield Chunk([], said, gone)
     new = [photo for photo in listed if not files.is_known(photo)]
     n_refused = 0
     with progress_bar() as progress:

@@ -19,6 +19,7 @@ from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, Any, Protocol
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.images.allocator import keep_freed_memory
 from visionpipe.images.importers import Photo
 from visionpipe.images.inspect import Inspection, Refusal, inspect_photo
 from visionpipe.images.parameters import IngestionParameters
@@ -198,7 +199,7 @@ class _DaskPool:
     def submit(self, files: list[_File], parameters: IngestionParameters, timeout_s: float) -> _DaskResult:
         future = self._client.submit(_inspect_batch, files, parameters, pure=False, retries=0)
         return _DaskResult(
-            self._client, future, timeout_s * _BATCHES_PER_WORKER
+            self._client, future, timeout_s * _IN_FLIGHT_BATCHES
         )  # it may have to wait its turn
 
 
@@ -245,6 +246,7 @@ def _start_worker(memory_mb: int) -> None:
     """Bound this worker's memory, silence its decoders, and end it when the run that it works for is killed."""
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libtiff prints what it thinks of every bad tag
         os.dup2(nowhere.fileno(), 2)
+    keep_freed_memory()
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20, resource.RLIM_INFINITY))
     run = parent_process()
 

@@ -1,8 +1,9 @@
 """Sticky splits: an image never changes split, and no group spans two.
 
 Images arrive one after another. Each is tied to the earlier images that it is a near-duplicate of, and to those of
-the same value in the user's group column; what is tied together is one group, and a group's split is a hash of its oldest member. The assignment is a fold over arrivals:
-replaying the append-only store gives the same answer for every image, however much came later.
+the same value in the user's group column; what is tied together is one group, and a group's split is a hash of its
+oldest member. The assignment is a fold over arrivals: replaying the append-only store gives the same answer for every
+image, however much came later.
 """
 
 from __future__ import annotations

@@ -58,6 +58,8 @@ def iterate_photos(source: Source, now: datetime) -> Iterator[Photo]:
             n_photos += 1
             attributes.update(photo.attributes)
             if all(photo.attributes.get(column) in values for column, values in source.where.items()):
+                if source.contains_people:
+                    photo = replace(photo, contains_people=True)
                 yield photo if source.labelled or not photo.claims else replace(photo, claims=())
     except VisionpipeError as error:
         if str(error).startswith(f"source {source.name}: "):

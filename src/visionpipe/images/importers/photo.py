@@ -57,6 +57,8 @@ class Photo:
     refusal : (str, str) or None
         Reason code and detail when the importer already knows that the input cannot be used: a row of a table
         whose image is missing, say.
+    contains_people : bool
+        Its source shows people.
     """
 
     source: str
@@ -68,6 +70,7 @@ class Photo:
     claims: tuple[LabelClaim, ...] = ()
     attributes: dict[str, str] = field(default_factory=dict)
     refusal: tuple[str, str] | None = None
+    contains_people: bool = False
 
 
 @dataclass(frozen=True, slots=True)
