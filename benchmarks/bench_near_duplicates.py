@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from visionpipe.images.duplicates import DescriptorIndex, NearDuplicates, describe, flip
+from visionpipe.images.duplicates import DescriptorIndex, Link, NearDuplicates, describe, flip
 from visionpipe.images.inspect import Inspection, inspect_photo
 from visionpipe.images.parameters import IngestionParameters
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from planted_duplicates import CHANGES, plant  # noqa: E402
+from planted_duplicates import CHANGES, plant
 
 SIDE = 64
 
@@ -74,9 +74,9 @@ def report_planted(
 ) -> None:
     """Print recall and pairs among the photos and their planted copies."""
     search = NearDuplicates([], np.zeros((0, 63), np.int8), lambda _: np.zeros((0, SIDE, SIDE), np.uint8))
-    among_photos = search.find(list(looks), np.stack(list(looks.values())))
+    among_photos = find(search, list(looks), np.stack(list(looks.values())))
     own_pairs = [(name, link) for name, links in zip(looks, among_photos, strict=True) for link in links]
-    found = search.find(list(copies), np.stack(list(copies.values())))
+    found = find(search, list(copies), np.stack(list(copies.values())))
     right, wrong, recalled = 0, [], Counter()
     for copy, links in zip(copies, found, strict=True):
         change, origin = copy.split(":", 1)
@@ -92,6 +92,11 @@ def report_planted(
     print(f"pairs with a copy: {right} right, {len(wrong)} wrong; pairs among the photos: {len(own_pairs)}")
     if sheet and (own_pairs or wrong):
         draw(sheet, [(one, link.image_id) for one, link in own_pairs + wrong], data)
+
+
+def find(search: NearDuplicates, names: list[str], looks: np.ndarray) -> list[list[Link]]:
+    """Search with the descriptors that ingestion would have computed."""
+    return search.find(names, looks, describe(looks))
 
 
 def draw(sheet: Path, pairs: list[tuple[str, str]], data: dict[str, bytes]) -> None:

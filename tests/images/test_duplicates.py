@@ -12,7 +12,7 @@ from scipy.fft import dctn
 
 from photo_files import encode, picture
 from planted_duplicates import CHANGES, plant
-from visionpipe.images.duplicates import DescriptorIndex, NearDuplicates, describe, flip
+from visionpipe.images.duplicates import DescriptorIndex, Link, NearDuplicates, describe, flip
 from visionpipe.images.inspect import inspect_photo
 from visionpipe.images.parameters import IngestionParameters
 
@@ -22,6 +22,10 @@ SIDE = 64
 def look(data: bytes) -> np.ndarray:
     seen = inspect_photo(data, IngestionParameters())[1]
     return np.frombuffer(seen.thumbnail, np.uint8).reshape(SIDE, SIDE)
+
+
+def find(search: NearDuplicates, names: list[str], looks: np.ndarray) -> list[list[Link]]:
+    return search.find(names, looks, describe(looks))
 
 
 def nothing_stored(_) -> np.ndarray:
@@ -49,10 +53,10 @@ def test_planted_near_duplicates_of_real_photos_are_found(change, clothing, empt
     chance = random.Random(7)
     files = chance.sample(sorted(clothing.rglob("*.jpg")), 240)
     looks = np.stack([look(path.read_bytes()) for path in files])
-    assert not any(empty.find([path.stem for path in files], looks))
+    assert not any(find(empty, [path.stem for path in files], looks))
     copies = [plant(path.read_bytes(), change, chance) for path in files[:40]]
-    found = empty.find(
-        [f"copy of {path.stem}" for path in files[:40]], np.stack([look(copy) for copy in copies])
+    found = find(
+        empty, [f"copy of {path.stem}" for path in files[:40]], np.stack([look(copy) for copy in copies])
     )
     ties = [(path.stem, link) for path, links in zip(files[:40], found, strict=True) for link in links]
     assert all(link.image_id == origin for origin, link in ties)
@@ -62,7 +66,7 @@ def test_planted_near_duplicates_of_real_photos_are_found(change, clothing, empt
 
 def test_copies_are_tied_to_what_came_before_and_never_to_what_comes_later(empty):
     copies = np.stack([look(encode(picture(1), "JPEG", quality=quality)) for quality in (95, 80, 60)])
-    first, second, third = empty.find(["a", "b", "c"], copies)
+    first, second, third = find(empty, ["a", "b", "c"], copies)
     assert first == []
     assert {link.image_id for link in second} == {"a"}
     assert {link.image_id for link in third} == {"a", "b"}
@@ -71,9 +75,9 @@ def test_copies_are_tied_to_what_came_before_and_never_to_what_comes_later(empty
 def test_in_one_go_or_one_by_one_the_ties_are_the_same(empty):
     looks = np.stack([look(encode(picture(seed % 7), "JPEG", quality=40 + seed)) for seed in range(30)])
     names = [str(number) for number in range(30)]
-    at_once = empty.find(names, looks)
+    at_once = find(empty, names, looks)
     search = NearDuplicates([], np.zeros((0, 63), np.int8), nothing_stored)
-    one_by_one = [search.find([name], looks[[number]])[0] for number, name in enumerate(names)]
+    one_by_one = [find(search, [name], looks[[number]])[0] for number, name in enumerate(names)]
     search.close()
     assert [sorted(links) for links in at_once] == [sorted(links) for links in one_by_one]
 
@@ -87,7 +91,7 @@ def test_what_is_stored_is_read_only_where_it_is_a_candidate():
         return looks[numbers]
 
     search = NearDuplicates([str(number) for number in range(20)], describe(looks), read)
-    [links] = search.find(["new"], look(encode(picture(5), "JPEG"))[None])
+    [links] = find(search, ["new"], look(encode(picture(5), "JPEG"))[None])
     search.close()
     assert [link.image_id for link in links] == ["5"]
     assert 5 in asked
@@ -97,14 +101,14 @@ def test_what_is_stored_is_read_only_where_it_is_a_candidate():
 @pytest.mark.parametrize("colour", [0, 128, 255])
 def test_blank_pictures_are_no_copies_of_each_other(colour, empty):
     blank = np.full((3, SIDE, SIDE), colour, np.uint8)
-    assert not any(empty.find(["a", "b", "c"], blank))
+    assert not any(find(empty, ["a", "b", "c"], blank))
 
 
 def test_cells_of_the_same_make_are_not_taken_for_copies(elpv):
     """Solar cells differ in fine detail only: some of one ingot do look the same, few others may be tied."""
     files = sorted(elpv.rglob("*.png"))[:600]
     search = NearDuplicates([], np.zeros((0, 63), np.int8), nothing_stored)
-    found = search.find([path.stem for path in files], np.stack([look(path.read_bytes()) for path in files]))
+    found = find(search, [path.stem for path in files], np.stack([look(path.read_bytes()) for path in files]))
     search.close()
     assert sum(map(bool, found)) / len(files) < 0.05
 
@@ -133,4 +137,4 @@ def test_an_image_that_fits_no_candidate_costs_no_alignment(empty):
     with Image.open(io.BytesIO(encode(picture(1), "PNG"))) as one:
         upside_down = one.rotate(90, expand=True)
     looks = np.stack([look(encode(picture(1), "PNG")), look(encode(upside_down, "PNG"))])
-    assert not any(empty.find(["a", "b"], looks))
+    assert not any(find(empty, ["a", "b"], looks))

@@ -6,7 +6,6 @@ from dataclasses import replace
 from multiprocessing import active_children
 
 import pandas as pd
-
 import pytest
 
 from photo_files import class_folders

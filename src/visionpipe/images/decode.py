@@ -8,14 +8,13 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image
 from scipy import sparse
 
 from visionpipe.images.exif import upright_turn
 
-LUMA_SIDE_PX = 256
-"""Statistics are taken at this size: comparable between cameras, and cheap."""
+LUMA_SIDE_PX = 192
+"""Statistics are taken at this size: about what a classifier sees, comparable between cameras, and cheap."""
 
 _BAND_PIXELS = (
     4_000_000  # a large photo is converted in bands of so many pixels: it is in memory once, not thrice
@@ -143,22 +142,21 @@ def luma_square(grey: Image.Image, width: int, height: int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        luma_WH: (256, 256) float32 [0, 255]; the first axis is the column, as the products leave it.
+        luma_WH: (192, 192) float32 [0, 255]; the first axis is the column, as the products leave it.
     """
     across, down = grey.width / width, grey.height / height
     factor = max(grey.width // (2 * LUMA_SIDE_PX), 1), max(grey.height // (2 * LUMA_SIDE_PX), 1)
     if factor != (1, 1):
         across, down = across / factor[0], down / factor[1]
         grey = grey.reduce(factor)
-    # by Arrow's interface the pixels are not copied on the way; an image of this size is one block of memory
-    values = pa.array(grey).to_numpy().reshape(grey.height, grey.width).astype(np.float32)
+    values = np.asarray(grey).astype(np.float32)
     rows = _triangle(grey.height, min(height * down, grey.height)) @ values
     return _triangle(grey.width, min(width * across, grey.width)) @ np.ascontiguousarray(rows.T)
 
 
 @functools.lru_cache(maxsize=512)
 def _triangle(n_pixels: int, length: float) -> sparse.csr_array:
-    """Return the (256, n_pixels) float32 weights that scale `length` pixels to 256."""
+    """Return the (192, n_pixels) float32 weights that scale `length` pixels to 192."""
     scale = length / LUMA_SIDE_PX
     reach = max(scale, 1.0)
     centre = (np.arange(LUMA_SIDE_PX)[:, None] + 0.5) * scale

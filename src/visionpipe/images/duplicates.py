@@ -33,6 +33,17 @@ _LISTS, _PROBES = 2048, 6
 _BATCH = 128  # pairs aligned at a time: their arrays stay in the processor's cache
 
 
+def _dct_rows() -> np.ndarray:
+    """Return the first rows of the orthonormal DCT-II matrix, (8, 64)."""
+    positions = (np.arange(LOOK_SIDE_PX) + 0.5) * np.pi / LOOK_SIDE_PX
+    rows = np.cos(np.arange(_FREQUENCIES)[:, None] * positions) * np.sqrt(2 / LOOK_SIDE_PX)
+    rows[0] /= np.sqrt(2)
+    return rows.astype(np.float32)
+
+
+_COSINES = _dct_rows()
+
+
 class Link(NamedTuple):
     """An earlier image that a new one is a near-duplicate of; `kind` is `"near"` or `"flipped"`."""
 
@@ -54,8 +65,7 @@ def describe(looks_NSS: np.ndarray) -> np.ndarray:
         (N, 63) int8; the cosine between two tells how alike the pictures are in the large, whatever their
         brightness and contrast.
     """
-    cosines = _dct_rows()
-    spectrum = cosines @ looks_NSS.astype(np.float32) @ cosines.T
+    spectrum = _COSINES @ looks_NSS.astype(np.float32) @ _COSINES.T
     vectors = spectrum.reshape(len(looks_NSS), -1)[:, 1:]
     length = np.abs(vectors).max(axis=1, keepdims=True)
     return np.rint(vectors * (127 / np.maximum(length, 1e-3))).astype(np.int8)
@@ -139,7 +149,9 @@ class NearDuplicates:
         """Give back the scratch file."""
         self._looks.close()
 
-    def find(self, image_ids: Sequence[str], looks_NSS: np.ndarray) -> list[list[Link]]:
+    def find(
+        self, image_ids: Sequence[str], looks_NSS: np.ndarray, descriptors_ND: np.ndarray
+    ) -> list[list[Link]]:
         """Find the near-duplicates of new images among all earlier ones, the new ones before them included.
 
         Parameters
@@ -148,24 +160,25 @@ class NearDuplicates:
             New images, in order of arrival.
         looks_NSS : numpy.ndarray
             (N, 64, 64) uint8, theirs.
+        descriptors_ND : numpy.ndarray
+            (N, 63) int8, `describe(looks_NSS)`.
 
         Returns
         -------
         list of list of Link
             One list an image, the surest link first.
         """
-        descriptors = describe(looks_NSS)
         numbers = len(self._image_ids) + np.arange(len(image_ids))
         self._image_ids += image_ids
-        self._index.add(descriptors)
+        self._index.add(descriptors_ND)
         self._looks.append(looks_NSS)
-        pairs = self._candidates(descriptors, numbers)
+        pairs = self._candidates(descriptors_ND, numbers)
         mine = looks_NSS[pairs.query]
         mine[pairs.flipped] = mine[pairs.flipped][:, :, ::-1]
         detail = self._compare(pairs.other, mine)
         likely = np.flatnonzero(detail >= _MIN_DETAIL)
         suspects = np.unique(pairs.query[likely])
-        bars = dict(zip(suspects, self._bars(descriptors[suspects], looks_NSS[suspects]), strict=True))
+        bars = dict(zip(suspects, self._bars(descriptors_ND[suspects], looks_NSS[suspects]), strict=True))
         links: list[dict[str, Link]] = [{} for _ in image_ids]
         for pair in likely[np.argsort(-detail[likely], kind="stable")]:
             if detail[pair] >= bars[pairs.query[pair]]:
@@ -248,11 +261,3 @@ class _Looks:
 def _unit(descriptors: np.ndarray) -> np.ndarray:
     vectors = descriptors.astype(np.float32)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-3)
-
-
-def _dct_rows() -> np.ndarray:
-    """Return the first rows of the orthonormal DCT-II matrix, (8, 64)."""
-    positions = (np.arange(LOOK_SIDE_PX) + 0.5) * np.pi / LOOK_SIDE_PX
-    rows = np.cos(np.arange(_FREQUENCIES)[:, None] * positions) * np.sqrt(2 / LOOK_SIDE_PX)
-    rows[0] /= np.sqrt(2)
-    return rows.astype(np.float32)

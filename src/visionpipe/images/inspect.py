@@ -50,7 +50,7 @@ class Inspection:
         Pillow's names; MPO counts as JPEG.
     n_bytes : int
         Of the stored bytes.
-    brightness, contrast, sharpness, entropy, perceptual_hash, thumbnail
+    brightness, contrast, sharpness, entropy, perceptual_hash, thumbnail, descriptor
         See `measurements.Measurements`.
     captured_at : datetime or None
         From EXIF DateTimeOriginal and OffsetTimeOriginal [UTC]; taken as UTC where no offset is written.
@@ -77,6 +77,7 @@ class Inspection:
     mode: str
     entropy: float
     thumbnail: bytes
+    descriptor: bytes
     flags: tuple[str, ...] = ()
     redactions: tuple[str, ...] = ()
 
@@ -153,7 +154,7 @@ def _inspect(data: bytes, sha256: str, parameters: IngestionParameters) -> tuple
         flags = _judge_header(image, file_format, parameters)
         privacy = parameters.privacy
         # a JPEG's coefficients are all decoded, but only as many pixels as the statistics need
-        image.draft("L", (2 * LUMA_SIDE_PX, 2 * LUMA_SIDE_PX))
+        image.draft("L", (LUMA_SIDE_PX, LUMA_SIDE_PX))
         image.load()
         turn, captured = upright_turn(image), captured_at(image)
         stored, redactions = strip_metadata(data, image) if privacy.strip_metadata else (data, ())
@@ -186,6 +187,7 @@ def _inspect(data: bytes, sha256: str, parameters: IngestionParameters) -> tuple
         entropy=measured.entropy,
         perceptual_hash=measured.perceptual_hash,
         thumbnail=measured.thumbnail,
+        descriptor=measured.descriptor,
         flags=flags + poor,
         redactions=redactions,
     )

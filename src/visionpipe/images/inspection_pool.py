@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.allocator import keep_freed_memory
-from visionpipe.images.importers import Photo
 from visionpipe.images.inspect import Inspection, Refusal, inspect_photo
 from visionpipe.images.parameters import IngestionParameters
 
 if TYPE_CHECKING:
     from distributed import Client
     from pebble import ProcessPool
+
+    from visionpipe.images.importers import Photo
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from visionpipe.images.duplicates import LOOK_SIDE_PX, Link, NearDuplicates, describe
+from visionpipe.images.duplicates import DESCRIPTOR_LENGTH, LOOK_SIDE_PX, Link, NearDuplicates
 from visionpipe.images.importers import Photo
 from visionpipe.images.inspect import Inspection, Refusal
 from visionpipe.images.label_log import LabelLog
@@ -74,7 +74,9 @@ class Ledger:
             self._duplicates = NearDuplicates(self._store_index["image_id"].tolist(), descriptors, self._read)
         pixels = np.frombuffer(b"".join(one.thumbnail for one in new.values()), np.uint8)
         looks_NSS = pixels.reshape(len(new), LOOK_SIDE_PX, LOOK_SIDE_PX)
-        return dict(zip(new, self._duplicates.find(list(new), looks_NSS), strict=True))
+        numbers = np.frombuffer(b"".join(one.descriptor for one in new.values()), np.int8)
+        found = self._duplicates.find(list(new), looks_NSS, numbers.reshape(len(new), DESCRIPTOR_LENGTH))
+        return dict(zip(new, found, strict=True))
 
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         return self._looks.read(self._store_index.iloc[numbers])
@@ -110,13 +112,11 @@ class Ledger:
 
 def image_row(photo: Photo, data: bytes, seen: Inspection, links: Sequence[Link] = ()) -> dict:
     """Make a row of `store.IMAGE_SCHEMA`."""
-    look_1SS = np.frombuffer(seen.thumbnail, np.uint8).reshape(1, LOOK_SIDE_PX, LOOK_SIDE_PX)
     return {
         **vars(seen),
         "image": {"bytes": data, "path": photo.path},
         "source": photo.source,
         "arrived_at": photo.arrived_at,
-        "descriptor": describe(look_1SS).tobytes(),
         "duplicate_of": [link._asdict() for link in links],
         "attributes": [{"name": name, "value": value} for name, value in photo.attributes.items()],
     }

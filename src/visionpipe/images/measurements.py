@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from visionpipe.images.decode import LUMA_SIDE_PX
+from visionpipe.images.duplicates import describe
 
 _HASH_SIDE = 16  # 16 x 16 low frequencies -> 256 bits
 _DCT_SIDE = 64
@@ -37,7 +38,7 @@ class Measurements:
     brightness, contrast : float
         Mean and standard deviation of luma [0, 255].
     sharpness : float
-        Variance of the Laplacian of luma at 256 px [luma^2]; small means blurred.
+        Variance of the Laplacian of luma at 192 px [luma^2]; small means blurred.
     entropy : float
         Shannon entropy of the histogram of luma [bits, 0..8].
     clipped_dark, clipped_bright : float
@@ -47,6 +48,8 @@ class Measurements:
         image hash functions", 2010).
     thumbnail : bytes
         64 x 64 luma, uint8, row-major: what near-duplicates are told by.
+    descriptor : bytes
+        63 int8, what they are found by (`duplicates.describe`).
     """
 
     brightness: float
@@ -57,6 +60,7 @@ class Measurements:
     clipped_bright: float
     perceptual_hash: str
     thumbnail: bytes
+    descriptor: bytes
 
 
 def measure(luma_WH: np.ndarray, turn: Image.Transpose | None = None) -> Measurements:
@@ -65,7 +69,7 @@ def measure(luma_WH: np.ndarray, turn: Image.Transpose | None = None) -> Measure
     Parameters
     ----------
     luma_WH : numpy.ndarray
-        (256, 256) [0, 255], float32; the first axis is the column.
+        (192, 192) [0, 255], float32; the first axis is the column.
     turn : Image.Transpose, optional
         What puts it upright.
 
@@ -90,6 +94,7 @@ def measure(luma_WH: np.ndarray, turn: Image.Transpose | None = None) -> Measure
         clipped_bright=round(float(shares[-_CLIPPED - 1 :].sum()), 4),
         perceptual_hash=_dct_hash(np.asarray(tiny, dtype=np.float32)),
         thumbnail=tiny.tobytes(),
+        descriptor=describe(np.asarray(tiny)[None]).tobytes(),
     )
 
 

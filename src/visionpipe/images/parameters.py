@@ -87,8 +87,8 @@ class RuleParameters(BaseModel):
     """Share of pixels (0..1) within two greys of black above the limit: underexposed."""
     clipped_bright: Limit = _limit(0.5)
     """Share of pixels (0..1) within two greys of white above the limit: overexposed, or cut out."""
-    blurred: Limit = _limit(4.0)
-    """Variance of the Laplacian of luma at 256 px below the limit."""
+    blurred: Limit = _limit(6.0)
+    """Variance of the Laplacian of luma at 192 px below the limit."""
     low_entropy: Limit = _limit(4.0)
     """Entropy of the histogram of luma (bits, 0..8) below the limit: a drawing or a screenshot rather than a photo."""
 
@@ -137,7 +137,7 @@ class IngestionParameters(BaseModel):
     """Photos per append to the store: bounds memory and what a crash can cost."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Inspection processes; 0 means one per core."""
-    chunk_bytes: Annotated[int, Field(ge=1)] = 256 * 2**20
+    chunk_bytes: Annotated[int, Field(ge=1)] = 128 * 2**20
     """Bytes of photos per append to the store: bounds memory where photos are large."""
     file_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     """Time that one file may take before it counts as hanging [s]."""

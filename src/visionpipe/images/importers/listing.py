@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from visionpipe.errors import VisionpipeError
-from visionpipe.images.importers.coco import list_coco
-from visionpipe.images.importers.cvat import list_cvat
-from visionpipe.images.importers.elpv import list_elpv
-from visionpipe.images.importers.folder import list_folder
-from visionpipe.images.importers.image_parquet import list_image_parquet
-from visionpipe.images.importers.label_studio import list_label_studio
 from visionpipe.images.importers.photo import Photo
-from visionpipe.images.importers.reviewed import list_reviewed
 from visionpipe.images.importers.source import Source
-from visionpipe.images.importers.table import list_table
-
-_IMPORTERS: dict[str, Callable[[Source, datetime], Iterator[Photo]]] = {
-    "folder": list_folder,
-    "table": list_table,
-    "coco": list_coco,
-    "cvat": list_cvat,
-    "label_studio": list_label_studio,
-    "image_parquet": list_image_parquet,
-    "elpv": list_elpv,
-    "reviewed": list_reviewed,
-}
 
 
 def iterate_photos(source: Source, now: datetime) -> Iterator[Photo]:
@@ -54,7 +36,7 @@ def iterate_photos(source: Source, now: datetime) -> Iterator[Photo]:
     attributes: set[str] = set()
     n_photos = 0
     try:
-        for photo in _IMPORTERS[source.importer](source, arrived_at):
+        for photo in _importer(source)(source, arrived_at):
             n_photos += 1
             attributes.update(photo.attributes)
             if all(photo.attributes.get(column) in values for column, values in source.where.items()):
@@ -71,3 +53,9 @@ def iterate_photos(source: Source, now: datetime) -> Iterator[Photo]:
             f"source {source.name}: where: none of {n_photos} photos has an attribute '{absent[0]}'; there are: "
             f"{', '.join(sorted(attributes)) or 'none'}"
         )
+
+
+def _importer(source: Source) -> Callable[[Source, datetime], Iterator[Photo]]:
+    """Find `list_<importer>`; a worker process that only reads photos imports none of them."""
+    module = importlib.import_module(f"visionpipe.images.importers.{source.importer}")
+    return getattr(module, f"list_{source.importer}")
