@@ -89,14 +89,16 @@ def test_a_jpeg_measures_the_same_at_a_fraction_of_its_size(name):
 
 
 @pytest.mark.parametrize(
-    "size", [(256, 256), (400, 533), (301, 700), (64, 100), (1023, 511), (1600, 1200), (3000, 40)]
+    "size", [(192, 192), (400, 533), (301, 700), (64, 100), (1023, 511), (1600, 1200), (3000, 40)]
 )
 def test_luma_is_scaled_as_pillow_scales_it(size):
     grey = picture(3, *size).convert("L")
-    expected = np.asarray(grey.resize((256, 256), Image.Resampling.BILINEAR, reducing_gap=2.0), dtype=float)
+    expected = np.asarray(grey.resize((192, 192), Image.Resampling.BILINEAR, reducing_gap=2.0), dtype=float)
     found = luma_square(grey, *size).T
     assert abs(found - expected).max() <= 1.01  # Pillow rounds to whole greys between the axes
-    assert abs(found - expected).mean() < 0.3
+    assert (
+        abs(found - expected).mean() < 0.35
+    )  # one rounding to whole greys is off by 0.25 on average, this is two
 
 
 @pytest.mark.parametrize("depth", [8, 10, 12, 14, 16])

@@ -99,7 +99,8 @@ def test_a_turned_photo_looks_like_its_upright_twin(orientation):
     upright, turned = accepted(encode(PHOTO, "PNG")), PHOTO.transpose(undo[orientation])
     twin = accepted(encode(turned, "PNG", exif=exif(orientation)))
     assert twin.perceptual_hash == upright.perceptual_hash
-    assert twin.sharpness == upright.sharpness
+    # rows are scaled before columns, so a quarter turn rounds a few pixels the other way
+    assert twin.sharpness == pytest.approx(upright.sharpness, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import platform
 import pytest
 
 import visionpipe
+from visionpipe.images.parameters import IngestionParameters
 from visionpipe.lineage.provenance import (
     NO_CHECKOUT,
     collect_provenance,
@@ -31,6 +32,14 @@ def test_the_commit_is_the_one_that_git_names(checkout, git):
     provenance = collect_provenance(checkout, {})
     assert provenance["git_commit"] == git(checkout, "rev-parse", "HEAD")
     assert provenance["git_dirty"] == "false"
+
+
+def test_what_is_said_about_privacy_goes_with_the_model(checkout):
+    privacy = {"purpose": "sorting", "lawful_basis": "consent", "retention": None, "blur_faces": True}
+    parameters = {"ingestion": IngestionParameters.model_validate({"privacy": privacy})}
+    provenance = collect_provenance(checkout, parameters)
+    said = {key: value for key, value in provenance.items() if key.startswith("privacy_")}
+    assert said == {"privacy_purpose": "sorting", "privacy_lawful_basis": "consent"}
 
 
 def test_an_edited_tracked_file_makes_it_dirty_and_an_untracked_one_does_not(checkout):

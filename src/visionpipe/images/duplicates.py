@@ -24,7 +24,7 @@ _FREQUENCIES = 8  # 8 x 8 lowest frequencies of the DCT …
 DESCRIPTOR_LENGTH = _FREQUENCIES**2 - 1  # … without the constant one
 _NEIGHBOURS, _CANDIDATES = 16, 3  # of the nearest, those that came earlier: at most so many are looked at
 _MIN_COSINE = 0.85  # crops of 10 % of the area keep 0.91 in 99 of 100 photos
-_MIN_DETAIL = 0.65  # planted near-duplicates reach 0.75 in 99 of 100 photos, look-alikes 0.44 in 1 of 1,000
+_MIN_DETAIL = 0.65  # planted near-duplicates reach 0.75 in 99 of 100 photos, look-alikes 0.64 at most
 _LOOKALIKE_RANK, _LOOKALIKES = 32, 4  # too far down the list to be copies, in all but large bursts
 # where pictures that are no copies agree in detail, too, copies must agree more: detail of look-alikes -> bar
 _BARS = ((0.2, 0.4), (_MIN_DETAIL, 0.995))

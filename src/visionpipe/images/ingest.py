@@ -91,7 +91,7 @@ def ingest(
             yield refused
 
     with closing(Ledger(store_index, looks, labels, parameters)) as ledger:
-        yield from _enter_new(listed, files, labels, parameters, enter, "Ingesting")
+        yield from _enter_new(listed, files, labels, parameters, enter, "Ingesting", needs_label=True)
         if not ledger.has_images:
             raise VisionpipeError(
                 f"no usable photo among {len(listed)} files: {files.reasons(listed)}"
@@ -144,7 +144,7 @@ def receive(
             chunk.labels.extend(labels.enter(photo, seen.image_id))
             yield None
 
-    yield from _enter_new(listed, files, labels, parameters, enter, "Receiving")
+    yield from _enter_new(listed, files, labels, parameters, enter, "Receiving", needs_label=False)
 
 
 def _require_permissions(listed: list[Photo], parameters: IngestionParameters) -> None:
@@ -179,6 +179,8 @@ def _enter_new(
     parameters: IngestionParameters,
     enter: Callable[[list[Inspected], Chunk], Iterator[_Refused]],
     description: str,
+    *,
+    needs_label: bool,
 ) -> Iterator[Chunk]:
     """Inspect the files whose outcome is not known and enter each into a chunk."""
     stored = [(photo, image_id) for photo in listed if (image_id := files.stored_as(photo))]
@@ -188,16 +190,18 @@ def _enter_new(
     if said or gone:
         yield Chunk([], said, gone)
     new = [photo for photo in listed if not files.is_known(photo)]
-    n_refused = 0
     with progress_bar() as progress:
         task = progress.add_task(description, total=len(new), note="")
-        for batch in _chunks(_inspected(new, parameters), parameters):
+        tracked = _tracked(
+            _inspected(new, parameters),
+            lambda note: progress.update(task, advance=1, note=note),
+            needs_label=needs_label,
+        )
+        for batch in _chunks(tracked, parameters):
             chunk = Chunk([], [], [])
             for (photo, _, seen), refused in zip(batch, enter(batch, chunk), strict=True):
-                n_refused += refused is not None
                 if row := files.take(photo, seen, refused):
                     chunk.files.append(row)
-            progress.update(task, advance=len(batch), note=f"{n_refused} quarantined" if n_refused else "")
             yield chunk
     if not new:
         yield Chunk([], [], [])
@@ -212,6 +216,17 @@ def _inspected(photos: list[Photo], parameters: IngestionParameters) -> Iterator
     readable = [photo for photo in photos if not photo.refusal]
     if readable:
         yield from inspect_photos(readable, parameters)
+
+
+def _tracked(
+    inspected: Iterator[Inspected], advance: Callable[[str], None], *, needs_label: bool
+) -> Iterator[Inspected]:
+    """Show how far the inspection is, and how many cannot enter."""
+    n_refused = 0
+    for photo, data, seen in inspected:
+        n_refused += isinstance(seen, Refusal) or (needs_label and not photo.claims)
+        advance(f"{n_refused} quarantined" if n_refused else "")
+        yield photo, data, seen
 
 
 def _chunks(inspected: Iterator[Inspected], parameters: IngestionParameters) -> Iterator[list[Inspected]]:

@@ -35,7 +35,8 @@ def collect_provenance(project: Path, resolved_parameters: dict[str, Any]) -> di
         `git_commit` (40 digits, or why it is unknown), `git_dirty` (`true`, `false`, `unknown`: tracked files
         only, without dvc.lock, which every run rewrites), `parameters_sha256`, `lock_sha256` (of
         requirements.lock), `source_sha256` (of the installed visionpipe), `visionpipe_version`,
-        `python_version`.
+        `python_version`; and of `ingestion.privacy` what is said there: `privacy_purpose`,
+        `privacy_lawful_basis`, `privacy_retention`, `privacy_informed`.
     """
     commit, dirty = _git_state(project)
     lock = project / "requirements.lock"
@@ -51,6 +52,11 @@ def collect_provenance(project: Path, resolved_parameters: dict[str, Any]) -> di
         "source_sha256": _source_sha256(Path(visionpipe.__file__).parent),
         "visionpipe_version": visionpipe.__version__,
         "python_version": platform.python_version(),
+        **{
+            f"privacy_{key}": value
+            for key, value in dict(getattr(resolved_parameters.get("ingestion"), "privacy", {})).items()
+            if isinstance(value, str)
+        },
     }
 
 
