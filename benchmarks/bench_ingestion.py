@@ -13,6 +13,7 @@ Expected: at least 0.6 x the rate of decoding alone, below 1.5 GB at any size, a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import random
@@ -27,6 +28,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import psutil
 from PIL import Image, ImageEnhance
 
 from visionpipe.images import store
@@ -90,17 +92,27 @@ def take_in(photos: Path, root: Path, parameters: IngestionParameters) -> tuple[
 
 
 def in_a_process(photos: Path, root: Path, parameters: IngestionParameters) -> dict[str, float]:
-    """Ingest in a process of its own; return seconds, photos, and peak memory of it and of its workers [MB]."""
+    """Ingest in a process of its own; return seconds, photos, and peak memory of it and of all its workers [MB]."""
     command = [sys.executable, __file__, "--child", str(photos), str(root), parameters.model_dump_json()]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    workers_mb = 0.0
+    while run.poll() is None:
+        resident = 0
+        for process in psutil.Process(run.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                resident += process.memory_info().rss
+        workers_mb = max(workers_mb, resident / 1e6)
+        time.sleep(0.2)
+    if run.returncode:
+        raise RuntimeError("the ingestion failed")
+    return {**json.loads(run.stdout.read()), "workers_mb": workers_mb}
 
 
 def child(photos: str, root: str, parameters: str) -> None:
     """Print what `in_a_process` returns."""
     seconds, count = take_in(Path(photos), Path(root), IngestionParameters.model_validate_json(parameters))
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
-    print(json.dumps({"seconds": seconds, "photos": count, "own_mb": own, "largest_child_mb": largest}))
+    print(json.dumps({"seconds": seconds, "photos": count, "own_mb": own}))
 
 
 def report_speed(photos: Path, repeats: int, workers: int, scratch: Path) -> None:
@@ -166,7 +178,7 @@ def report_growth(photos: Path, sizes: list[int], workers: int, scratch: Path) -
         again = in_a_process(made, root, IngestionParameters(workers=workers))
         print(
             f"  {size:7,d} in the store: {1e3 * first['seconds'] / (size - before):.2f} ms a new photo "
-            f"({size - before:,}), peak {first['own_mb']:.0f} MB + workers {first['largest_child_mb']:.0f} MB each; "
+            f"({size - before:,}), peak {first['own_mb']:.0f} MB + workers {first['workers_mb']:.0f} MB; "
             f"nothing new: {again['seconds']:.1f} s, {again['own_mb']:.0f} MB",
             flush=True,
         )

@@ -19,3 +19,5 @@ for _switch, _value in {
 # Threads that spin while they wait keep the thread that they wait for off a busy core: on two shared cores inference
 # fell from 120 to 3 images/s, and to 35 with threads that sleep instead. Alone on the machine sleeping costs 10-20 %.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# what Arrow's own allocator keeps after reading a table of 200,000 images is more than the table
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")

@@ -184,6 +184,64 @@ def test_a_refusal_of_the_importer_is_accounted_for(tmp_path, listed, counted, w
     assert warehouse.take_in([*photos, row]) == [([], [], [])]
 
 
+def test_a_row_whose_image_came_leaves_quarantine_and_one_that_was_mended_is_looked_at(
+    tmp_path, listed, warehouse
+):
+    photos = listed(class_folders(tmp_path / "photos", cat=3))
+    row = replace(photos[0], path="labels.csv row 7", refusal=("no_image", "no file is called x.png"))
+    mended = replace(photos[1], refusal=("bad_row", "confidence is 7"))
+    warehouse.take_in([photos[0], mended, row])
+    assert sorted(warehouse.quarantine()["reason"]) == ["bad_row", "no_image"]
+    warehouse.take_in(photos)
+    assert warehouse.quarantine().empty
+    assert len(warehouse.manifest()) == 3
+
+
+def test_a_refused_file_that_was_deleted_leaves_quarantine_and_may_come_back(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=2)
+    (folder / "cat/text.png").write_text("no photo")
+    before = (folder / "cat/text.png").stat()
+    for _ in range(2):
+        warehouse.take_in(listed(folder))
+        assert warehouse.quarantine()["path"].tolist() == ["cat/text.png"]
+        (folder / "cat/text.png").unlink()
+        warehouse.take_in(listed(folder))
+        assert warehouse.quarantine().empty
+        assert warehouse.take_in(listed(folder)) == [([], [], [])]
+        (folder / "cat/text.png").write_text("no photo")
+        os.utime(folder / "cat/text.png", ns=(before.st_mtime_ns, before.st_mtime_ns))
+
+
+def test_photos_of_people_need_a_privacy_record(tmp_path, listed, counted, warehouse):
+    photos = counted(listed(class_folders(tmp_path / "photos", cat=2), contains_people=True))
+    with pytest.raises(VisionpipeError, match=r"source mine: contains people.*ingestion\.privacy\.purpose"):
+        warehouse.take_in(photos)
+    assert photos.read_paths == []
+    record = {
+        "purpose": "sorting",
+        "lawful_basis": "consent",
+        "retention": "2 years",
+        "informed": "all, by mail",
+    }
+    warehouse.take_in(photos, IngestionParameters(privacy=record))
+    assert len(warehouse.manifest()) == 2
+
+
+def test_near_duplicates_of_stored_images_share_their_group(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=12)
+    warehouse.take_in(listed(folder))
+    first = warehouse.images.set_index("path")["image_id"]["cat/05.png"]
+    (folder / "cat/again.jpg").write_bytes(encode(picture(5), "JPEG", quality=90))
+    warehouse.take_in(listed(folder))
+    stored = warehouse.images.set_index("path")
+    assert stored["duplicate_of"]["cat/again.jpg"] == ((first, "near"),)
+    manifest = warehouse.manifest().set_index("image_id")
+    assert manifest["group_id"][stored["image_id"]["cat/again.jpg"]] == manifest["group_id"][first]
+    alone = replace(warehouse, root=tmp_path / "alone")
+    alone.take_in(listed(folder), IngestionParameters(near_duplicates=False))
+    assert not alone.images["duplicate_of"].map(len).any()
+
+
 def test_chunks_are_bounded_by_bytes(tmp_path, listed, warehouse):
     photos = listed(class_folders(tmp_path / "photos", cat=12))
     size = max(photo.n_bytes for photo in photos)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -91,6 +94,34 @@ def test_one_image_is_read_from_any_row_group(tmp_path):
     assert pq.ParquetFile(shard).num_row_groups == 3
     for row in (0, 63, 64, 149):
         assert store.ReadStored(shard, row)() == f"bytes of {names[row]}".encode()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_column_is_read_in_the_order_asked_for_from_whatever_shard_and_row_group(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    looks = {}
+    for shard, count in enumerate(rng.integers(1, 200, 3)):
+        rows = []
+        for number in range(count):
+            name = f"{shard}-{number}"
+            looks[name] = rng.integers(0, 256, 5, dtype=np.uint8).tobytes()
+            rows.append({**image_row(name, b"x"), "thumbnail": looks[name]})
+        store.append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
+    index = store.read_store_index(tmp_path)
+    for wanted in (index, index.sample(min(len(index), 20), random_state=seed), index.iloc[:0]):
+        found = store.read_column(tmp_path, wanted, "thumbnail", 5)
+        assert [row.tobytes() for row in found] == [looks[name] for name in wanted["image_id"]]
+
+
+def test_what_a_killed_run_left_behind_is_removed_a_while_later(tmp_path):
+    folder = tmp_path / "images"
+    fresh, stale = tmp_path / ".images-1.tmp", tmp_path / ".images-2.tmp"
+    for left in (fresh, stale):
+        left.write_bytes(b"half a shard")
+    os.utime(stale, (time.time() - 7200,) * 2)
+    append(folder, "a")
+    assert fresh.exists()  # another run may be writing it
+    assert not stale.exists()
 
 
 def test_only_the_wanted_images_are_streamed(tmp_path):

@@ -10,7 +10,7 @@ N = images, Q = queries, K = neighbours, D = 63 (descriptor), S = 64 (side of a 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from tempfile import TemporaryFile
 from typing import NamedTuple
@@ -125,7 +125,7 @@ class NearDuplicates:
 
     Parameters
     ----------
-    image_ids : sequence of str
+    image_ids : iterable of str
         Images stored already.
     descriptors_ND : numpy.ndarray
         (N, 63) int8, theirs.
@@ -135,7 +135,7 @@ class NearDuplicates:
 
     def __init__(
         self,
-        image_ids: Sequence[str],
+        image_ids: Iterable[str],
         descriptors_ND: np.ndarray,
         read_looks: Callable[[np.ndarray], np.ndarray],
     ) -> None:

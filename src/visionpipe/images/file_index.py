@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+from sys import intern
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -24,6 +25,13 @@ _KEPT_OUT = {
 IMPORTER_REASONS = {"no_image", "ambiguous_image", "bad_row", "bad_document"}
 """What an importer refuses before any file is opened; it may say something else the next time."""
 _QUARANTINE = ["source", "path", "reason", "detail", "n_bytes", "sha256"]
+
+
+def _shared(value: Any) -> Any:
+    """Return None for a null, and one object for strings that come again and again (hashes, reasons)."""
+    if isinstance(value, str):
+        return intern(value)
+    return None if pd.isna(value) else value
 
 
 class _Outcome(NamedTuple):
@@ -52,7 +60,7 @@ class FileIndex:
     def __init__(self, rows: pd.DataFrame, parameters: IngestionParameters) -> None:
         self._limits = parameters.limits_key
         self._outcomes = {
-            (row[0], row[1]): _Outcome(*(None if pd.isna(value) else value for value in row[2:]))
+            (intern(row[0]), row[1]): _Outcome(*(_shared(value) for value in row[2:]))
             for row in rows[["source", "path", *_Outcome._fields]].itertuples(index=False, name=None)
         }
 

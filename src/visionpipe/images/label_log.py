@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from sys import intern
 
 import pandas as pd
 
@@ -28,21 +29,27 @@ class LabelLog:
 
     def __init__(self, label_history: pd.DataFrame, photos_of: Callable[[str], Iterable[Photo]]) -> None:
         self._photos_of = photos_of
-        first = label_history.drop_duplicates("image_id").set_index("image_id")["selection"]
-        self._first_selection = first.astype(object).where(first.notna(), None).to_dict()
+        first = label_history.drop_duplicates("image_id")[["image_id", "selection"]]
+        self._first_selection = {
+            intern(image_id): selection if isinstance(selection, str) else None
+            for image_id, selection in first.itertuples(index=False, name=None)
+        }
         self._imports: dict[tuple[str, str], tuple[datetime, frozenset[str]]] = {}
         self._reviews: set[tuple] = set()
         columns = ["image_id", "annotator", "label", "origin", "labelled_at"]
+        shared: dict[tuple, tuple] = {}  # most images were given one of few labels at one of few moments
         for image_id, annotator, label, origin, labelled_at in label_history[columns].itertuples(
             index=False, name=None
         ):
+            key = (intern(image_id), intern(annotator))
             if origin == "import":
-                at, labels = self._imports.get((image_id, annotator), (labelled_at, frozenset()))
+                at, labels = self._imports.get(key, (labelled_at, frozenset()))
                 if labelled_at >= at:
                     said_now = labels if labelled_at == at else frozenset()
-                    self._imports[image_id, annotator] = (labelled_at, said_now | {label})
+                    said = (labelled_at, said_now | {label})
+                    self._imports[key] = shared.setdefault(said, said)
             else:
-                self._reviews.add((image_id, annotator, label, origin, labelled_at))
+                self._reviews.add((*key, label, origin, labelled_at))
 
     def first_selection(self, image_id: str, *, default: str | None) -> str | None:
         """Return why the image was labelled when it came in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from sys import intern
 
 import numpy as np
 import pandas as pd
@@ -41,11 +42,12 @@ class Ledger:
         self._labels = labels
         self._splitter = GroupSplitter(parameters.split)
         self._stored: set[str] = set()
-        for row in store_index.itertuples(index=False):
-            selection = labels.first_selection(row.image_id, default=None)
-            linked = [image_id for image_id, _ in row.duplicate_of]
-            self._splitter.assign(row.image_id, linked, dict(row.attributes), selection)
-            self._stored.add(row.image_id)
+        columns = ["image_id", "duplicate_of", "attributes"]
+        for image_id, links, attributes in store_index[columns].itertuples(index=False, name=None):
+            selection = labels.first_selection(image_id, default=None)
+            linked = [other for other, _ in links]
+            self._splitter.assign(intern(image_id), linked, dict(attributes), selection)
+            self._stored.add(intern(image_id))
         self._store_index, self._looks = store_index, looks
         self._duplicates: NearDuplicates | None = None
         self._find_near = parameters.near_duplicates
@@ -71,7 +73,9 @@ class Ledger:
             return {}
         if self._duplicates is None:
             descriptors = self._looks.descriptors(self._store_index)
-            self._duplicates = NearDuplicates(self._store_index["image_id"].tolist(), descriptors, self._read)
+            self._duplicates = NearDuplicates(
+                map(intern, self._store_index["image_id"]), descriptors, self._read
+            )
         pixels = np.frombuffer(b"".join(one.thumbnail for one in new.values()), np.uint8)
         looks_NSS = pixels.reshape(len(new), LOOK_SIDE_PX, LOOK_SIDE_PX)
         numbers = np.frombuffer(b"".join(one.descriptor for one in new.values()), np.int8)

@@ -133,7 +133,7 @@ class IngestionParameters(BaseModel):
     """Width x height above which a file counts as a decompression bomb [pixels]."""
     max_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
     """File size above which a file is not opened [bytes]."""
-    chunk_images: Annotated[int, Field(ge=1)] = 2048
+    chunk_images: Annotated[int, Field(ge=1)] = 1024
     """Photos per append to the store: bounds memory and what a crash can cost."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Inspection processes; 0 means one per core."""

@@ -146,6 +146,8 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
             else "zstd",
             use_dictionary=[n for n in schema.names if n not in {*_BULKY, "image_id", "attributes"}],
         )
+        del table
+        pa.default_memory_pool().release_unused()
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         written_numbers = (shard.stem.rpartition("-")[2] for shard in _shards(folder))
@@ -175,29 +177,38 @@ def read_store_index(folder: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row an image, oldest first: the measurements, `path`, `attributes` (list of (name, value)),
-        `duplicate_of` (list of (image_id, kind)), and where it lies (`shard` file name, `row` in it). An image
+        One row an image, oldest first: the measurements, `path`, `attributes` (tuple of (name, value)),
+        `duplicate_of` (tuple of (image_id, kind)), and where it lies (`shard` file name, `row` in it). An image
         that a crash made appear twice is listed once.
     """
     columns = [name for name in IMAGE_SCHEMA.names if name not in _BULKY]
     nested = {"attributes": ("name", "value"), "duplicate_of": ("image_id", "kind")}
-    frames = []
+    shared: dict[tuple, tuple] = {}  # most images have the same attributes, flags and no duplicates
+    lists: dict[str, list[tuple]] = {column: [] for column in (*nested, "flags", "redactions")}
+    tables, shards, rows = [], [], []
     for shard in _shards(folder):
         table = pq.ParquetFile(shard).read(columns=[*columns, "image.path"])
         table = table.append_column("path", pa.chunked_array(table["image"].combine_chunks().field("path")))
-        pairs = {
-            column: [[(pair[a], pair[b]) for pair in row or ()] for row in table[column].to_pylist()]
-            for column, (a, b) in nested.items()
-        }
-        lists = {
-            column: [tuple(row or ()) for row in table[column].to_pylist()]
-            for column in ("flags", "redactions")
-        }
-        frame = table.drop_columns(["image", *pairs, *lists]).to_pandas()
-        frames.append(frame.assign(**pairs, **lists, shard=shard.name, row=range(len(frame))))
-    if not frames:
+        for column, values in lists.items():
+            for row in table[column].to_pylist():
+                if row and column in nested:
+                    pairs = (tuple(map(each.get, nested[column])) for each in row)
+                    row = [shared.setdefault(pair, pair) for pair in pairs]
+                whole = tuple(row or ())
+                values.append(shared.setdefault(whole, whole))
+        tables.append(table.drop_columns(["image", *lists]))
+        shards += [shard.name] * len(table)
+        rows += range(len(table))
+    if not tables:
         return pd.DataFrame(columns=[*columns, "path", "shard", "row"])
-    return pd.concat(frames, ignore_index=True).drop_duplicates("image_id", ignore_index=True)
+    whole_table = pa.concat_tables(tables)
+    del table, tables
+    frame = whole_table.to_pandas(self_destruct=True, split_blocks=True)
+    del whole_table
+    pa.default_memory_pool().release_unused()
+    frame = frame.assign(**lists, shard=pd.Categorical(shards), row=rows)
+    is_again = frame.duplicated("image_id")
+    return frame[~is_again].reset_index(drop=True) if is_again.any() else frame
 
 
 def read_images(folder: Path, image_ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
@@ -246,7 +257,7 @@ def read_column(folder: Path, index: pd.DataFrame, column: str, width: int) -> n
     """
     values = np.empty((len(index), width), np.uint8)
     places = pd.DataFrame({"shard": index["shard"].to_numpy(), "row": index["row"].to_numpy(dtype=int)})
-    for shard, rows in places.groupby("shard")["row"]:
+    for shard, rows in places.groupby("shard", observed=True)["row"]:
         file = pq.ParquetFile(folder / str(shard))
         groups = rows // _ROWS_PER_GROUP
         wanted = sorted(set(groups))
@@ -263,7 +274,8 @@ def read_tables(folder: Path, schema: pa.Schema = LABEL_SCHEMA) -> pd.DataFrame:
     """Read all shards of a table in the order they were appended; no rows when there is no shard yet."""
     tables = [pq.read_table(shard, schema=schema) for shard in _shards(folder)]
     table = pa.concat_tables(tables) if tables else schema.empty_table()
-    return table.to_pandas()
+    del tables
+    return table.to_pandas(self_destruct=True, split_blocks=True)
 
 
 def _shards(folder: Path) -> list[Path]:
