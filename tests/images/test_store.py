@@ -70,7 +70,7 @@ def test_the_index_holds_every_measurement_and_no_bytes(tmp_path):
 def test_an_image_without_attributes_has_none(tmp_path):
     rows = [{**image_row("a", b"x"), "attributes": None}, image_row("b", b"y")]
     store.append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
-    assert store.read_store_index(tmp_path)["attributes"].tolist() == [[], []]
+    assert store.read_store_index(tmp_path)["attributes"].tolist() == [(), ()]
 
 
 def test_an_empty_store_is_an_empty_table_with_the_same_columns(tmp_path):
