@@ -14,7 +14,8 @@ from photo_files import encode, picture
 from planted_duplicates import CHANGES, plant
 from visionpipe.images.duplicates import DescriptorIndex, Link, NearDuplicates, describe, flip
 from visionpipe.images.inspect import inspect_photo
-from visionpipe.images.parameters import IngestionParameters
+from visionpipe.images.parameters import IngestionParameters, SplitParameters
+from visionpipe.images.splits import GroupSplitter
 
 SIDE = 64
 
@@ -70,6 +71,28 @@ def test_copies_are_tied_to_what_came_before_and_never_to_what_comes_later(empty
     assert first == []
     assert {link.image_id for link in second} == {"a"}
     assert {link.image_id for link in third} == {"a", "b"}
+
+
+@pytest.mark.parametrize("count", [25, 60])
+@pytest.mark.parametrize("batch", [7, 1000])
+def test_a_burst_of_copies_is_one_group_whatever_the_batches(count, batch, empty):
+    chance = random.Random(2)
+    copies = [encode(picture(1), "JPEG", quality=chance.randint(75, 95)) for _ in range(count)]
+    others = [encode(picture(100 + number), "PNG") for number in range(60)]
+    data = [*others, *copies]
+    chance.shuffle(data)
+    splitter = GroupSplitter(SplitParameters())
+    groups = {}
+    for first in range(0, len(data), batch):
+        some = data[first : first + batch]
+        names = [str(first + number) for number in range(len(some))]
+        found = find(empty, names, np.stack([look(one) for one in some]))
+        for name, links in zip(names, found, strict=True):
+            place = splitter.assign(name, [link.image_id for link in links], {})
+            assert place.conflict is None
+            groups[name] = place.group_id
+    burst = {groups[str(number)] for number, one in enumerate(data) if one in copies}
+    assert len({splitter.group_of(group) for group in burst}) == 1
 
 
 def test_in_one_go_or_one_by_one_the_ties_are_the_same(empty):

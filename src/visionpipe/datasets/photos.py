@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from visionpipe.images.importers import Photo, Source
     from visionpipe.images.store import ImageReader, StoredLooks
+
+logger = logging.getLogger(__name__)
 
 
 class PhotoSources(AbstractDataset["list[Photo]", None]):
@@ -38,7 +41,13 @@ class PhotoSources(AbstractDataset["list[Photo]", None]):
         from visionpipe.images.importers import iterate_photos
 
         now = datetime.now(UTC).replace(microsecond=0)
-        return [photo for source in self._parsed() for photo in iterate_photos(source, now)]
+        photos: list[Photo] = []
+        for source in self._parsed():
+            n_before = len(photos)
+            photos += iterate_photos(source, now)
+            if len(photos) == n_before and source.importer != "reviewed":
+                logger.warning("source %s holds no photo (is its folder mounted?)", source.name)
+        return photos
 
     def save(self, data: None) -> NoReturn:
         """Refuse: photos are not ours to change."""

@@ -22,7 +22,7 @@ from visionpipe.images.alignment import WORTH_A_CLOSER_LOOK, detail_correlation
 LOOK_SIDE_PX = 64
 _FREQUENCIES = 8  # 8 x 8 lowest frequencies of the DCT …
 DESCRIPTOR_LENGTH = _FREQUENCIES**2 - 1  # … without the constant one
-_NEIGHBOURS, _CANDIDATES = 16, 3  # of the nearest, those that came earlier: at most so many are looked at
+_CANDIDATES = 3  # the nearest that came earlier
 _MIN_COSINE = 0.85  # crops of 10 % of the area keep 0.91 in 99 of 100 photos
 _MIN_DETAIL = 0.65  # planted near-duplicates reach 0.75 in 99 of 100 photos, look-alikes 0.64 at most
 _LOOKALIKE_RANK, _LOOKALIKES = 32, 4  # too far down the list to be copies, in all but large bursts
@@ -168,11 +168,10 @@ class NearDuplicates:
         list of list of Link
             One list an image, the surest link first.
         """
-        numbers = len(self._image_ids) + np.arange(len(image_ids))
+        pairs = self._candidates(descriptors_ND)
         self._image_ids += image_ids
         self._index.add(descriptors_ND)
         self._looks.append(looks_NSS)
-        pairs = self._candidates(descriptors_ND, numbers)
         mine = looks_NSS[pairs.query]
         mine[pairs.flipped] = mine[pairs.flipped][:, :, ::-1]
         detail = self._compare(pairs.other, mine)
@@ -186,14 +185,23 @@ class NearDuplicates:
                 links[pairs.query[pair]].setdefault(link.image_id, link)  # a symmetric one matches both ways
         return [list(found.values()) for found in links]
 
-    def _candidates(self, descriptors: np.ndarray, numbers: np.ndarray) -> _Pairs:
-        """Return the pairs worth a look."""
-        order = numbers[:, None]
+    def _candidates(self, descriptors: np.ndarray) -> _Pairs:
+        """Return the pairs worth a look: with the nearest images in the index, and with earlier ones of the batch."""
+        n_before, n_new = len(self._index), len(descriptors)
+        units = _unit(descriptors)
+        is_later = np.triu(np.ones((n_new, n_new), bool))
         parts = []
         for flipped, wanted in ((False, descriptors), (True, flip(descriptors))):
-            cosines, found = self._index.search(wanted, _NEIGHBOURS)
-            earlier = (found >= 0) & (found < order) & (cosines >= _MIN_COSINE)
-            query, column = np.nonzero(earlier & (np.cumsum(earlier, axis=1) <= _CANDIDATES))
+            among = np.where(is_later, -1, _unit(wanted) @ units.T)
+            nearest = np.argpartition(-among, min(_CANDIDATES, n_new) - 1, axis=1)[:, :_CANDIDATES]
+            cosines = np.take_along_axis(among, nearest, axis=1)
+            found = nearest + n_before
+            if n_before:
+                stored_cosines, stored = self._index.search(wanted, _CANDIDATES)
+                cosines, found = np.hstack([stored_cosines, cosines]), np.hstack([stored, found])
+            best = np.argsort(-cosines, axis=1, kind="stable")[:, :_CANDIDATES]
+            cosines, found = np.take_along_axis(cosines, best, 1), np.take_along_axis(found, best, 1)
+            query, column = np.nonzero((cosines >= _MIN_COSINE) & (found >= 0))
             parts.append(_Pairs(query, found[query, column], np.full(len(query), flipped)))
         return _Pairs(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 

@@ -82,16 +82,20 @@ class FileIndex:
                 return outcome.limits == self._limits
 
     def withdraw(self, listed: Iterable[Photo]) -> list[dict]:
-        """Return rows to append for refused inputs that their sources hold no more: quarantine forgets them."""
+        """Return rows to append for refused inputs that no source holds any more: quarantine forgets them."""
         present = {(photo.source, photo.path) for photo in listed}
-        sources = {source for source, _ in present}
         rows = []
         for (source, path), outcome in self._outcomes.items():
-            gone = source in sources and (source, path) not in present
+            gone = (source, path) not in present
             if gone and outcome.reason not in (None, "withdrawn"):
                 withdrawn = outcome._replace(reason="withdrawn", detail=None)
                 rows.append({"source": source, "path": path, **withdrawn._asdict()})
         return rows
+
+    def count_under_other_limits(self, listed: Iterable[Photo]) -> int:
+        """Count the stored photos that were let in under other limits, rules or privacy settings."""
+        outcomes = (self._outcomes.get((photo.source, photo.path)) for photo in listed)
+        return sum(1 for one in outcomes if one and one.reason is None and one.limits != self._limits)
 
     def stored_as(self, photo: Photo) -> str | None:
         """Return the image that the file became, if its bytes have not changed since."""

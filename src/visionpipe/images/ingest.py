@@ -5,6 +5,7 @@ Every file ends as exactly one row of the file index: stored (`reason` null) or 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import NamedTuple
@@ -19,10 +20,12 @@ from visionpipe.images.inspect import Inspection, Refusal
 from visionpipe.images.inspection_pool import inspect_photos
 from visionpipe.images.label_log import LabelLog
 from visionpipe.images.ledger import Ledger, image_row
-from visionpipe.images.manifest import require_free_names
+from visionpipe.images.manifest import require_columns, require_free_names
 from visionpipe.images.parameters import IngestionParameters
 from visionpipe.images.store import StoredLooks
 from visionpipe.progress import progress_bar
+
+logger = logging.getLogger(__name__)
 
 
 class Chunk(NamedTuple):
@@ -76,11 +79,16 @@ def ingest(
         source contains people and the privacy record is incomplete.
     """
     listed = list(photos)
+    columns = {name for photo in listed for name in photo.attributes}
+    columns.update(name for pairs in store_index["attributes"] for name, _ in pairs)
+    if listed:
+        require_columns(parameters.split, columns)
     if not listed and store_index.empty:
         raise VisionpipeError("no photos: the sources of `photos` in the catalog hold no file at all")
     _require_permissions(listed, parameters)
     files = FileIndex(file_index, parameters)
-    labels = LabelLog(label_history, _Listing(listed, files).photos_of)
+    listing = _Listing(listed, files)
+    labels = LabelLog(label_history, listing.photos_of)
 
     def enter(batch: list[Inspected], chunk: Chunk) -> Iterator[_Refused]:
         links = ledger.find_duplicates([seen for photo, _, seen in batch if photo.claims])
@@ -88,8 +96,16 @@ def ingest(
             refused, image, said = ledger.enter(photo, data, seen, links)
             chunk.images.extend(image)
             chunk.labels.extend(said)
+            if refused is None:
+                listing.add(photo, seen.image_id)
             yield refused
 
+    if n_other := files.count_under_other_limits(listed):
+        logger.warning(
+            "%d stored photos were taken in under other settings of `ingestion` and stay as they are; to apply the "
+            "present ones to them, start over with an empty store",
+            n_other,
+        )
     with closing(Ledger(store_index, looks, labels, parameters)) as ledger:
         yield from _enter_new(listed, files, labels, parameters, enter, "Ingesting", needs_label=True)
         if not ledger.has_images:
@@ -131,7 +147,8 @@ def receive(
     _require_permissions(listed, parameters)
     kept = set(arrivals_index["image_id"])
     files = FileIndex(file_index, parameters)
-    labels = LabelLog(label_history, _Listing(listed, files).photos_of)
+    listing = _Listing(listed, files)
+    labels = LabelLog(label_history, listing.photos_of)
 
     def enter(batch: list[Inspected], chunk: Chunk) -> Iterator[_Refused]:
         for photo, data, seen in batch:
@@ -142,6 +159,7 @@ def receive(
                 kept.add(seen.image_id)
                 chunk.images.append(image_row(photo, data, seen))
             chunk.labels.extend(labels.enter(photo, seen.image_id))
+            listing.add(photo, seen.image_id)
             yield None
 
     yield from _enter_new(listed, files, labels, parameters, enter, "Receiving", needs_label=False)
@@ -162,6 +180,11 @@ class _Listing:
         self._listed = listed
         self._files = files
         self._photos: dict[str, list[Photo]] | None = None
+
+    def add(self, photo: Photo, image_id: str) -> None:
+        """Take up a photo that was entered just now."""
+        if self._photos is not None:
+            self._photos.setdefault(image_id, []).append(photo)
 
     def photos_of(self, image_id: str) -> list[Photo]:
         if self._photos is None:

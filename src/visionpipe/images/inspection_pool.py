@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _BATCH_IMAGES = 32  # a worker takes as many at a time: enough to hide the cost of handing them over …
 _BATCH_BYTES = 8 * 2**20  # … or as much, so that what is in flight stays small
+_UNKNOWN_BYTES = 2 * 2**20
 _IN_FLIGHT_BATCHES = 32  # a worker: enough to go on with while the run places and writes a chunk …
 _IN_FLIGHT_BYTES = 96 * 2**20  # … in all, unless a single batch is larger
 
@@ -88,7 +89,7 @@ def inspect_photos(
 
 
 def _has_room(running: deque[tuple[list[Photo], Pending]], pool: Pool) -> bool:
-    n_bytes = sum(photo.n_bytes for batch, _ in running for photo in batch)
+    n_bytes = sum(_size(photo) for batch, _ in running for photo in batch)
     return not running or (len(running) < _IN_FLIGHT_BATCHES * pool.workers and n_bytes < _IN_FLIGHT_BYTES)
 
 
@@ -119,13 +120,18 @@ def _batches(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
     batch: list[Photo] = []
     n_bytes = 0
     for photo in photos:
-        if batch and (len(batch) == _BATCH_IMAGES or n_bytes + photo.n_bytes > _BATCH_BYTES):
+        if batch and (len(batch) == _BATCH_IMAGES or n_bytes + _size(photo) > _BATCH_BYTES):
             yield batch
             batch, n_bytes = [], 0
         batch.append(photo)
-        n_bytes += photo.n_bytes
+        n_bytes += _size(photo)
     if batch:
         yield batch
+
+
+def _size(photo: Photo) -> int:
+    """Return how much memory a photo may take; of some it is not known before they are read."""
+    return photo.n_bytes or _UNKNOWN_BYTES
 
 
 def _files(batch: list[Photo]) -> list[_File]:

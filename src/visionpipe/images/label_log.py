@@ -11,13 +11,16 @@ import pandas as pd
 from visionpipe.images.importers import LabelClaim, Photo
 
 _INSTANT = timedelta(microseconds=1)
+_Said = tuple[str, str, float]
+"""Annotator, label, confidence."""
 
 
 class LabelLog:
     """Knows what is written, and turns the claims on a photo into new rows.
 
-    What an importer says of an image is replaced as a whole when the sources say something else: a photo that moved
-    to another class folder is relabelled, one that lies in two is contradicted.
+    What importers say of an image is replaced as a whole when the sources say something else: a photo that moved to
+    another class folder is relabelled, one that lies in two is contradicted, and an importer that is no longer used
+    falls silent (`labels.in_force`).
 
     Parameters
     ----------
@@ -34,22 +37,20 @@ class LabelLog:
             intern(image_id): selection if isinstance(selection, str) else None
             for image_id, selection in first.itertuples(index=False, name=None)
         }
-        self._imports: dict[tuple[str, str], tuple[datetime, frozenset[str]]] = {}
+        self._imports: dict[str, tuple[datetime, frozenset[_Said]]] = {}
         self._reviews: set[tuple] = set()
-        columns = ["image_id", "annotator", "label", "origin", "labelled_at"]
+        columns = ["image_id", "annotator", "label", "label_confidence", "origin", "labelled_at"]
         shared: dict[tuple, tuple] = {}  # most images were given one of few labels at one of few moments
-        for image_id, annotator, label, origin, labelled_at in label_history[columns].itertuples(
+        for image_id, annotator, label, confidence, origin, at in label_history[columns].itertuples(
             index=False, name=None
         ):
-            key = (intern(image_id), intern(annotator))
             if origin == "import":
-                at, labels = self._imports.get(key, (labelled_at, frozenset()))
-                if labelled_at >= at:
-                    said_now = labels if labelled_at == at else frozenset()
-                    said = (labelled_at, said_now | {label})
-                    self._imports[key] = shared.setdefault(said, said)
+                before, said = self._imports.get(image_id, (at, frozenset()))
+                if at >= before:
+                    now = (at, (said if at == before else frozenset()) | {(annotator, label, confidence)})
+                    self._imports[intern(image_id)] = shared.setdefault(now, now)
             else:
-                self._reviews.add((*key, label, origin, labelled_at))
+                self._reviews.add((image_id, annotator, label, origin, at))
 
     def first_selection(self, image_id: str, *, default: str | None) -> str | None:
         """Return why the image was labelled when it came in."""
@@ -57,25 +58,21 @@ class LabelLog:
 
     def lacks(self, photo: Photo, image_id: str) -> bool:
         """Say whether the sources now say other things of this image than the history does."""
-        said: dict[str, set[str]] = {}
-        for claim in photo.claims:
-            if claim.origin == "import":
-                said.setdefault(claim.annotator, set()).add(claim.label)
-            elif self._review_key(claim, image_id, photo.arrived_at) not in self._reviews:
-                return True
+        imports = _imports(photo)
+        if imports and self._imports.get(image_id, (None, None))[1] != imports.keys():
+            return True
         return any(
-            self._imports.get((image_id, annotator), (None, None))[1] != labels
-            for annotator, labels in said.items()
+            self._review_key(claim, image_id, photo.arrived_at) not in self._reviews
+            for claim in photo.claims
+            if claim.origin != "import"
         )
 
     def enter(self, photo: Photo, image_id: str) -> list[dict]:
         """Return the rows of `store.LABEL_SCHEMA` that the claims on a photo of this image add."""
-        rows = []
+        rows = self._enter_imports(photo, image_id)
         for claim in photo.claims:
             if claim.origin != "import":
                 rows += self._enter_review(claim, image_id, photo.arrived_at)
-        for annotator in dict.fromkeys(claim.annotator for claim in photo.claims if claim.origin == "import"):
-            rows += self._enter_import(photo, image_id, annotator)
         for row in rows:
             self._first_selection.setdefault(image_id, row["selection"])
         return rows
@@ -92,30 +89,30 @@ class LabelLog:
     def _review_key(claim: LabelClaim, image_id: str, arrived_at: datetime) -> tuple:
         return image_id, claim.annotator, claim.label, claim.origin, claim.labelled_at or arrived_at
 
-    def _enter_import(self, photo: Photo, image_id: str, annotator: str) -> list[dict]:
-        mine = _claims(photo, annotator)
-        at = max((claim.labelled_at or photo.arrived_at) for claim in mine.values())
-        before, standing = self._imports.get((image_id, annotator), (at, frozenset()))
-        if standing == mine.keys():
+    def _enter_imports(self, photo: Photo, image_id: str) -> list[dict]:
+        mine = _imports(photo)
+        before, standing = self._imports.get(image_id, (None, frozenset()))
+        if not mine or standing == mine.keys():
             return []
-        now = dict(mine)  # of what was said before, that stays which is still said
+        now = dict(mine)
         for other in self._photos_of(image_id) if standing else ():
-            now |= _claims(other, annotator)
+            now |= _imports(other)
         if standing == now.keys():
             return []
-        if standing and not standing <= now.keys():
-            at = max(at, before + _INSTANT)  # something was taken back
-        at = max(at, before)
-        self._imports[image_id, annotator] = (at, frozenset(now))
-        already = standing if at == before else frozenset()
-        return [_row(claim, image_id, at) for label, claim in sorted(now.items()) if label not in already]
+        at = max((claim.labelled_at or photo.arrived_at) for claim in now.values())
+        if before is not None:
+            # what was taken back must be older than what stands; what was merely added joins it
+            at = max(at, before if standing <= now.keys() else before + _INSTANT)
+        self._imports[image_id] = (at, frozenset(now))
+        added = now.keys() - standing if at == before else now.keys()
+        return [_row(now[said], image_id, at) for said in sorted(added)]
 
 
-def _claims(photo: Photo, annotator: str) -> dict[str, LabelClaim]:
+def _imports(photo: Photo) -> dict[_Said, LabelClaim]:
     return {
-        claim.label: claim
+        (claim.annotator, claim.label, claim.confidence): claim
         for claim in photo.claims
-        if claim.annotator == annotator and claim.origin == "import"
+        if claim.origin == "import"
     }
 
 

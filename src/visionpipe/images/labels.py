@@ -10,9 +10,9 @@ _PRECEDENCE = {"import": 0, "review": 1, "correction": 2, "adjudication": 3}
 def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     """Derive the current label of every image: adjudicated > newest correction > majority > import.
 
-    Several reviewers (or several imports) of one image vote; what each said last counts. (An importer may say two
-    things at once: a photo that lies in two class folders.) A tie goes to the label with more summed confidence,
-    then to the older one, so the label never depends on row order.
+    Several reviewers (or several importers) of one image vote. Of a reviewer the newest vote counts, of importers what
+    they said last, all of it (`in_force`). A tie goes to the label with more summed confidence, then to the one that
+    was given first, so the label never depends on row order.
 
     Parameters
     ----------
@@ -29,7 +29,9 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     """
     # not groupby().first(): that passes over nulls, and a later review would move the image to another split
     selection = label_history.drop_duplicates("image_id").set_index("image_id")["selection"]
-    history = label_history.assign(_precedence=label_history["origin"].map(_PRECEDENCE))
+    given_first = label_history.groupby(["image_id", "label"])["labelled_at"].min().rename("first")
+    history = in_force(label_history)
+    history = history.assign(_precedence=history["origin"].map(_PRECEDENCE))
     if history["_precedence"].isna().any():
         unknown = sorted(set(label_history["origin"]) - set(_PRECEDENCE))
         raise ValueError(f"label history: unknown origin {unknown}; known: {sorted(_PRECEDENCE)}")
@@ -40,10 +42,7 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     decrees = votes[is_decree].drop_duplicates("image_id", keep="last")
     is_review = votes["_precedence"] == _PRECEDENCE["review"]
     reviews = votes[is_review].drop_duplicates(["image_id", "annotator"], keep="last")
-    imports = votes[~is_decree & ~is_review]
-    said_last = imports.groupby(["image_id", "annotator"])["labelled_at"].transform("max")
-    imports = imports[imports["labelled_at"] == said_last]
-    imports = imports.drop_duplicates(["image_id", "label", "annotator"], keep="last")
+    imports = votes[~is_decree & ~is_review].drop_duplicates(["image_id", "label", "annotator"], keep="last")
     votes = pd.concat([decrees, reviews, imports])  # in one order always: even sums of floats depend on it
 
     tally = (
@@ -51,9 +50,9 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
         .agg(
             votes=("label", "size"),
             weight=("label_confidence", "sum"),
-            first=("labelled_at", "min"),
             label_origin=("origin", "first"),
         )
+        .join(given_first)
         .reset_index()
         .sort_values(
             ["image_id", "votes", "weight", "first", "label"], ascending=[True, False, False, True, True]
@@ -76,3 +75,25 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
             "selection": selection,
         }
     )
+
+
+def in_force(label_history: pd.DataFrame) -> pd.DataFrame:
+    """Drop the imports that later ones replaced.
+
+    When the sources say something else of an image than before, all that they say now is appended anew, at one moment
+    (`visionpipe.images.label_log`): the imports of the latest moment are what they say.
+
+    Parameters
+    ----------
+    label_history : DataFrame
+        `image_id, origin, labelled_at, …`.
+
+    Returns
+    -------
+    DataFrame
+        The rows that count, in their order.
+    """
+    is_import = label_history["origin"] == "import"
+    imported_at = label_history["labelled_at"].where(is_import)
+    latest = imported_at.groupby(label_history["image_id"]).transform("max")
+    return label_history[~is_import | (label_history["labelled_at"] == latest)]

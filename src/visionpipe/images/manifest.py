@@ -50,7 +50,7 @@ def build_manifest(
     labels = current_labels(label_history)
     attributes = [dict(pairs) for pairs in store_index["attributes"]]
     columns = sorted({column for row in attributes for column in row})
-    _require_columns(parameters.split, columns)
+    require_columns(parameters.split, columns)
     labelled = labels.reindex(store_index["image_id"])
     selection = [value if isinstance(value, str) else None for value in labelled["selection"]]
     linked = [[other for other, _ in links] for links in store_index["duplicate_of"]]
@@ -104,10 +104,19 @@ def require_free_names(photos: Iterable[Photo]) -> None:
             )
 
 
-def _require_columns(parameters: SplitParameters, columns: list[str]) -> None:
+def require_columns(parameters: SplitParameters, columns: Iterable[str]) -> None:
+    """Refuse to split by a column that no image has.
+
+    Raises
+    ------
+    VisionpipeError
+        Naming the column, and those that there are.
+    """
+    known = sorted(set(columns))
     wanted = [*([parameters.group_by] if parameters.group_by else []), *parameters.holdout]
     for column in wanted:
-        if column not in columns:
+        if column not in known:
             raise VisionpipeError(
-                f"ingestion.split: no image has an attribute '{column}'; there are: {', '.join(columns) or 'none'}"
+                f"ingestion.split: no image has an attribute '{column}'; there are: {', '.join(known) or 'none'} "
+                "(an image keeps the attributes that it came in with; others take an empty store)"
             )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from visionpipe.images.labels import current_labels, in_force
 from visionpipe.quality.agreement import Agreement, cohen_kappa, fleiss_kappa, krippendorff_alpha
 
 if TYPE_CHECKING:
@@ -26,9 +27,8 @@ MAX_PAIRS = 10  # pairs of annotators that are compared one by one: those that s
 
 def latest_votes(label_history: pd.DataFrame) -> pd.DataFrame:
     """Return the latest vote of each annotator on each image: `image_id, annotator, label`."""
-    votes = label_history[label_history["origin"].isin(VOTES)].dropna(
-        subset=["image_id", "annotator", "label"]
-    )
+    counting = in_force(label_history)
+    votes = counting[counting["origin"].isin(VOTES)].dropna(subset=["image_id", "annotator", "label"])
     # by all that is compared, so that the order of the rows never matters
     votes = votes.sort_values(["image_id", "annotator", "labelled_at", "label"], kind="stable")
     latest = votes.drop_duplicates(["image_id", "annotator"], keep="last")
@@ -73,7 +73,7 @@ def measure_agreement(label_history: pd.DataFrame, parameters: AgreementParamete
 def list_disagreements(label_history: pd.DataFrame, stored_images: pd.DataFrame) -> list[dict[str, Any]]:
     """List the images that votes disagree about; those that nobody has settled come first.
 
-    Every label that was ever claimed counts, also when one annotator claimed two: byte-identical photos in two
+    Every label that is claimed counts, also when one annotator claimed two: byte-identical photos in two
     class folders are a contradiction that is one's own.
 
     Parameters
@@ -89,8 +89,7 @@ def list_disagreements(label_history: pd.DataFrame, stored_images: pd.DataFrame)
         `image_id, source, path, claims` (list of `annotator, label, origin`, oldest first), `label` (the one it has
         now), `settled` (a later review, a correction or an adjudication has decided).
     """
-    from visionpipe.images.labels import current_labels
-
+    label_history = in_force(label_history)
     votes = label_history[label_history["origin"].isin(VOTES)].dropna(subset=["image_id", "label"])
     disputed = votes.groupby("image_id")["label"].nunique()
     disputed = disputed.index[disputed > 1]

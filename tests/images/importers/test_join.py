@@ -111,11 +111,11 @@ class TestFolderLabels:
     LINES = "image,label\n1.png,Big Cat\n2.png,Big Cat\n3.png,dog\n"
     PATHS = ("big_cat/1.png", "big_cat/2.png", "big_cat/3.png")
 
-    def test_the_folder_is_half_a_claim_in_its_own_spelling(self, table):
+    def test_the_folder_is_a_slightly_weaker_claim_in_its_own_spelling(self, table):
         assert [photo.claims for photo in table(self.LINES, *self.PATHS)] == [
-            (LabelClaim("big_cat", 0.5, "folder"), LabelClaim("big_cat", 1.0, "table")),
-            (LabelClaim("big_cat", 0.5, "folder"), LabelClaim("big_cat", 1.0, "table")),
-            (LabelClaim("big_cat", 0.5, "folder"), LabelClaim("dog", 1.0, "table")),
+            (LabelClaim("big_cat", 0.999, "folder"), LabelClaim("big_cat", 1.0, "table")),
+            (LabelClaim("big_cat", 0.999, "folder"), LabelClaim("big_cat", 1.0, "table")),
+            (LabelClaim("big_cat", 0.999, "folder"), LabelClaim("dog", 1.0, "table")),
         ]
 
     def test_a_table_wins_the_tie(self, table):

@@ -9,8 +9,8 @@ from visionpipe.images.importers.label_names import LabelNames, plain
 from visionpipe.images.importers.photo import LabelClaim
 from visionpipe.images.importers.rows import Row
 
-_BESIDE_A_TABLE = 0.5
-"""Confidence of a folder's name where a table speaks too, so that the table wins a tie."""
+_BESIDE_A_TABLE = 0.999
+"""Confidence of a folder's name, as a share of the table's, so that the table wins a tie."""
 
 
 class ClaimMaker:
@@ -27,7 +27,7 @@ class ClaimMaker:
         folder = self._folder_labels.get(path.rpartition("/")[0]) if path else None
         claims = {}
         if folder is not None:
-            confidence = _BESIDE_A_TABLE if said else 1.0
+            confidence = _BESIDE_A_TABLE * min(claim.confidence for claim in said) if said else 1.0
             claims[folder, "folder", None] = LabelClaim(folder, confidence, "folder")
         for claim in said:
             label = self.names.unify(claim.label)
