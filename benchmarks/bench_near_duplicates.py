@@ -126,16 +126,14 @@ def report_scale(looks: np.ndarray, count: int) -> None:
     for first in range(0, count, 2048):
         index.add(descriptors[first : first + 2048])
     added = time.perf_counter()
-    nearest = 0
     for first in range(0, count, 2048):
         for wanted in (descriptors[first : first + 2048], flip(descriptors[first : first + 2048])):
-            cosines, _ = index.search(wanted, 16)
-            nearest += int((cosines[:, 1] >= 0.85).sum())
+            index.search(wanted, 3)
     ended = time.perf_counter()
     print(f"index {added - started:.1f} s, every image searched as it is and mirrored {ended - added:.1f} s")
-    _, numbers = index.search(copies, 16)
+    _, numbers = index.search(copies, 3)
     print(
-        f"of 1,000 noisy copies {np.mean((numbers == copied[:, None]).any(axis=1)):.3f} are among the nearest 16"
+        f"of 1,000 noisy copies {np.mean((numbers == copied[:, None]).any(axis=1)):.3f} are among the nearest 3"
     )
 
 
