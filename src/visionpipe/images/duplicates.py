@@ -4,7 +4,7 @@ A descriptor finds candidates among a million pictures, the fine detail of the a
 (`visionpipe.images.alignment`). An arrival is compared with everything that came before it, so the answer for an
 image never changes and is stored with it.
 
-N = images, Q = queries, K = neighbours, D = 63 (descriptor), S = 64 (side of a look in pixels).
+N = images, Q = queries, D = 63 (descriptor), S = 64 (side of a look in pixels).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from visionpipe.images.alignment import WORTH_A_CLOSER_LOOK, detail_correlation
+from visionpipe.images.frequencies import COSINES, DCT_SIDE_PX
 
-LOOK_SIDE_PX = 64
+LOOK_SIDE_PX = DCT_SIDE_PX
 _FREQUENCIES = 8  # 8 x 8 lowest frequencies of the DCT …
 DESCRIPTOR_LENGTH = _FREQUENCIES**2 - 1  # … without the constant one
 _CANDIDATES = 3  # the nearest that came earlier
@@ -31,17 +32,6 @@ _BARS = ((0.2, 0.4), (_MIN_DETAIL, 0.995))
 _FLAT_UNTIL = 65_536  # images searched one by one; beyond, by inverted lists
 _LISTS, _PROBES = 2048, 6
 _BATCH = 128  # pairs aligned at a time: their arrays stay in the processor's cache
-
-
-def _dct_rows() -> np.ndarray:
-    """Return the first rows of the orthonormal DCT-II matrix, (8, 64)."""
-    positions = (np.arange(LOOK_SIDE_PX) + 0.5) * np.pi / LOOK_SIDE_PX
-    rows = np.cos(np.arange(_FREQUENCIES)[:, None] * positions) * np.sqrt(2 / LOOK_SIDE_PX)
-    rows[0] /= np.sqrt(2)
-    return rows.astype(np.float32)
-
-
-_COSINES = _dct_rows()
 
 
 class Link(NamedTuple):
@@ -65,7 +55,8 @@ def describe(looks_NSS: np.ndarray) -> np.ndarray:
         (N, 63) int8; the cosine between two tells how alike the pictures are in the large, whatever their
         brightness and contrast.
     """
-    spectrum = _COSINES @ looks_NSS.astype(np.float32) @ _COSINES.T
+    low = COSINES[:_FREQUENCIES]
+    spectrum = low @ looks_NSS.astype(np.float32) @ low.T
     vectors = spectrum.reshape(len(looks_NSS), -1)[:, 1:]
     length = np.abs(vectors).max(axis=1, keepdims=True)
     return np.rint(vectors * (127 / np.maximum(length, 1e-3))).astype(np.int8)

@@ -83,14 +83,17 @@ class FileIndex:
 
     def withdraw(self, listed: Iterable[Photo]) -> list[dict]:
         """Return rows to append for refused inputs that no source holds any more: quarantine forgets them."""
-        present = {(photo.source, photo.path) for photo in listed}
-        rows = []
-        for (source, path), outcome in self._outcomes.items():
-            gone = (source, path) not in present
-            if gone and outcome.reason not in (None, "withdrawn"):
-                withdrawn = outcome._replace(reason="withdrawn", detail=None)
-                rows.append({"source": source, "path": path, **withdrawn._asdict()})
-        return rows
+        refused = {
+            place: outcome
+            for place, outcome in self._outcomes.items()
+            if outcome.reason not in (None, "withdrawn")
+        }
+        for photo in listed:
+            refused.pop((photo.source, photo.path), None)
+        return [
+            {"source": source, "path": path, **outcome._replace(reason="withdrawn", detail=None)._asdict()}
+            for (source, path), outcome in refused.items()
+        ]
 
     def count_under_other_limits(self, listed: Iterable[Photo]) -> int:
         """Count the stored photos that were let in under other limits, rules or privacy settings."""

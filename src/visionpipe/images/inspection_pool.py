@@ -73,23 +73,25 @@ def inspect_photos(
         refused as `decoder_died` or `decoder_hung`.
     """
     with _pool(parameters) as pool:
-        running: deque[tuple[list[Photo], Pending]] = deque()
+        running: deque[tuple[list[Photo], int, Pending]] = deque()
         batches = _batches(photos)
         while True:
-            while _has_room(running, pool) and (batch := next(batches, None)):
+            while _has_room(running, pool) and (following := next(batches, None)):
+                batch, n_bytes = following
                 # one slow file must not spoil a batch that is merely large: those of a late batch are tried alone
-                running.append((batch, pool.submit(_files(batch), parameters, 2 * parameters.file_timeout_s)))
+                pending = pool.submit(_files(batch), parameters, 2 * parameters.file_timeout_s)
+                running.append((batch, n_bytes, pending))
             if not running:
                 return
-            batch, pending = running.popleft()
+            batch, _, pending = running.popleft()
             for photo, (data, verdict) in zip(
                 batch, _outcomes(batch, pending, pool, parameters), strict=True
             ):
                 yield photo, data, verdict
 
 
-def _has_room(running: deque[tuple[list[Photo], Pending]], pool: Pool) -> bool:
-    n_bytes = sum(_size(photo) for batch, _ in running for photo in batch)
+def _has_room(running: deque[tuple[list[Photo], int, Pending]], pool: Pool) -> bool:
+    n_bytes = sum(size for _, size, _ in running)
     return not running or (len(running) < _IN_FLIGHT_BATCHES * pool.workers and n_bytes < _IN_FLIGHT_BYTES)
 
 
@@ -116,17 +118,18 @@ def _blame(photo: Photo, error: Exception, parameters: IngestionParameters) -> R
     return Refusal("decoder_died", "its decoder ended the process", sha256="", n_bytes=photo.n_bytes)
 
 
-def _batches(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
+def _batches(photos: Iterable[Photo]) -> Iterator[tuple[list[Photo], int]]:
+    """Cut the photos into batches, each with its size in bytes."""
     batch: list[Photo] = []
     n_bytes = 0
     for photo in photos:
         if batch and (len(batch) == _BATCH_IMAGES or n_bytes + _size(photo) > _BATCH_BYTES):
-            yield batch
+            yield batch, n_bytes
             batch, n_bytes = [], 0
         batch.append(photo)
         n_bytes += _size(photo)
     if batch:
-        yield batch
+        yield batch, n_bytes
 
 
 def _size(photo: Photo) -> int:
@@ -205,9 +208,8 @@ class _DaskPool:
 
     def submit(self, files: list[_File], parameters: IngestionParameters, timeout_s: float) -> _DaskResult:
         future = self._client.submit(_inspect_batch, files, parameters, pure=False, retries=0)
-        return _DaskResult(
-            self._client, future, timeout_s * _IN_FLIGHT_BATCHES
-        )  # it may have to wait its turn
+        # it may have to wait its turn
+        return _DaskResult(self._client, future, timeout_s * _IN_FLIGHT_BATCHES)
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,8 @@ from PIL import Image
 
 from visionpipe.images.decode import LUMA_SIDE_PX
 from visionpipe.images.duplicates import describe
+from visionpipe.images.frequencies import COSINES, DCT_SIDE_PX
 
-_HASH_SIDE = 16  # 16 x 16 low frequencies -> 256 bits
-_DCT_SIDE = 64
-
-
-def _cosines() -> np.ndarray:
-    """Return the first 16 rows of the orthonormal 64-point DCT-II, (16, 64) float32."""
-    frequency, position = np.arange(_HASH_SIDE)[:, None], np.arange(_DCT_SIDE)
-    rows = np.cos(np.pi * frequency * (2 * position + 1) / (2 * _DCT_SIDE)) * np.sqrt(2 / _DCT_SIDE)
-    rows[0] /= np.sqrt(2)
-    return rows.astype(np.float32)
-
-
-_COSINES = (
-    _cosines()
-)  # only 256 of the 4,096 frequencies are used: two products are four times as fast as an FFT
 _GREYS = np.arange(256, dtype=np.float64)
 _CLIPPED = 2  # greys that count as black or white
 
@@ -79,7 +65,7 @@ def measure(luma_WH: np.ndarray, turn: Image.Transpose | None = None) -> Measure
     """
     grey_WH = (luma_WH + np.float32(0.5)).astype(np.uint8)
     grey = Image.fromarray(grey_WH)
-    tiny = grey.reduce(LUMA_SIDE_PX // _DCT_SIDE).transpose(Image.Transpose.TRANSPOSE)
+    tiny = grey.reduce(LUMA_SIDE_PX // DCT_SIDE_PX).transpose(Image.Transpose.TRANSPOSE)
     if turn is not None:
         tiny = tiny.transpose(turn)
     shares = np.array(grey.histogram(), dtype=np.float64) / LUMA_SIDE_PX**2
@@ -113,7 +99,7 @@ def _laplacian_variance(grey: np.ndarray) -> float:
 
 
 def _dct_hash(tiny: np.ndarray) -> str:
-    frequencies = (_COSINES @ tiny @ _COSINES.T).ravel()
+    frequencies = (COSINES @ tiny @ COSINES.T).ravel()
     # the constant term says brightness, not content: the median is that of the other 255
     middle = frequencies.size // 2 - 1
     return np.packbits(frequencies > np.partition(frequencies[1:], middle)[middle]).tobytes().hex()
