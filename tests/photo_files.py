@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+LABELS_CSV = {"table": "labels.csv", "path_column": "image", "label_column": "label"}
+"""Options of the `table` importer for the tables that tests write beside photos."""
+
 
 def picture(seed: int, width: int = 80, height: int = 64) -> Image.Image:
     """Draw a colour photo of smooth blobs and some noise; other seeds look clearly different."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from photo_files import encode, picture
+from photo_files import LABELS_CSV, encode, picture
 from visionpipe.images.importers import Photo, Source, iterate_photos
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -97,3 +97,14 @@ def memory() -> Iterator[Callable[[Path], str]]:
     yield copy
     fs.store.clear()
     fs.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture
+def table(imported, put, tmp_path):
+    """Import `labels.csv` with these lines beside images of these paths."""
+
+    def read(lines: str, *paths: str, **options):
+        (put(tmp_path, *paths) / "labels.csv").write_text(lines, encoding="utf-8")
+        return imported("table", tmp_path, **{**LABELS_CSV, **options})
+
+    return read

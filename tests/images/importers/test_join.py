@@ -9,19 +9,6 @@ import pytest
 
 from visionpipe.images.importers import LabelClaim
 
-COLUMNS = {"table": "labels.csv", "path_column": "image", "label_column": "label"}
-
-
-@pytest.fixture
-def table(imported, put, tmp_path):
-    """Import `labels.csv` with these lines beside images of these paths."""
-
-    def read(lines: str, *paths: str, **options):
-        (put(tmp_path, *paths) / "labels.csv").write_text(lines, encoding="utf-8")
-        return imported("table", tmp_path, **{**COLUMNS, **options})
-
-    return read
-
 
 @pytest.mark.parametrize(
     "reference", ["a/1.png", "./a/1.png", r"a\1.png", "1.png", "1", "x/y/1.png", "1.jpg"]

@@ -8,22 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from photo_files import LABELS_CSV
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers import LabelClaim
 from visionpipe.images.importers.table import parse_table
-
-COLUMNS = {"table": "labels.csv", "path_column": "image", "label_column": "label"}
-
-
-@pytest.fixture
-def table(imported, put, tmp_path):
-    """Import `labels.csv` with these lines beside images of these paths."""
-
-    def read(lines: str, *paths: str, **options):
-        (put(tmp_path, *paths) / "labels.csv").write_text(lines, encoding="utf-8")
-        return imported("table", tmp_path, **{**COLUMNS, **options})
-
-    return read
 
 
 def test_the_clothing_photos_have_their_contradictions(clothing, imported):
@@ -140,7 +128,7 @@ def test_a_parquet_table_has_typed_columns(imported, put, tmp_path):
         }
     )
     frame.to_parquet(tmp_path / "labels.parquet")
-    first, second = imported("table", tmp_path, **{**COLUMNS, "table": "labels.parquet"})
+    first, second = imported("table", tmp_path, **{**LABELS_CSV, "table": "labels.parquet"})
     assert [claim.label for claim in first.claims] == ["1"]
     assert first.attributes == {"kids": "True", "grade": "1.5", "taken": "2026-01-05T00:00:00+00:00"}
     assert (second.claims, second.attributes) == ((), {"kids": "False"})
@@ -160,7 +148,7 @@ def test_a_parquet_table_has_typed_columns(imported, put, tmp_path):
 def test_what_is_no_table_is_said_in_one_line(data, wrong, imported, tmp_path):
     (tmp_path / "labels.csv").write_bytes(data)
     with pytest.raises(VisionpipeError, match=rf"^source mine: labels\.csv: {re.escape(wrong)}") as raised:
-        imported("table", tmp_path, **COLUMNS)
+        imported("table", tmp_path, **LABELS_CSV)
     assert "\n" not in str(raised.value)
 
 
@@ -169,20 +157,20 @@ def test_a_truncated_parquet_table_is_said_in_one_line(imported, tmp_path):
     whole = (tmp_path / "labels.parquet").read_bytes()
     (tmp_path / "labels.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(VisionpipeError, match=r"labels\.parquet: cannot be read as Parquet"):
-        imported("table", tmp_path, **{**COLUMNS, "table": "labels.parquet"})
+        imported("table", tmp_path, **{**LABELS_CSV, "table": "labels.parquet"})
 
 
 def test_a_table_that_is_not_there_or_too_large_is_named(imported, tmp_path, monkeypatch):
     with pytest.raises(VisionpipeError, match=r"labels\.csv: no such file"):
-        imported("table", tmp_path, **COLUMNS)
+        imported("table", tmp_path, **LABELS_CSV)
     (tmp_path / "labels.csv").write_text("image,label\n" * 10)
     monkeypatch.setattr("visionpipe.images.importers.places.MAX_DOCUMENT_BYTES", 100)
     with pytest.raises(VisionpipeError, match=r"labels\.csv: .* MB of labels are read at once"):
-        imported("table", tmp_path, **COLUMNS)
+        imported("table", tmp_path, **LABELS_CSV)
 
 
 def test_the_table_may_lie_elsewhere(imported, put, said, tmp_path):
     put(tmp_path / "photos", "1.png")
     (tmp_path / "labels.csv").write_text("image,label\n1.png,cat\n")
-    photos = imported("table", tmp_path / "photos", **{**COLUMNS, "table": tmp_path / "labels.csv"})
+    photos = imported("table", tmp_path / "photos", **{**LABELS_CSV, "table": tmp_path / "labels.csv"})
     assert said(photos) == {"1.png": ["table: cat"]}

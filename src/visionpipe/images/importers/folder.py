@@ -17,12 +17,4 @@ def list_folder(source: Source, arrived_at: datetime) -> Iterator[Photo]:
         label, slash, _ = file.path.partition("/")
         if slash and label not in claims:
             claims[label] = (LabelClaim(label, annotator="folder"),)
-        yield Photo(
-            source=source.name,
-            path=file.path,
-            n_bytes=file.n_bytes,
-            mtime_ns=file.mtime_ns,
-            read=file.read,
-            arrived_at=arrived_at,
-            claims=claims[label] if slash else (),
-        )
+        yield file.photo(source.name, arrived_at, claims=claims[label] if slash else ())

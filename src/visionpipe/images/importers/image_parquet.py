@@ -54,7 +54,7 @@ def list_image_parquet(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             yield photo
     for file in strays:
         if file.path not in beside:
-            yield Photo(source.name, file.path, file.n_bytes, file.mtime_ns, file.read, arrived_at)
+            yield file.photo(source.name, arrived_at)
     logger.info(
         "source %s: %s images in %s Parquet files, %s without a label",
         *(source.name, f"{n_images:,}", len(shards), f"{n_images - n_labelled:,}"),
@@ -74,9 +74,7 @@ def _photos(
         metadata = parquet.metadata
     except (pa.ArrowException, OSError, ValueError) as error:
         refusal = ("bad_document", f"cannot be read as Parquet: {first_line(error)}")
-        yield Photo(
-            source.name, shard.path, shard.n_bytes, shard.mtime_ns, shard.read, arrived_at, refusal=refusal
-        )
+        yield shard.photo(source.name, arrived_at, refusal=refusal)
         return
     columns = image_columns(parquet.schema_arrow, source, shard.path)
     with parquet:

@@ -89,13 +89,9 @@ def _photo(
             attributes.setdefault(name, value)
     trouble = next((f"{row.where}: {row.trouble}" for row in rows or () if row.trouble), None)
     said_by_folder = source.folder_labels or rows is not None
-    return Photo(
-        source=source.name,
-        path=file.path,
-        n_bytes=file.n_bytes,
-        mtime_ns=file.mtime_ns,
-        read=file.read,
-        arrived_at=arrived_at,
+    return file.photo(
+        source.name,
+        arrived_at,
         claims=claims_of(file.path if said_by_folder and is_image_name(file.path) else None, rows or ()),
         attributes=attributes,
         refusal=("bad_row", trouble) if trouble else None,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.images.importers.photo import Photo
 
 IGNORED_NAMES = {".DS_Store", "Thumbs.db", "desktop.ini"}
 IMAGE_SUFFIXES = frozenset(
@@ -47,6 +49,10 @@ class ListedFile:
     n_bytes: int
     mtime_ns: int
     read: Reader
+
+    def photo(self, source_name: str, arrived_at: datetime, **said: Any) -> Photo:
+        """Make a photo of it; `said` are its claims, attributes and refusal."""
+        return Photo(source_name, self.path, self.n_bytes, self.mtime_ns, self.read, arrived_at, **said)
 
 
 class Place(Protocol):
