@@ -213,6 +213,9 @@ def _enter_new(
     if said or gone:
         yield Chunk([], said, gone)
     new = [photo for photo in listed if not files.is_known(photo)]
+    if not new:
+        yield Chunk([], [], [])
+        return
     with progress_bar() as progress:
         task = progress.add_task(description, total=len(new), note="")
         tracked = _tracked(
@@ -226,8 +229,6 @@ def _enter_new(
                 if row := files.take(photo, seen, refused):
                     chunk.files.append(row)
             yield chunk
-    if not new:
-        yield Chunk([], [], [])
 
 
 def _inspected(photos: list[Photo], parameters: IngestionParameters) -> Iterator[Inspected]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from visionpipe.images.duplicates import DESCRIPTOR_LENGTH, LOOK_SIDE_PX
@@ -190,6 +191,9 @@ def read_store_index(folder: Path) -> pd.DataFrame:
         table = pq.ParquetFile(shard).read(columns=[*columns, "image.path"])
         table = table.append_column("path", pa.chunked_array(table["image"].combine_chunks().field("path")))
         for column, values in lists.items():
+            if not pc.sum(pc.list_value_length(table[column])).as_py():
+                values += [()] * len(table)
+                continue
             for row in table[column].to_pylist():
                 if row and column in nested:
                     pairs = (tuple(map(each.get, nested[column])) for each in row)

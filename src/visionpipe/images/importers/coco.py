@@ -9,8 +9,7 @@ from typing import Any
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers.documents import parse_json, require
-from visionpipe.images.importers.join import join
-from visionpipe.images.importers.opening import place_of, read_document
+from visionpipe.images.importers.join import join_document
 from visionpipe.images.importers.photo import LabelClaim, Photo
 from visionpipe.images.importers.rows import Row, require_column
 from visionpipe.images.importers.source import Source
@@ -21,11 +20,10 @@ _OWN = ("id", "file_name", "width", "height", "coco_url", "flickr_url", "license
 
 def list_coco(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Join COCO's images to files; objects of several categories on one image are so many claims."""
-    assert source.annotations is not None
-    place = place_of(source)
-    data = read_document(place, source.annotations, source.storage_options)
-    rows = parse_coco(parse_json(data, source.annotations), source.annotations, source.attributes)
-    yield from join(source, place, source.annotations, rows, arrived_at)
+    name = str(source.annotations)
+    return join_document(
+        source, name, lambda data: parse_coco(parse_json(data, name), name, source.attributes), arrived_at
+    )
 
 
 def parse_coco(document: Any, name: str, attributes: tuple[str, ...] | None) -> list[Row]:

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers.documents import parse_xml
-from visionpipe.images.importers.join import join
-from visionpipe.images.importers.opening import place_of, read_document
+from visionpipe.images.importers.join import join_document
 from visionpipe.images.importers.photo import LabelClaim, Photo
 from visionpipe.images.importers.rows import Row, require_column
 from visionpipe.images.importers.source import Source
@@ -20,11 +19,8 @@ _SHAPES = {"box", "polygon", "polyline", "points", "cuboid", "ellipse", "mask", 
 
 def list_cvat(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Join CVAT's images to files; tags of several labels on one image are so many claims."""
-    assert source.annotations is not None
-    place = place_of(source)
-    data = read_document(place, source.annotations, source.storage_options)
-    rows = parse_cvat(data, source.annotations, source.attributes)
-    yield from join(source, place, source.annotations, rows, arrived_at)
+    name = str(source.annotations)
+    return join_document(source, name, lambda data: parse_cvat(data, name, source.attributes), arrived_at)
 
 
 @dataclass

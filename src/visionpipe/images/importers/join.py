@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from visionpipe.images.importers.claims import ClaimMaker, folder_labels_of
 from visionpipe.images.importers.join_report import JoinReport
+from visionpipe.images.importers.opening import place_of, read_document
 from visionpipe.images.importers.photo import Photo, ReadNothing
 from visionpipe.images.importers.places import ListedFile, Place, is_image_name
 from visionpipe.images.importers.references import resolve, spellings
 from visionpipe.images.importers.rows import Row
 from visionpipe.images.importers.source import Source
+
+
+def join_document(
+    source: Source, document: str, parse: Callable[[bytes], Iterable[Row]], arrived_at: datetime
+) -> Iterator[Photo]:
+    """Read a document, in the source's place or by its own URL, and `join` its rows to the files."""
+    place = place_of(source)
+    rows = parse(read_document(place, document, source.storage_options))
+    return join(source, place, document, rows, arrived_at)
 
 
 def join(

@@ -10,8 +10,7 @@ from typing import Any
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers.documents import parse_json, require
-from visionpipe.images.importers.join import join
-from visionpipe.images.importers.opening import place_of, read_document
+from visionpipe.images.importers.join import join_document
 from visionpipe.images.importers.photo import LabelClaim, Photo
 from visionpipe.images.importers.rows import Row, require_column
 from visionpipe.images.importers.source import Source
@@ -20,11 +19,10 @@ from visionpipe.images.importers.values import as_text, scalars
 
 def list_label_studio(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Join Label Studio's tasks to files; predictions and cancelled annotations are no labels."""
-    assert source.annotations is not None
-    place = place_of(source)
-    data = read_document(place, source.annotations, source.storage_options)
-    rows = parse_label_studio(parse_json(data, source.annotations), source)
-    yield from join(source, place, source.annotations, rows, arrived_at)
+    name = str(source.annotations)
+    return join_document(
+        source, name, lambda data: parse_label_studio(parse_json(data, name), source), arrived_at
+    )
 
 
 def parse_label_studio(document: Any, source: Source) -> list[Row]:

@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from visionpipe.errors import VisionpipeError, first_line
-from visionpipe.images.importers.join import join
-from visionpipe.images.importers.opening import place_of, read_document
+from visionpipe.images.importers.join import join_document
 from visionpipe.images.importers.photo import LabelClaim, Photo
 from visionpipe.images.importers.rows import Row, chosen_attributes, require_column
 from visionpipe.images.importers.source import Source
@@ -30,10 +29,8 @@ class Table:
 
 def list_table(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Join the rows of a table to images; several rows of one image are several claims."""
-    assert source.table is not None
-    place = place_of(source)
-    table = parse_table(read_document(place, source.table, source.storage_options), source.table)
-    yield from join(source, place, source.table, _rows(source, table), arrived_at)
+    name = str(source.table)
+    return join_document(source, name, lambda data: _rows(source, parse_table(data, name)), arrived_at)
 
 
 def parse_table(data: bytes, name: str) -> Table:
