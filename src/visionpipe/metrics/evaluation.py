@@ -44,6 +44,7 @@ def evaluate(
     """
     labels_N = codes_of(predictions["label"], classes)
     probabilities_NK = np.stack(predictions["probabilities"].to_list())
+    predicted_N = codes_of(predictions["predicted_label"], classes)
     groups_N = predictions["group_id"].to_numpy()
     measured = classification_metrics(
         labels_N,
@@ -53,8 +54,8 @@ def evaluate(
         resamples=parameters.resamples,
         level=parameters.level,
         seed=parameters.seed,
+        predicted_N=predicted_N,
     )
-    predicted_N = probabilities_NK.argmax(axis=1)
     confusion_KK = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(confusion_KK, (labels_N, predicted_N), 1)
     scalar = {name: value for name, value in measured.items() if isinstance(value, dict) and "[" not in name}

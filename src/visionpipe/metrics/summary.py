@@ -41,6 +41,7 @@ def classification_metrics(
     level: float,
     seed: int,
     only: Collection[str] | None = None,
+    predicted_N: ArrayLike | None = None,
 ) -> dict[str, object]:
     """Return every metric of a model on its test images, each with its confidence interval.
 
@@ -63,6 +64,8 @@ def classification_metrics(
         As in `visionpipe.stats.cluster_bootstrap`.
     only
         The bootstrapped metrics that are wanted: they take the time. None: all.
+    predicted_N
+        Class codes that were decided on, where the likeliest class is not always given. None: the likeliest.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def classification_metrics(
     """
     labels, probabilities = _checked(labels_N, probabilities_NK, classes)
     groups, n_classes = cluster_index(group_ids_N)[0], len(classes)
-    predicted = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1) if predicted_N is None else np.asarray(predicted_N)
     right = (predicted == labels).astype(float)
     metrics: dict[str, object] = {"n": len(labels)}
 

@@ -69,6 +69,15 @@ class Predictions:
         """Highest probability of each image, 0 to 1."""
         return self.probabilities_NK.max(axis=1)
 
+    def take(self, rows_M: np.ndarray) -> Predictions:
+        """Return what is said of some of the images, in the given order."""
+        return Predictions(
+            self.logits_NK[rows_M],
+            self.probabilities_NK[rows_M],
+            self.embeddings_NE[rows_M],
+            [self.labels[row] for row in rows_M],
+        )
+
 
 class ImageClassifier(nn.Module):
     """Classifies square RGB images.

@@ -55,6 +55,8 @@ class ScoredImages:
     group_ids_N: NDArray[Any]
     challenger_NK: NDArray[np.float64]
     champion_NK: NDArray[np.float64] | None
+    challenger_N: NDArray[np.int64]
+    champion_N: NDArray[np.int64] | None
     slices: dict[str, NDArray[Any]]
 
 
@@ -63,8 +65,9 @@ def gain_checks(
 ) -> list[Check]:
     """Return whether the challenger is better by the metric, and McNemar's test of its right answers."""
     n_images, alpha = len(test.labels_N), (1 - parameters.level) / 2
+    assert test.champion_N is not None
     models, metric = (champion_NK, test.challenger_NK), parameters.metric
-    champion_N, challenger_N = (probabilities.argmax(axis=1) for probabilities in models)
+    champion_N, challenger_N = test.champion_N, test.challenger_N
     alike = np.array_equal(champion_N, challenger_N)
     if metric == "auroc":
         alike = np.allclose(*models, rtol=0, atol=1e-7)
@@ -74,7 +77,10 @@ def gain_checks(
         check = Check(name=f"gain in {words}", kind="gain", value=0.0, limit=0.0, passed=False, detail=detail)
         return [check]
 
-    champion, challenger = (_score(metric, test.labels_N, p, len(test.classes)) for p in models)
+    champion, challenger = (
+        _score(metric, test.labels_N, p, decided_N, len(test.classes))
+        for p, decided_N in zip(models, (champion_N, challenger_N), strict=True)
+    )
     gain = paired_cluster_bootstrap(
         champion,
         challenger,
@@ -110,11 +116,14 @@ def gain_checks(
 
 
 def _score(
-    metric: str, labels_N: NDArray[np.int64], probabilities_NK: NDArray[np.float64], n_classes: int
+    metric: str,
+    labels_N: NDArray[np.int64],
+    probabilities_NK: NDArray[np.float64],
+    predicted_N: NDArray[np.int64],
+    n_classes: int,
 ) -> Callable[[NDArray[np.float64]], Any]:
     if metric == "auroc":
         return partial(auroc, labels_N, probabilities_NK)
-    predicted_N = probabilities_NK.argmax(axis=1)
     if metric == "accuracy":
         return partial(accuracy, labels_N, predicted_N)
     return partial(
@@ -131,7 +140,8 @@ def _swapped_gain(
         from scipy.stats import rankdata
 
         answers = [rankdata(scores_NK, axis=0) for scores_NK in answers]
-    both = _score(metric, np.tile(test.labels_N, 2), np.concatenate(answers), len(test.classes))
+    decided = np.concatenate([test.challenger_N, test.champion_N])
+    both = _score(metric, np.tile(test.labels_N, 2), np.concatenate(answers), decided, len(test.classes))
     return lambda swapped_BN: (
         both(np.hstack([1 - swapped_BN, swapped_BN])) - both(np.hstack([swapped_BN, 1 - swapped_BN]))
     )
@@ -177,6 +187,7 @@ def acceptance_checks(test: ScoredImages, parameters: PromotionParameters) -> li
         level=parameters.level,
         seed=parameters.seed,
         only={limit.metric for limit in limits},
+        predicted_N=test.challenger_N,
     )
     return [
         _met(limit, text, metrics[limit.name], len(test.labels_N), (1 - parameters.level) / 2)

@@ -13,6 +13,7 @@ from visionpipe.images.prepare import decode_batches
 from visionpipe.images.store import ImageReader
 from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.candidate import Candidate
+from visionpipe.models.classifier import Predictions
 from visionpipe.promotion.decision import Decision
 from visionpipe.promotion.gate import judge
 from visionpipe.promotion.parameters import PromotionParameters
@@ -59,7 +60,7 @@ def judge_of(
     test: pd.DataFrame, read: ImageReader, challenger: Candidate, parameters: PromotionParameters
 ) -> Callable[[Champion | None], Decision]:
     """Return the gate as a function of the champion, the challenger's predictions made once."""
-    challenger_NK = _probabilities(challenger, test, read)
+    challenger_says = _predictions(challenger, test, read)
 
     def decide(champion: Champion | None) -> Decision:
         models = [challenger, *([champion.candidate] if champion else [])]
@@ -67,17 +68,18 @@ def judge_of(
             {*test["label"], *(name for model in models for name in model.classifier.spec.classes)}
         )
         seen = champion.candidate.seen if champion else challenger.seen.head(0)
+        champion_says = _predictions(champion.candidate, test, read) if champion else None
         return judge(
             labels_N=codes_of(test["label"], classes),
             classes=classes,
             image_ids_N=test["image_id"],
             group_ids_N=test["group_id"],
-            challenger_probabilities_NK=_in_columns(challenger_NK, challenger, classes),
-            champion_probabilities_NK=_in_columns(
-                _probabilities(champion.candidate, test, read), champion.candidate, classes
-            )
-            if champion
+            challenger_probabilities_NK=_in_columns(challenger_says, challenger, classes),
+            champion_probabilities_NK=_in_columns(champion_says, champion.candidate, classes)
+            if champion and champion_says
             else None,
+            challenger_decided_N=_codes(challenger_says, classes),
+            champion_decided_N=_codes(champion_says, classes) if champion_says else None,
             slices={column: test[column].to_numpy() for column in attribute_columns(test)},
             champion_seen_ids=set(seen["image_id"]),
             challenger_seen_ids=set(challenger.seen["image_id"]),
@@ -90,8 +92,8 @@ def judge_of(
     return decide
 
 
-def _probabilities(model: Candidate, test: pd.DataFrame, read: ImageReader) -> np.ndarray:
-    """Predict the test images at the model's own size: (N, K of the model), in the order of `test`."""
+def _predictions(model: Candidate, test: pd.DataFrame, read: ImageReader) -> Predictions:
+    """Predict the test images at the model's own size, in the order of `test`."""
     image_ids = test["image_id"].tolist()
     row_of = {image_id: row for row, image_id in enumerate(image_ids)}
     ids: list[str] = []
@@ -101,16 +103,19 @@ def _probabilities(model: Candidate, test: pd.DataFrame, read: ImageReader) -> n
             ids.extend(batch_ids)
             yield pixels_BHWC
 
-    predicted_NK = model.classifier.predict_batches(pixels()).probabilities_NK
-    in_order_NK = np.empty_like(predicted_NK)
-    in_order_NK[[row_of[image_id] for image_id in ids]] = predicted_NK
-    return in_order_NK
+    return model.classifier.predict_batches(pixels()).take(np.argsort([row_of[image_id] for image_id in ids]))
 
 
-def _in_columns(probabilities_NK: np.ndarray, model: Candidate, classes: list[str]) -> np.ndarray:
+def _codes(predictions: Predictions, classes: list[str]) -> np.ndarray:
+    """Return what the model's decision rule says, as codes of `classes`."""
+    return np.array([classes.index(label) for label in predictions.labels], dtype=np.int64)
+
+
+def _in_columns(predictions: Predictions, model: Candidate, classes: list[str]) -> np.ndarray:
     """Spread a model's columns over the union of classes; a class it does not know has probability 0."""
-    aligned_NK = np.zeros((len(probabilities_NK), len(classes)))
-    aligned_NK[:, [classes.index(name) for name in model.classifier.spec.classes]] = probabilities_NK
+    aligned_NK = np.zeros((len(predictions.labels), len(classes)))
+    columns = [classes.index(name) for name in model.classifier.spec.classes]
+    aligned_NK[:, columns] = predictions.probabilities_NK
     return aligned_NK
 
 

@@ -47,6 +47,8 @@ def judge(
     challenger_seen_groups: Collection[str],
     parameters: PromotionParameters,
     champion_version: str | None,
+    challenger_decided_N: ArrayLike | None = None,
+    champion_decided_N: ArrayLike | None = None,
 ) -> Decision:
     """Decide whether the challenger takes over; never raises on what the models or the tables hold.
 
@@ -68,6 +70,8 @@ def judge(
         Metric, confidence, margins and limits.
     champion_version
         For the words of the verdict.
+    challenger_decided_N, champion_decided_N
+        Class codes that each model's decision rule gives; None: the likeliest class.
     """
     try:
         test = ScoredImages(
@@ -77,6 +81,10 @@ def judge(
             group_ids_N=np.asarray(group_ids_N),
             challenger_NK=np.asarray(challenger_probabilities_NK, dtype=float),
             champion_NK=_floats_or_none(champion_probabilities_NK),
+            challenger_N=_decided(challenger_decided_N, challenger_probabilities_NK),
+            champion_N=None
+            if champion_probabilities_NK is None
+            else _decided(champion_decided_N, champion_probabilities_NK),
             slices={name: _names(values) for name, values in slices.items()},
         )
         problems = _problems(test, parameters)
@@ -94,7 +102,7 @@ def judge(
     if all(check.passed for check in checks):
         if test.champion_NK is not None:
             checks += gain_checks(test, test.champion_NK, parameters, champion_version)
-            checks += regression_checks(test, test.champion_NK, parameters)
+            checks += regression_checks(test, parameters)
         checks += acceptance_checks(test, parameters)
     return _decide(checks, n_images, parameters, champion_version)
 
@@ -159,6 +167,11 @@ def _problems(test: ScoredImages, parameters: PromotionParameters) -> list[str]:
         if probabilities_NK is not None and n_images:
             problems = probability_problems(probabilities_NK, n_images, n_classes)
             found += [f"the {who}'s probabilities: {problem}" for problem in problems]
+    for who, decided_N in (("challenger", test.challenger_N), ("champion", test.champion_N)):
+        if decided_N is not None and decided_N.shape != (n_images,):
+            found.append(f"the {who}'s decisions: shape {decided_N.shape} instead of ({n_images},)")
+        elif decided_N is not None and not np.isin(decided_N, np.arange(n_classes)).all():
+            found.append(f"the {who} decided on class codes outside of 0 to {n_classes - 1}")
     found += [f"no column {name!r} to slice by" for name in parameters.slices if name not in test.slices]
     try:
         parameters.limits(test.classes)
@@ -214,6 +227,12 @@ def _enough_images(test: ScoredImages, parameters: PromotionParameters) -> Check
 
 def _floats_or_none(values: ArrayLike | None) -> NDArray[np.float64] | None:
     return None if values is None else np.asarray(values, dtype=float)
+
+
+def _decided(codes_N: ArrayLike | None, probabilities_NK: ArrayLike) -> NDArray[np.int64]:
+    if codes_N is not None:
+        return np.asarray(codes_N)
+    return np.asarray(probabilities_NK, dtype=float).argmax(axis=-1)
 
 
 def _names(values: ArrayLike) -> NDArray[Any]:

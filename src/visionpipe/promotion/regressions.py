@@ -41,11 +41,10 @@ class _Comparison:
     judgeable: bool
 
 
-def regression_checks(
-    test: ScoredImages, champion_NK: NDArray[np.float64], parameters: PromotionParameters
-) -> list[Check]:
+def regression_checks(test: ScoredImages, parameters: PromotionParameters) -> list[Check]:
     """Return for each class and slice whether the challenger loses there; those too small are only listed."""
-    champion_N, challenger_N = (p.argmax(axis=1) for p in (champion_NK, test.challenger_NK))
+    assert test.champion_N is not None
+    champion_N, challenger_N = test.champion_N, test.challenger_N
     classes = _class_rows(test)
     slices = _slice_rows(test)
     checks, small = [], {}
