@@ -88,7 +88,16 @@ def photo_set(
 
 def parameters(**changes: object) -> TrainingParameters:
     """Return training parameters that take a second."""
-    tiny = {"image_size_px": 64, "mode": "probe", "probe_epochs": 20, "views": ("identity",), "device": "cpu"}
+    tiny = {
+        "image_size_px": 64,
+        "mode": "probe",
+        "probe_epochs": 20,
+        "views": ("identity",),
+        "device": "cpu",
+        "precision": "float32",
+        "augmented_views": 0,
+        "whole_network_epochs": 0,
+    }
     return TrainingParameters(**{**tiny, **changes})
 
 

@@ -47,7 +47,19 @@ def runs():
 
 def evaluation():
     interval = {"estimate": 0.9, "low": 0.8, "high": None}
-    return {"metrics": {"accuracy": interval}, "curves": {"epoch": [1, 2], "train_loss": [0.5, 0.25]}}
+    return {"metrics": {"accuracy": interval}}
+
+
+def training_log(n_epochs=2):
+    curves = {
+        "epoch": list(range(1, n_epochs + 1)),
+        "phase": ["head"] * n_epochs,
+        "train_loss": [1 / epoch for epoch in range(1, n_epochs + 1)],
+        "validation_loss": [float("nan"), *[0.5] * (n_epochs - 1)],
+        "validation_auc": [None] * n_epochs,
+        "overfit": [False] * (n_epochs - 1) + [True],
+    }
+    return {"curves": curves, "moved": []}
 
 
 def test_a_run_carries_flat_parameters_and_metrics(begin):
@@ -62,7 +74,38 @@ def test_a_run_carries_flat_parameters_and_metrics(begin):
         "training.views": "['identity']",
         "ingestion.split.holdout.camera _new_": "['c7']",  # MLflow takes no brackets in a name
     }
-    assert run.data.metrics == {"test_accuracy": 0.9, "test_accuracy_low": 0.8, "train_loss": 0.25}
+    assert run.data.metrics == {"test_accuracy": 0.9, "test_accuracy_low": 0.8}
+
+
+def history(run, name):
+    return [(m.step, m.value) for m in mlflow.MlflowClient().get_metric_history(run.info.run_id, name)]
+
+
+def test_curves_are_logged_by_epoch_as_soon_as_training_ends(begin):
+    begin().after_dataset_saved("training_log", training_log())
+    (run,) = runs().values()
+    assert set(run.data.metrics) == {
+        "train_loss",
+        "validation_loss",
+        "overfit",
+    }  # words and gaps are no metrics
+    assert history(run, "train_loss") == [(1, 1.0), (2, 0.5)]
+    assert history(run, "validation_loss") == [(2, 0.5)]
+    assert history(run, "overfit") == [(1, 0.0), (2, 1.0)]
+
+
+def test_a_long_training_takes_several_batches(begin):
+    """MLflow takes 1,000 metrics in a call."""
+    begin().after_dataset_saved("training_log", training_log(n_epochs=501))
+    (run,) = runs().values()
+    lengths = {name: len(history(run, name)) for name in run.data.metrics}
+    assert lengths == {"train_loss": 501, "validation_loss": 500, "overfit": 501}
+
+
+def test_a_probe_has_no_curves(begin):
+    begin().after_dataset_saved("training_log", {"curves": {"epoch": [], "train_loss": []}})
+    (run,) = runs().values()
+    assert run.data.metrics == {}
 
 
 def test_a_failed_run_says_so(begin):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 import os
 import re
 import time
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _STAGES = ("ingestion", "validation", "training", "evaluation", "promotion")
 _NAME_CHARACTERS = 250  # as many as MLflow allows
+_BATCH_METRICS = 1000  # as many as it takes in one call
 
 
 class ParameterHook:
@@ -162,15 +164,16 @@ class TrackingHook:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Keep the numbers of the evaluation until the end of the run: one call logs them all."""
-        if dataset_name == "evaluation":
+        """Log the training's curves; keep the numbers of the evaluation until the end: one call logs them all."""
+        if dataset_name == "training_log":
+            _log_curves(data["curves"])
+        elif dataset_name == "evaluation":
             for name, interval in data["metrics"].items():
                 for part in ("estimate", "low", "high"):
                     if interval.get(part) is not None:
                         self._metrics[f"test_{name}" + ("" if part == "estimate" else f"_{part}")] = interval[
                             part
                         ]
-            self._log_curves(data["curves"])
 
     @hook_impl
     def after_pipeline_run(self, catalog: CatalogProtocol, pipeline: Pipeline) -> None:
@@ -196,21 +199,6 @@ class TrackingHook:
                 mlflow.end_run(status="FAILED")
             except MlflowException:  # the store may be what failed; the error itself must come through
                 logger.warning("MLflow could not be told that the run has failed")
-
-    def _log_curves(self, curves: dict[str, list[float]]) -> None:
-        import mlflow
-        from mlflow.entities import Metric
-
-        run = mlflow.active_run()
-        now_ms = int(time.time() * 1000)
-        points = [
-            Metric(name, value, now_ms, epoch)
-            for name, values in curves.items()
-            if name != "epoch"
-            for epoch, value in zip(curves["epoch"], values, strict=True)
-        ]
-        if run and points:
-            mlflow.MlflowClient().log_batch(run.info.run_id, metrics=points)
 
 
 class SummaryHook:
@@ -241,6 +229,25 @@ def _path_of(catalog: CatalogProtocol, name: str) -> Path | None:
     if path is None:
         return None
     return path / "index.html" if path.is_dir() else path
+
+
+def _log_curves(curves: dict[str, list[Any]]) -> None:
+    """Log every number and flag of every epoch, a batch at a time; words (the phases) are for the report."""
+    import mlflow
+    from mlflow.entities import Metric
+
+    run = mlflow.active_run()
+    assert run is not None, "a run is begun before the first node"
+    now_ms = int(time.time() * 1000)
+    points = [
+        Metric(name, float(value), now_ms, epoch)
+        for name, values in curves.items()
+        if name != "epoch"
+        for epoch, value in zip(curves["epoch"], values, strict=True)
+        if isinstance(value, int | float) and math.isfinite(value)
+    ]
+    for start in range(0, len(points), _BATCH_METRICS):
+        mlflow.MlflowClient().log_batch(run.info.run_id, metrics=points[start : start + _BATCH_METRICS])
 
 
 def _flat(parameters: dict[str, Any], prefix: str = "") -> dict[str, Any]:

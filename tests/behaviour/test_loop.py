@@ -180,11 +180,12 @@ def test_runs_leave_no_temporary_files(retrained, project):
     assert left == []
 
 
-def test_the_first_notebook_runs(first, project, tmp_path):
+@pytest.mark.parametrize("name", ["1_first_run.ipynb", "2_calibration.ipynb"])
+def test_a_notebook_runs_and_shows_pictures(name, first, project):
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = nbformat.read(ROOT / "notebooks/1_first_run.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
     client = NotebookClient(notebook, timeout=300, kernel_name="python3")
     client.execute(cwd=str(project.path))
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch.nn import functional
 
-from visionpipe.models.calibrate import deferral_confidence, fit_temperature
+from visionpipe.errors import VisionpipeError
+from visionpipe.models.calibrate import calibrate, check_decision, deferral_confidence, fit_temperature
+from visionpipe.models.classifier import ModelSpec, softmax
+from visionpipe.models.decisions import Decision
+from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.recipe_parameters import CalibrationParameters
+
+CLASSES = ["cat", "dog", "fox", "owl"]
+SPEC = ModelSpec(backbone="timm/test_resnet", weights="none", classes=CLASSES, image_size_px=32)
 
 
 def drawn(temperature, seed=0, n=4000, n_classes=4):
@@ -54,9 +64,24 @@ def test_it_is_found_for_logits_so_large_that_probabilities_vanish():
 def test_it_stays_in_its_bounds():
     logits_NK, labels_N = drawn(1.0, n=50)
     right_NK = np.eye(4, dtype=np.float32)[labels_N]
-    assert 0.05 <= fit_temperature(right_NK, labels_N) < 0.06  # never wrong: as sure as it may be
     assert 19.0 < fit_temperature(np.roll(right_NK, 1, axis=1) * 50, labels_N) <= 20.0
     assert 0.05 <= fit_temperature(logits_NK * 1e6, labels_N) <= 20.0
+
+
+@pytest.mark.parametrize("n_images", [20, 200, 2000])
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_n_right_answers_prove_no_more_than_n_plus_1_of_n_plus_2(n_images, n_classes):
+    labels_N = np.arange(n_images) % n_classes
+    logits_NK = 4 * np.eye(n_classes, dtype=np.float32)[labels_N]  # all equally sure
+    confidence_N = softmax(logits_NK, fit_temperature(logits_NK, labels_N)).max(axis=1)
+    np.testing.assert_allclose(1 - confidence_N, 1 / (n_images + 2), rtol=1e-3)
+
+
+def test_one_wrong_answer_is_enough_for_the_likelihood_itself():
+    logits_NK, labels_N = drawn(1.0, n=400)
+    logits_NK = 6 * np.eye(4, dtype=np.float32)[labels_N] + logits_NK / 10
+    logits_NK[0] = np.roll(logits_NK[0], 1)
+    assert fit_temperature(logits_NK, labels_N) == pytest.approx(by_lbfgs(logits_NK, labels_N), rel=1e-3)
 
 
 def test_it_changes_no_decision():
@@ -97,3 +122,105 @@ def test_who_wants_more_accuracy_defers_no_less(cases):
 
 def test_without_images_nothing_is_proven():
     assert deferral_confidence(np.array([]), np.array([], dtype=bool), 0.9) is None
+
+
+def parameters(deferral_accuracy=0.8, **calibration):
+    return TrainingParameters(deferral_accuracy=deferral_accuracy, calibration=calibration)
+
+
+def test_calibration_fits_temperature_and_deferral_and_leaves_the_spec_as_it_was():
+    logits_NK, labels_N = drawn(3.0)
+    spec = calibrate(SPEC, logits_NK, labels_N, parameters())
+    assert spec.temperature == pytest.approx(3.0, rel=0.1)
+    probabilities_NK = softmax(logits_NK, spec.temperature)
+    confidence_N, correct_N = probabilities_NK.max(axis=1), probabilities_NK.argmax(axis=1) == labels_N
+    assert spec.deferral_confidence == deferral_confidence(confidence_N, correct_N, 0.8)
+    assert correct_N[~spec.defers(confidence_N)].mean() == pytest.approx(0.8, abs=0.01)
+    assert spec.decision == Decision()
+    assert (SPEC.temperature, SPEC.deferral_confidence) == (1.0, None)
+    assert ModelSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_the_accuracy_wanted_is_that_of_the_labels_that_are_given():
+    logits_NK, labels_N = drawn(1.0)
+    costs = {"cat": {"dog": 9, "fox": 9, "owl": 9}}
+    spec = calibrate(SPEC, logits_NK, labels_N, parameters(decision="least_cost", costs=costs))
+    probabilities_NK = softmax(logits_NK, spec.temperature)
+    given_N = np.array([CLASSES.index(label) for label in spec.decide(probabilities_NK)])
+    assert (given_N != probabilities_NK.argmax(axis=1)).mean() > 0.1
+    kept_N = ~spec.defers(probabilities_NK.max(axis=1))
+    assert (given_N == labels_N)[kept_N].mean() == pytest.approx(0.8, abs=0.01)
+    likeliest = calibrate(SPEC, logits_NK, labels_N, parameters())
+    assert spec.deferral_confidence > likeliest.deferral_confidence
+
+
+@pytest.mark.parametrize("rows", [np.arange(19), np.arange(0)], ids=["19 images", "none"])
+def test_too_few_images_calibrate_nothing_and_everything_is_deferred(rows, caplog):
+    logits_NK, labels_N = drawn(1.0)
+    spec = calibrate(SPEC, logits_NK[rows], labels_N[rows], parameters())
+    assert (spec.temperature, spec.deferral_confidence) == (1.0, None)
+    assert spec.defers(np.array([1.0])).all()
+    assert "Not calibrated" in caplog.text
+
+
+def test_a_class_without_images_calibrates_nothing(caplog):
+    logits_NK, labels_N = drawn(1.0)
+    rows = labels_N != 2
+    assert calibrate(SPEC, logits_NK[rows], labels_N[rows], parameters()).deferral_confidence is None
+    assert "of 3 of 4 classes" in caplog.text
+
+
+def test_it_is_said_when_no_image_is_wrong_and_when_all_are(caplog):
+    labels_N = np.arange(40) % 4
+    right_NK = 4 * np.eye(4, dtype=np.float32)[labels_N]
+    spec = calibrate(SPEC, right_NK, labels_N, parameters())
+    assert (
+        "None of the 40 validation images is wrong" in caplog.text and "41 right answers in 42" in caplog.text
+    )
+    assert spec.temperature > 0.5
+    caplog.clear()
+    calibrate(SPEC, np.roll(right_NK, 1, axis=1), labels_N, parameters())
+    assert "no better than guessing" in caplog.text
+
+
+def test_a_cap_that_the_images_cannot_prove_defers_everything(caplog):
+    logits_NK, labels_N = drawn(1.0, n=100)
+    wanted = {"decision": "capped_false_positives", "capped_class": "fox"}
+    spec = calibrate(SPEC, logits_NK, labels_N, parameters(**wanted, max_false_positive_rate=0.001))
+    assert "999 are needed" in caplog.text
+    assert (spec.decision, spec.deferral_confidence) == (Decision(), None)
+    proven = calibrate(SPEC, logits_NK, labels_N, parameters(**wanted, max_false_positive_rate=0.2))
+    assert proven.decision.capped_class == 2 and proven.deferral_confidence is not None
+
+
+def test_the_log_says_what_the_rule_does(caplog):
+    caplog.set_level(logging.INFO)
+    logits_NK, labels_N = drawn(1.0)
+    calibrate(SPEC, logits_NK, labels_N, parameters(decision="least_cost", costs={"cat": {"dog": 9}}))
+    assert "cost" in caplog.text
+    calibrate(SPEC, logits_NK, labels_N, parameters(decision="capped_false_positives", capped_class="fox"))
+    assert "fox is given from a probability of" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("calibration", "said"),
+    [
+        (
+            {"decision": "least_cost", "costs": {"wolf": {"cat": 2}}},
+            "training.calibration.costs: wolf is no class",
+        ),
+        (
+            {"decision": "least_cost", "costs": {"cat": {"wolf": 2}}},
+            "training.calibration.costs: wolf is no class",
+        ),
+        (
+            {"decision": "capped_false_positives", "capped_class": "wolf"},
+            "training.calibration.capped_class: wolf is no class",
+        ),
+    ],
+)
+def test_a_rule_about_what_is_no_class_is_refused(calibration, said):
+    with pytest.raises(VisionpipeError, match=said):
+        check_decision(CalibrationParameters(**calibration), CLASSES)
+    with pytest.raises(VisionpipeError, match="the classes are cat, dog, fox, owl"):
+        calibrate(SPEC, *drawn(1.0), parameters(**calibration))

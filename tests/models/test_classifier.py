@@ -17,6 +17,7 @@ from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.candidate import train_candidate
 from visionpipe.models.classifier import ImageClassifier, ModelSpec, load_classifier, save_classifier
+from visionpipe.models.decisions import Decision
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +163,55 @@ def test_the_reason_says_what_does_not_fit(folder):
     edit(folder, temperature=-1)
     with pytest.raises(VisionpipeError, match=r"model\.json: temperature .*greater than 0"):
         load_classifier(folder)
+
+
+def with_dropout(passes, rate=0.5):
+    """Return a small classifier that predicts by the mean of so many passes with dropout, and some features."""
+    spec = ModelSpec(
+        backbone="timm/test_resnet", weights="none", classes=["a", "b", "c"], image_size_px=32,
+        mc_dropout_passes=passes, mc_dropout_rate=rate,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    made = ImageClassifier(spec, build_backbone(spec.backbone, "none", 32)).eval()
+    torch.nn.init.normal_(made.head.weight)
+    return made, torch.randn(6, made.head.in_features).abs()
+
+
+@torch.no_grad()
+def test_mc_dropout_is_the_mean_probability_of_torch_s_own_dropout():
+    made, features_ND = with_dropout(100)
+    drawn = [
+        made.head(torch.nn.functional.dropout(features_ND, 0.5)).softmax(1) for _ in range(4000)
+    ]  # the same mean, by other masks
+    spread = torch.stack(drawn).std(0)
+    found = made.logits(features_ND).exp()
+    torch.testing.assert_close(found.sum(1), torch.ones(6))
+    assert ((found - torch.stack(drawn).mean(0)).abs() < 4 * spread / 100**0.5 + 1e-3).all()
+    plain = made.head(features_ND).softmax(1)
+    assert found.max(1).values.mean() < plain.max(1).values.mean() - 0.01  # and it is less sure
+
+
+@torch.no_grad()
+def test_mc_dropout_depends_neither_on_the_batch_nor_on_chance():
+    made, features_ND = with_dropout(5)
+    together = made.logits(features_ND)
+    torch.manual_seed(1)
+    torch.testing.assert_close(torch.cat([made.logits(row) for row in features_ND.split(1)]), together)
+
+
+@torch.no_grad()
+def test_without_passes_or_without_dropout_a_prediction_is_the_head_s():
+    for passes, rate in ((0, 0.5), (3, 0.0)):
+        made, features_ND = with_dropout(passes, rate)
+        torch.testing.assert_close(made.logits(features_ND).softmax(1), made.head(features_ND).softmax(1))
+
+
+def test_predictions_take_the_passes_and_the_decision_rule():
+    made, _ = with_dropout(4, 0.9)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    averaged = made.predict(pixels)
+    np.testing.assert_allclose(np.exp(averaged.logits_NK).sum(axis=1), 1, rtol=1e-5)
+    made.spec.mc_dropout_passes = 0
+    assert not np.allclose(made.predict(pixels).probabilities_NK, averaged.probabilities_NK)
+    made.spec.decision = Decision(capped_class=2, capped_from=0.0)
+    assert made.predict(pixels).labels == ["c"] * 5

@@ -77,7 +77,7 @@ print(weights_hash(good_candidate(photo_set(train=10, validation=5, seed=4), **F
 """
 
     def in_another_process(self, changes):
-        path = os.pathsep.join([str(TESTS), str(TESTS / "models")])
+        path = os.pathsep.join([str(TESTS), str(TESTS / "models"), *sys.path])
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "77", "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [sys.executable, "-c", self.SCRIPT.replace("{changes}", changes)],

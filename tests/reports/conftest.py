@@ -37,7 +37,6 @@ def an_evaluation(n_classes=2, names=None):
         for i in range(10)
     ]  # fmt: skip
     bins[0] |= {"confidence": None, "accuracy": None, "low": None, "high": None}
-    epochs = list(range(1, 9))
     return {
         "title": "Solar cells",
         "model": {"backbone": "tf_efficientnet_lite0", "image_size_px": 224, "temperature": 1.28374},
@@ -54,13 +53,6 @@ def an_evaluation(n_classes=2, names=None):
         },
         "confusion": confusion,
         "reliability": bins,
-        "curves": {
-            "epoch": epochs,
-            "train_loss": [math.exp(-e / 3) for e in epochs],
-            "validation_loss": [None, *(math.exp(-e / 4) + 0.1 for e in epochs[1:])],
-            "validation_accuracy": [1 - math.exp(-e) for e in epochs],
-            "learning_rate": [0.001 / e for e in epochs],
-        },
         "slices": {
             "module": {
                 "A": {"n": 40, "accuracy": interval(0.93)},
@@ -69,6 +61,40 @@ def an_evaluation(n_classes=2, names=None):
             }
         },
         "notes": ["16 near-duplicates were kept out of the test split."],
+        "demo_notice": "Demo data, not for commercial use.",
+    }
+
+
+def some_curves():
+    """Eight epochs of three phases; the sixth is the best and the last two overfit."""
+    epochs = list(range(1, 9))
+    return {
+        "epoch": epochs,
+        "phase": ["head"] * 2 + ["last_stages"] * 4 + ["whole_network"] * 2,
+        "train_loss": [math.exp(-e / 3) for e in epochs],
+        "validation_loss": [None, 0.61, 0.52, 0.44, 0.42, 0.41, 0.46, 0.53],
+        "validation_accuracy": [1 - math.exp(-e) for e in epochs],
+        "validation_auc": [float("nan"), *(1 - math.exp(-2 * e) for e in epochs[1:])],
+        "learning_rate": [0.01, 0.005, 3e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5],
+        "images_per_s": [9000.0, 9100.0, 310.0, 305.0, 300.0, 307.0, 52.0, 51.0],
+        "seconds": [0.2, 0.2, 6.3, 6.4, 6.5, 6.3, 38.0, 38.6],
+        "overfit": [False] * 6 + [True] * 2,
+    }
+
+
+def a_training():
+    return {
+        "curves": some_curves(),
+        "model": {"backbone": "efficientnet-lite0", "trained_stages": "all", "epochs": 8},
+        "moved": [
+            {"part": "stages 0-3", "n_parameters": 1_000_000, "moved": False},
+            {"part": "stages 4-9", "n_parameters": 2_750_000, "moved": True},
+            {"part": "head", "n_parameters": 2_562, "moved": True},
+        ],
+        "recipe": [
+            {"name": "training.epochs", "value": 12, "why": "1,968 images are few"},
+            {"name": "training.ema_decay", "value": 0.99, "why": "492 steps"},
+        ],
         "demo_notice": "Demo data, not for commercial use.",
     }
 
@@ -192,6 +218,7 @@ def parse():
 def all_pages():
     """Every page, drawn from realistic inputs, by name."""
     from visionpipe.reports import pages
+    from visionpipe.reports.training_page import training_page
 
     return {
         "evaluation of 2 classes": pages.evaluation_page(an_evaluation(2), some_mistakes()),
@@ -199,6 +226,7 @@ def all_pages():
         "decision": pages.decision_page(a_decision()),
         "drift": pages.drift_page(a_drift_verdict()),
         "index": pages.index_page(some_links(), a_headline()),
+        "training": training_page(a_training()),
     }
 
 
@@ -220,6 +248,16 @@ def decision():
 @pytest.fixture
 def drift_verdict():
     return a_drift_verdict()
+
+
+@pytest.fixture
+def curves():
+    return some_curves()
+
+
+@pytest.fixture
+def training():
+    return a_training()
 
 
 @pytest.fixture

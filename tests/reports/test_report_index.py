@@ -15,6 +15,7 @@ MISSING = {
     "n": 60,
     "reason": "only class '[b]' occurs",
 }
+MODEL = {"backbone": "timm/resnet18", "trained_stages": "stages 4-5 and head", "epochs": 12}
 DECISION = {
     "reason": "Proven better.",
     "outcome": "promote",
@@ -31,8 +32,16 @@ DECISION = {
 @pytest.mark.parametrize("accuracy", [FOUND, MISSING])
 def test_the_index_writes_the_accuracy_as_every_page_does(accuracy):
     validation = {"n_images": 60, "n_quarantined": 0, "warnings": [], "success": True}
-    page = run_index(DECISION, {"n": 60, "metrics": {"accuracy": accuracy}}, validation)
+    page = run_index(DECISION, {"n": 60, "metrics": {"accuracy": accuracy}, "model": MODEL}, validation)
     assert f"60 test images, accuracy {wording.interval(accuracy)}" in page
+
+
+def test_the_index_links_every_page_of_the_run(parse):
+    validation = {"n_images": 60, "n_quarantined": 0, "warnings": [], "success": True}
+    page = parse(run_index(DECISION, {"n": 60, "metrics": {"accuracy": FOUND}, "model": MODEL}, validation))
+    names = ["decision.html", "evaluation.html", "training.html", "data_docs/index.html"]
+    assert [a["href"] for a in page.all("a")] == names
+    assert "timm/resnet18, trained: stages 4-5 and head, 12 epochs" in page.text
 
 
 def test_the_last_table_of_a_run_writes_them_so_too(capsys, monkeypatch):

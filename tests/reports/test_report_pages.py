@@ -40,7 +40,7 @@ def test_an_evaluation_needs_only_title_classes_metrics_and_confusion(parse):
     assert not page.all("img")
 
 
-@pytest.mark.parametrize("part", ["model", "data", "per_class", "reliability", "curves", "slices", "notes"])
+@pytest.mark.parametrize("part", ["model", "data", "per_class", "reliability", "slices", "notes"])
 def test_any_optional_part_may_be_missing_none_or_empty(part, make_evaluation):
     small = {"title": "Small", "classes": ["a", "b"], "metrics": {}, "confusion": [[4, 1], [0, 5]]}
     given = make_evaluation(names=["a", "b"])[part]
@@ -50,10 +50,12 @@ def test_any_optional_part_may_be_missing_none_or_empty(part, make_evaluation):
     assert len(pages.evaluation_page(small | {part: given}, [])) > len(without)
 
 
-def test_curves_of_empty_series_draw_no_picture(make_evaluation):
-    evaluation = make_evaluation(2)
-    evaluation["curves"] = {"epoch": [], "train_loss": [], "validation_loss": [None], "learning_rate": None}
-    assert "Training curves" not in pages.evaluation_page(evaluation, [])
+@pytest.mark.parametrize(
+    ("path", "links"), [("training.html", ["training.html"]), (None, []), ("//evil", [])]
+)
+def test_an_evaluation_links_how_the_model_was_trained(path, links, make_evaluation, parse):
+    page = parse(pages.evaluation_page(make_evaluation() | {"training_report": path}, []))
+    assert [a["href"] for a in page.all("a") if not a["href"].startswith("#")] == links
 
 
 @pytest.mark.parametrize("n_classes", [2, 9, 30])

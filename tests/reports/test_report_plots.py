@@ -9,6 +9,7 @@ import pytest
 
 from visionpipe.reports import plots
 from visionpipe.reports.canvas import label
+from visionpipe.reports.training_plots import has_a_curve, training_curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 PX_PER_PT = 96 / 72
@@ -95,14 +96,45 @@ def test_a_reliability_diagram_draws_bins_that_hold_nothing():
 
 
 def test_training_curves_leave_out_what_was_not_recorded():
-    drawn = {text for text, _, _ in texts_of(plots.training_curves({"train_loss": [0.5, float("nan"), 0.3]}))}
-    assert "loss" in drawn
-    assert not {"validation accuracy", "learning rate"} & drawn
+    drawn = {text for text, _, _ in texts_of(training_curves({"train_loss": [0.5, float("nan"), 0.3]}))}
+    assert {"loss", "epoch"} <= drawn
+    assert not {"on validation images", "learning rate", "images a second", "overfitting"} & drawn
+    assert not has_a_curve({"train_loss": [None, float("nan")], "validation_loss": None, "phase": ["head"]})
 
 
-def test_a_single_epoch_is_drawn():
-    curves = {"epoch": [1], "train_loss": [0.5], "validation_loss": [0.6], "learning_rate": [0.001]}
-    assert "epoch" in {text for text, _, _ in texts_of(plots.training_curves(curves))}
+def test_training_curves_name_every_series_phase_and_overfit_epoch(curves):
+    drawn = {text for text, _, _ in texts_of(training_curves(curves, kept_epoch=4))}
+    panels = {"loss", "on validation images", "learning rate", "images a second"}
+    assert panels <= drawn
+    assert {"training", "validation", "accuracy", "AUC", "overfitting"} <= drawn
+    assert {"Head", "Last stages", "Whole network"} <= drawn
+
+
+def test_every_series_is_drawn(curves):
+    flat = [key for key in curves if key not in {"seconds", "epoch", "overfit", "phase"}]
+    changes = [{}, *({key: [0.2] * 8} for key in flat)]
+    changes += [{"epoch": list(range(2, 10))}, {"overfit": [False] * 8}, {"phase": ["all"] * 8}]
+    assert len({training_curves(curves | change) for change in changes}) == len(changes) == 10
+
+
+def test_the_kept_epoch_is_drawn(curves):
+    assert len({training_curves(curves, kept_epoch) for kept_epoch in (None, 2, 3)}) == 3
+
+
+def test_a_single_epoch_is_drawn_as_points():
+    def points(curves):
+        svg = base64.b64decode(training_curves(curves).partition(",")[2]).decode()
+        return len(re.findall(r'<use [^>]*stroke: #[0-9a-f]{6}"', svg))  # ticks have a stroke-width too
+
+    assert points({"epoch": [1], "learning_rate": [0.0]}) == 1  # where the cosine ends
+    assert points({"epoch": [1], "learning_rate": [0.001], "validation_accuracy": [0.7]}) == 2
+    assert points({"epoch": [1, 2], "learning_rate": [0.001, 0.0], "validation_accuracy": [0.7, 0.8]}) == 2
+
+
+def test_rates_are_drawn_from_zero(curves):
+    ticks = {text for text, _, _ in texts_of(training_curves(curves))}
+    assert {"0.000", "0.005", "0.010"} <= ticks
+    assert {"0", "5000"} <= ticks
 
 
 def test_histograms_take_edges_or_categories():

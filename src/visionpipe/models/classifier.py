@@ -5,21 +5,24 @@ Legend: N images, B batch, K classes, D features, E embedding width (32), H and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import Backbone, build_backbone
+from visionpipe.models.decisions import Decision
 
 EMBEDDING_WIDTH = 32
 _REASON_CHARACTERS = 300  # torch lists every tensor that does not fit
+_MASK_SEED = 20160620  # dropout masks are the same in every process that serves a model
 
 
 class ModelSpec(BaseModel):
@@ -34,9 +37,25 @@ class ModelSpec(BaseModel):
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     deferral_confidence: float | None = None
     """Predictions below this confidence go to a person; None when no threshold reaches the wanted accuracy."""
+    decision: Decision = Decision()
+    """How probabilities become a label."""
+    mc_dropout_passes: Annotated[int, Field(ge=0)] = 0
+    """Passes with dropout before the head that a prediction is the mean of; 0 is one pass without it."""
+    mc_dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of features dropped in each of these passes."""
     trained_stages: str = ""
     epochs: int = 0
     visionpipe_version: str = ""
+
+    @model_validator(mode="after")
+    def _decision_fits(self) -> Self:
+        if not self.decision.fits(len(self.classes)):
+            raise ValueError(f"decision: is incomplete or not made for {len(self.classes)} classes")
+        return self
+
+    def decide(self, probabilities_NK: np.ndarray) -> list[str]:
+        """Give each row of probabilities its label, by the decision rule."""
+        return [self.classes[k] for k in self.decision.choose(probabilities_NK)]
 
     def defers(self, confidence_N: np.ndarray) -> np.ndarray:
         """Say, for each confidence, whether a person should decide: all, when no threshold is known."""
@@ -101,9 +120,16 @@ class ImageClassifier(nn.Module):
         self.register_buffer("embedding_axes", torch.zeros(backbone.n_features, EMBEDDING_WIDTH))
         self.to(memory_format=torch.channels_last)
 
-    def normalise(self, pixels_NHWC: torch.Tensor) -> torch.Tensor:
-        """Turn (B, H, W, 3) uint8 into normalised (B, 3, H, W) float32, channels last in memory."""
+    def normalise(
+        self, pixels_NHWC: torch.Tensor, augment: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """Turn (B, H, W, 3) uint8 into normalised (B, 3, H, W) float32, channels last in memory.
+
+        `augment` changes the images, (B, 3, H, W) from 0 to 1, on the way.
+        """
         images_NCHW = pixels_NHWC.permute(0, 3, 1, 2).float().div_(255)
+        if augment is not None:
+            images_NCHW = augment(images_NCHW).contiguous(memory_format=torch.channels_last)
         return images_NCHW.sub_(self.mean).div_(self.std)
 
     def run_stages(self, activations: torch.Tensor, first: int, last: int | None = None) -> torch.Tensor:
@@ -116,7 +142,23 @@ class ImageClassifier(nn.Module):
     def forward(self, pixels_NHWC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits (B, K) and pooled features (B, D) of (B, H, W, 3) uint8 pixels."""
         features_ND = self.run_stages(self.normalise(pixels_NHWC), 0)
-        return self.head(features_ND), features_ND
+        return self.logits(features_ND), features_ND
+
+    def logits(self, features_ND: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K) of pooled features (B, D), as predictions take them.
+
+        With `spec.mc_dropout_passes` they are the log of the mean probability over so many passes with dropout
+        (Gal and Ghahramani, ICML 2016, equation 6). All images meet the same masks, so a prediction depends
+        neither on its batch nor on chance.
+        """
+        passes, rate = self.spec.mc_dropout_passes, self.spec.mc_dropout_rate
+        if not passes:
+            return self.head(features_ND)
+        generator = torch.Generator().manual_seed(_MASK_SEED)
+        kept_TD = torch.rand(passes, features_ND.shape[1], generator=generator) >= rate
+        masks_TD = (kept_TD / (1 - rate)).to(features_ND)
+        log_p_TBK = torch.stack([self.head(features_ND * mask_D).log_softmax(1) for mask_D in masks_TD])
+        return log_p_TBK.logsumexp(0) - math.log(passes)
 
     def embed(self, features_ND: torch.Tensor) -> torch.Tensor:
         """Project pooled features (B, D) to the embedding (B, 32)."""
@@ -153,7 +195,7 @@ class ImageClassifier(nn.Module):
             np.concatenate(embeddings) if embeddings else np.empty((0, EMBEDDING_WIDTH), np.float32)
         )
         probabilities_NK = softmax(logits_NK, self.spec.temperature)
-        labels = [self.spec.classes[k] for k in probabilities_NK.argmax(axis=1)]
+        labels = self.spec.decide(probabilities_NK)
         return Predictions(logits_NK, probabilities_NK, embeddings_NE, labels)
 
 

@@ -14,6 +14,7 @@ from visionpipe.models.classifier import ImageClassifier, ModelSpec, inference_b
 from visionpipe.models.finetune import choose_device, repeatable
 from visionpipe.models.frozen_trunk import autocast
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.recipe import resolve
 
 
 @torch.inference_mode()
@@ -33,6 +34,7 @@ def pooled_features(batches: Iterable[np.ndarray], parameters: TrainingParameter
         (N, D) float32, in the order of the images.
     """
     device = choose_device(parameters.device)
+    parameters, _ = resolve(parameters, torch.zeros(0, 2), device)
     with repeatable(parameters.seed, torch.device("cpu")):  # without pretrained weights they are drawn here
         backbone = build_backbone(parameters.backbone, parameters.weights, parameters.image_size_px)
     spec = ModelSpec(

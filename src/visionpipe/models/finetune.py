@@ -1,41 +1,39 @@
-"""Fine-tuning: run the frozen trunk once, cache what comes out of it, train only what moves.
+"""Training in phases: the head on cached features, the last stages on cached activations, the whole network on photos.
 
-Legend: N images, B batch, K classes, D features, V views, C x H x W activations at the freezing point.
+Legend: N images, D features.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
+from torch.utils import deterministic
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.models.checkpoint import Checkpoints, Snapshot
 from visionpipe.models.classifier import ImageClassifier
-from visionpipe.models.frozen_trunk import FrozenTrunk, LabelledPixels, autocast
+from visionpipe.models.curves import Curves
+from visionpipe.models.distributed import SOLO, Team
+from visionpipe.models.feeds import CachedFeed, Feed, PixelFeed
+from visionpipe.models.frozen_trunk import FrozenTrunk, LabelledPixels
+from visionpipe.models.head import all_features, draw_head, fit_head
+from visionpipe.models.losses import build_loss
+from visionpipe.models.memory import kept_memory
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.progress import progress_bar
+from visionpipe.models.phase import Phase, PhaseTraining, Setting
+from visionpipe.models.recipe import log_choices, resolve
+from visionpipe.models.step import copy_of_start
+from visionpipe.models.tail import pooled
 
 logger = logging.getLogger(__name__)
-_HEAD_SPEED_UP = 3.0  # the new head learns faster than the pretrained stages it sits on
-_WARM_UP = 0.1  # share of all steps
-
-
-@dataclass
-class Curves:
-    """What happened, epoch by epoch."""
-
-    epoch: list[int] = field(default_factory=list)
-    train_loss: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
-    validation_accuracy: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
+_LAST_STAGES, _WHOLE_NETWORK = 1, 2
+_FEWEST = 1e-3  # images of a class in sums of soft targets
 
 
 def train(
@@ -43,34 +41,92 @@ def train(
     training: LabelledPixels,
     validation: LabelledPixels,
     parameters: TrainingParameters,
+    *,
+    team: Team = SOLO,
+    checkpoints: Checkpoints | None = None,
 ) -> Curves:
-    """Train a classifier in place: the head on cached features, then the last stages with it.
+    """Train a classifier in place; of each phase the epoch with the lowest validation loss is kept.
 
-    The epoch with the lowest validation loss is kept.
+    Parameters
+    ----------
+    classifier : ImageClassifier
+        With the weights to start from; its head is drawn anew. Afterwards `requires_grad` tells what moved.
+    training, validation : LabelledPixels
+        To learn from, and to choose by.
+    team : Team
+        The processes that train together.
+    checkpoints : Checkpoints or None
+        Where to go on from, and where each epoch is written; None keeps nothing.
 
     Raises
     ------
     VisionpipeError
-        When the loss is not finite.
+        When the loss is not finite or diverges, or memory does not suffice for a single image.
     """
-    device = choose_device(parameters.device)
-    with repeatable(parameters.seed, device):
-        nn.init.zeros_(classifier.head.bias)
-        nn.init.normal_(classifier.head.weight, std=0.01)
-        classifier.to(device).eval()
-        cut = _freezing_point(classifier, parameters)
-        train_cache = FrozenTrunk(classifier, training, cut, parameters, parameters.views)
-        validation_cache = FrozenTrunk(classifier, validation, cut, parameters, ("identity",))
-        _train_head(classifier, train_cache, validation_cache, cut, parameters)
-        curves = Curves()
-        if parameters.mode == "finetune":
-            _train_last_stages(classifier, train_cache, validation_cache, cut, parameters, curves)
+    device = team.device or choose_device(parameters.device)
+    parameters, choices = resolve(parameters, training.targets_NK, device)
+    log_choices(choices)
+    with repeatable(parameters.seed, device), kept_memory():
+        classifier.to(device).eval().requires_grad_(False)
+        resumed = None if checkpoints is None else checkpoints.latest()
+        if resumed is not None:
+            logger.info("Resuming after epoch %d from %s", len(resumed.facts["curves"]["epoch"]), checkpoints)
+        curves = Curves() if resumed is None else Curves(**resumed.facts["curves"])
+        counts_K = training.targets_NK.sum(0).clamp(min=_FEWEST).to(device)
+        setting = Setting(
+            classifier,
+            copy_of_start(classifier.stages, parameters),
+            build_loss(parameters.loss, counts_K),
+            parameters,
+            team,
+            checkpoints,
+            curves,
+        )
+        feed = _train_phases(setting, training, validation, resumed)
+        classifier.requires_grad_(False)
+        first = _first_moved(classifier, parameters)
+        classifier.stages[first:].requires_grad_(True)
+        classifier.head.requires_grad_(True)
         classifier.spec.trained_stages = (
-            "head" if parameters.mode == "probe" else f"stages {cut}-{len(classifier.stages) - 1} and head"
+            f"stages {first}-{len(classifier.stages) - 1} and head"
+            if first < len(classifier.stages)
+            else "head"
         )
         classifier.spec.epochs = len(curves.epoch)
-        _fit_embedding(classifier, train_cache, cut)
+        _fit_embedding(classifier, feed, len(training), team)
     return curves
+
+
+def _train_phases(
+    setting: Setting, training: LabelledPixels, validation: LabelledPixels, resumed: Snapshot | None
+) -> Feed:
+    """Run the phases that are left, and return what the last one was fed."""
+    classifier, parameters, team = setting.classifier, setting.parameters, setting.team
+    reached = 0 if resumed is None else resumed.facts["phase"]
+    pixels = partial(PixelFeed, classifier, training, validation, parameters, team)
+    feed: Feed
+    if parameters.mode == "scratch":
+        draw_head(classifier.head, parameters.seed)
+        feed = pixels()
+    elif reached < _WHOLE_NETWORK:
+        cut = freezing_point(classifier, parameters)
+        views, augmented = parameters.views, int(parameters.augmented_views)
+        if parameters.mode == "finetune" and not parameters.epochs:
+            views, augmented = ("identity",), 0  # the head only has to be a start
+        train_trunk = FrozenTrunk(classifier, training, cut, parameters, views, augmented, team)
+        held_out_trunk = FrozenTrunk(classifier, validation, cut, parameters, ("identity",), team=team)
+        feed = CachedFeed(train_trunk, held_out_trunk, parameters.seed)
+        if not reached:
+            draw_head(classifier.head, parameters.seed)
+            fit_head(classifier, train_trunk, held_out_trunk, setting.criterion, parameters, team)
+        if parameters.mode == "finetune" and parameters.epochs:
+            phase = Phase(_LAST_STAGES, "last_stages", parameters.epochs)
+            PhaseTraining(phase, setting, feed).run(resumed)
+    if parameters.mode != "probe" and parameters.whole_network_epochs:
+        feed = pixels()
+        phase = Phase(_WHOLE_NETWORK, "whole_network", parameters.whole_network_epochs)
+        PhaseTraining(phase, setting, feed).run(resumed if reached == _WHOLE_NETWORK else None)
+    return feed
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -89,129 +145,27 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
 
 
-def _freezing_point(classifier: ImageClassifier, parameters: TrainingParameters) -> int:
-    """Return the first stage that moves; all stages are frozen in probe mode."""
-    if parameters.mode == "probe":
+def freezing_point(classifier: ImageClassifier, parameters: TrainingParameters) -> int:
+    """Return the first stage that moves on cached activations; all are frozen when none does."""
+    if parameters.mode == "probe" or not parameters.epochs:
         return len(classifier.stages)
     with_weights = [i for i, stage in enumerate(classifier.stages) if any(True for _ in stage.parameters())]
-    return with_weights[-min(parameters.tuned_stages, len(with_weights))]
+    return with_weights[-min(int(parameters.tuned_stages), len(with_weights))]
 
 
-def _train_head(
-    classifier: ImageClassifier,
-    training: FrozenTrunk,
-    validation: FrozenTrunk,
-    cut: int,
-    parameters: TrainingParameters,
-) -> None:
-    """Fit the new head on pooled features of the untouched backbone (all views)."""
-    features_ND, targets_NK = _pooled(classifier, training, cut)
-    held_out_ND, held_out_NK = _pooled(classifier, validation, cut, all_views=False)
-    optimiser = torch.optim.AdamW(classifier.head.parameters(), lr=1e-2, weight_decay=parameters.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, parameters.probe_epochs)
-    best = _Best(classifier.head)
-    for _ in range(parameters.probe_epochs):
-        for rows in torch.randperm(len(features_ND)).split(max(parameters.batch_size, 256)):
-            dropped = functional.dropout(features_ND[rows], parameters.dropout)
-            loss = functional.cross_entropy(classifier.head(dropped), targets_NK[rows])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-        schedule.step()
-        with torch.no_grad():
-            held_out_loss = functional.cross_entropy(classifier.head(held_out_ND), held_out_NK).item()
-        best.offer(_finite(held_out_loss, "the head's validation loss"))
-    best.restore()
+def _first_moved(classifier: ImageClassifier, parameters: TrainingParameters) -> int:
+    whole = parameters.mode != "probe" and parameters.whole_network_epochs
+    return 0 if whole else freezing_point(classifier, parameters)
 
 
-def _train_last_stages(
-    classifier: ImageClassifier,
-    training: FrozenTrunk,
-    validation: FrozenTrunk,
-    cut: int,
-    parameters: TrainingParameters,
-    curves: Curves,
-) -> None:
-    """Train the last stages and the head together; batch-norm statistics stay those of the pretrained network."""
-    tail = nn.ModuleList([*classifier.stages[cut:], classifier.head])
-    backbone_weights = [weight for stage in classifier.stages[cut:] for weight in stage.parameters()]
-    for weight in backbone_weights:
-        weight.requires_grad_(True)
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": backbone_weights, "lr": parameters.learning_rate},
-            {"params": classifier.head.parameters(), "lr": parameters.learning_rate * _HEAD_SPEED_UP},
-        ],
-        weight_decay=parameters.weight_decay,
-        fused=training.device.type == "cuda",
-    )
-    steps = parameters.epochs * math.ceil(len(training.data) / parameters.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _warm_up_cosine(step, steps))
-    precision = autocast(parameters, training.device)
-    shuffle = np.random.default_rng(parameters.seed)
-    best = _Best(tail)
-    best.offer(_validate(classifier, validation, cut)[0])
-    with progress_bar("epochs") as progress:
-        task = progress.add_task("Fine-tuning", total=parameters.epochs, note="")
-        for epoch in range(1, parameters.epochs + 1):
-            total_loss = 0.0
-            order = shuffle.permutation(len(training.data))
-            for index_B in np.array_split(order, math.ceil(len(order) / parameters.batch_size)):
-                views_B = shuffle.integers(len(training.views), size=len(index_B))
-                with precision:
-                    features_BD = classifier.run_stages(training.batch(index_B, views_B), cut)
-                    logits_BK = classifier.head(functional.dropout(features_BD, parameters.dropout))
-                    loss = functional.cross_entropy(
-                        logits_BK.float(), training.targets_NK[torch.from_numpy(index_B)]
-                    )
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                nn.utils.clip_grad_norm_(tail.parameters(), 1.0)
-                optimiser.step()
-                schedule.step()
-                total_loss += loss.item() * len(index_B)
-            validation_loss, accuracy = _validate(classifier, validation, cut)
-            curves.epoch.append(epoch)
-            curves.train_loss.append(_finite(total_loss / len(order), f"the loss of epoch {epoch}"))
-            curves.validation_loss.append(_finite(validation_loss, f"the validation loss of epoch {epoch}"))
-            curves.validation_accuracy.append(accuracy)
-            curves.learning_rate.append(schedule.get_last_lr()[0])
-            best.offer(validation_loss)
-            note = (
-                f"loss {curves.train_loss[-1]:.3f}, validation {validation_loss:.3f}, accuracy {accuracy:.1%}"
-            )
-            progress.update(task, advance=1, note=note)
-            logger.info("Epoch %d of %d: %s", epoch, parameters.epochs, note)
-    best.restore()
-
-
-@torch.no_grad()
-def _validate(classifier: ImageClassifier, validation: FrozenTrunk, cut: int) -> tuple[float, float]:
-    """Return the soft-target cross-entropy and the accuracy."""
-    logits_NK = torch.cat(
-        [classifier.head(classifier.run_stages(a, cut)).float() for _, a in validation.batches()]
-    )
-    targets_NK = validation.targets_NK
-    loss = functional.cross_entropy(logits_NK, targets_NK).item()
-    return loss, (logits_NK.argmax(1) == targets_NK.argmax(1)).float().mean().item()
-
-
-@torch.no_grad()
-def _pooled(
-    classifier: ImageClassifier, trunk: FrozenTrunk, cut: int, *, all_views: bool = True
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return pooled features (V*N, D) and their targets."""
-    features, targets = [], []
-    for view_index in range(len(trunk.views) if all_views else 1):
-        for index_B, activations in trunk.batches(view_index):
-            features.append(classifier.run_stages(activations, cut).float())
-            targets.append(trunk.targets_NK[torch.from_numpy(index_B)])
-    return torch.cat(features), torch.cat(targets)
-
-
-def _fit_embedding(classifier: ImageClassifier, trunk: FrozenTrunk, cut: int) -> None:
+def _fit_embedding(classifier: ImageClassifier, feed: Feed, n_images: int, team: Team) -> None:
     """Fit the 32 principal axes of the training features: small enough to log with every prediction."""
-    features_ND = _pooled(classifier, trunk, cut, all_views=False)[0].double().cpu()
+
+    def features(index_B: np.ndarray) -> torch.Tensor:
+        return pooled(classifier.stages[feed.first :], feed.plain(index_B)).float()
+
+    found_ND = all_features(features, n_images, classifier.mean.device, team)
+    features_ND = found_ND.double().cpu()
     centre = features_ND.mean(0)
     _, _, axes = torch.linalg.svd(features_ND - centre, full_matrices=False)
     axes = axes * torch.sign(axes[torch.arange(len(axes)), axes.abs().argmax(1)]).view(
@@ -223,42 +177,29 @@ def _fit_embedding(classifier: ImageClassifier, trunk: FrozenTrunk, cut: int) ->
     classifier.embedding_axes[:, :width] = axes[:width].T.to(classifier.embedding_axes)
 
 
-class _Best:
-    """Keeps the weights of the lowest validation loss."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self._module, self._loss, self._state = module, math.inf, {}
-
-    def offer(self, loss: float) -> None:
-        if loss < self._loss:
-            self._loss = loss
-            self._state = {name: tensor.clone() for name, tensor in self._module.state_dict().items()}
-
-    def restore(self) -> None:
-        self._module.load_state_dict(self._state)
-
-
-def _warm_up_cosine(step: int, steps: int) -> float:
-    warm_up = max(1, round(_WARM_UP * steps))
-    if step < warm_up:
-        return (step + 1) / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
-
-
-def _finite(loss: float, name: str) -> float:
-    if not math.isfinite(loss):
-        raise VisionpipeError(f"training stopped: {name} is {loss}; lower training.learning_rate")
-    return loss
-
-
 @contextmanager
 def repeatable(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch and, on the CPU, refuse operations whose result depends on timing; the old state comes back."""
-    before = torch.are_deterministic_algorithms_enabled()
+    before = torch.are_deterministic_algorithms_enabled(), deterministic.fill_uninitialized_memory
+    restore = _libraries_state()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(device.type == "cpu")
+        deterministic.fill_uninitialized_memory = False  # finds bugs, and costs a tenth of a step
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(before)
+            torch.use_deterministic_algorithms(before[0])
+            deterministic.fill_uninitialized_memory = before[1]
+            restore()
+
+
+def _libraries_state() -> Callable[[], None]:
+    """Remember numpy's and Python's generators and return what sets them back."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+
+    def restore() -> None:
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
+
+    return restore

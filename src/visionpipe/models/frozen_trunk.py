@@ -13,13 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
-from visionpipe.models.augment import view
+from visionpipe.models.augment import Augmentation, view
+from visionpipe.models.chance import generator
 from visionpipe.models.classifier import ImageClassifier, inference_batch_size
+from visionpipe.models.distributed import SOLO, Team
+from visionpipe.models.fold import folded
 from visionpipe.models.parameters import TrainingParameters, View
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
+_PROBED_IMAGES = 2  # on which a folded trunk is compared with the unfolded one
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,31 @@ class LabelledPixels:
         return len(self.rows_N)
 
 
+class Pixels:
+    """The pixels of a split, on the device they are trained on: for good where they fit, else a batch at a time."""
+
+    def __init__(self, data: LabelledPixels, device: torch.device, resident_gib: float) -> None:
+        self._data, self._device = data, device
+        n_bytes = len(data) * math.prod(data.pixels_NHWC.shape[1:])
+        self._resident: torch.Tensor | None = None
+        if device.type == "cuda" and n_bytes <= resident_gib * 2**30:
+            self._resident = torch.from_numpy(data.pixels_NHWC[data.rows_N]).to(device)
+
+    @property
+    def resident(self) -> bool:
+        """Whether all of them lie on the GPU."""
+        return self._resident is not None
+
+    def take(self, index_B: np.ndarray) -> torch.Tensor:
+        """Return (B, H, W, 3) uint8 on the device."""
+        if self._resident is not None:
+            return self._resident[torch.from_numpy(index_B).to(self._device)]
+        pixels = torch.from_numpy(self._data.pixels_NHWC[self._data.rows_N[index_B]])
+        if self._device.type == "cpu":
+            return pixels
+        return pixels.pin_memory().to(self._device, non_blocking=True)
+
+
 def soft_targets(labels_N: np.ndarray, confidence_N: np.ndarray, n_classes: int) -> torch.Tensor:
     """Spread the doubt of a label evenly over the other classes.
 
@@ -65,15 +95,39 @@ def soft_targets(labels_N: np.ndarray, confidence_N: np.ndarray, n_classes: int)
     return targets_NK.scatter_(1, torch.tensor(np.array(labels_N)).long().view(-1, 1), confidence)
 
 
-def autocast(parameters: TrainingParameters, device: torch.device) -> torch.autocast | nullcontext:
-    """Return the context in which the forward pass runs at the precision asked for."""
-    if parameters.precision == "float32":
+def autocast(
+    parameters: TrainingParameters, device: torch.device, *, learning: bool = False
+) -> torch.autocast | nullcontext:
+    """Return the context in which the forward pass runs at the precision asked for.
+
+    Parameters
+    ----------
+    learning : bool
+        Whether gradients will be taken of it: `frozen_bfloat16` keeps these passes in float32.
+    """
+    full = "frozen_bfloat16" if learning else None
+    if parameters.precision in ("float32", full):
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 class FrozenTrunk:
-    """Activations at the freezing point, of every image in every view: cached while they fit in memory."""
+    """Activations at the freezing point, of every image in every view: cached while they fit in memory.
+
+    Views are the symmetries named and then `augmented` random ones. Without room for the cache, the random views are
+    drawn anew each time.
+
+    Parameters
+    ----------
+    parameters : TrainingParameters
+        Without `auto`.
+    views : tuple of View
+        Symmetries.
+    augmented : int
+        Random views beside them.
+    team : Team
+        Each process fills its share of the cache; all of them then hold the whole.
+    """
 
     def __init__(
         self,
@@ -82,18 +136,23 @@ class FrozenTrunk:
         cut: int,
         parameters: TrainingParameters,
         views: tuple[View, ...],
+        augmented: int = 0,
+        team: Team = SOLO,
     ) -> None:
-        self.data, self.views = data, views
-        self._classifier, self._cut = classifier, cut
+        self.data, self.cut, self.n_views = data, cut, len(views) + augmented
+        self._views, self._parameters, self._team = views, parameters, team
+        self._classifier = classifier
         self.device = classifier.mean.device
         self._batch_size = inference_batch_size(self.device)
         self._autocast = autocast(parameters, self.device)
+        self._pixels = Pixels(data, self.device, parameters.resident_gib)
         self.targets_NK = data.targets_NK.to(self.device)
+        self._stages = self._folded()
         self._cache_VNCHW: torch.Tensor | None = None
-        shape = self._run(np.array([0]), views[0]).shape[1:]
-        n_bytes = len(views) * len(data) * math.prod(shape) * 4
+        like = self._run(np.array([0]), 0)
+        n_bytes = self.n_views * len(data) * math.prod(like.shape[1:]) * like.element_size()
         if n_bytes <= parameters.activation_cache_gib * 2**30:
-            self._cache_VNCHW = self._fill(shape)
+            self._cache_VNCHW = self._fill(like)
         else:
             logger.warning(
                 "Activations need %.1f GiB (training.activation_cache_gib: %.1f): the trunk runs every epoch",
@@ -111,24 +170,48 @@ class FrozenTrunk:
         """Return the activations of the given images, each in its given view."""
         if self._cache_VNCHW is not None:
             return self._cache_VNCHW[torch.from_numpy(view_index_B), torch.from_numpy(index_B)]
-        return torch.stack(
-            [self._run(index_B[i : i + 1], self.views[v])[0] for i, v in enumerate(view_index_B)]
-        )
+        activations: torch.Tensor | None = None
+        for v in np.unique(view_index_B):
+            places = np.flatnonzero(view_index_B == v)
+            for some in np.array_split(places, math.ceil(len(places) / self._batch_size)):
+                found = self._run(index_B[some], int(v))
+                if activations is None:
+                    activations = found.new_empty((len(index_B), *found.shape[1:]))
+                activations[torch.from_numpy(some)] = found
+        assert activations is not None, "a batch holds an image"
+        return activations
 
-    def _fill(self, shape: torch.Size) -> torch.Tensor:
-        cache = torch.empty((len(self.views), len(self.data), *shape), device=self.device)
+    def _folded(self) -> nn.ModuleList:
+        with torch.no_grad():
+            images_NCHW = self._classifier.normalise(
+                self._pixels.take(np.arange(min(_PROBED_IMAGES, len(self.data))))
+            )
+        return folded(self._classifier.stages[: self.cut], images_NCHW)
+
+    def _fill(self, like: torch.Tensor) -> torch.Tensor:
+        mine = self._team.share(np.arange(len(self.data)))
+        cache_VNCHW = like.new_empty((self.n_views, len(self.data), *like.shape[1:]))
         with progress_bar() as progress:
-            task = progress.add_task("Frozen layers", total=cache.shape[0] * cache.shape[1], note="")
-            for v, name in enumerate(self.views):
-                for start in range(0, len(self.data), self._batch_size):
-                    index = np.arange(start, min(start + self._batch_size, len(self.data)))
-                    cache[v, start : start + len(index)] = self._run(index, name)
-                    progress.advance(task, len(index))
-        return cache
+            task = progress.add_task("Frozen layers", total=self.n_views * len(mine), note="")
+            for v in range(self.n_views):
+                part = like.new_empty((len(mine), *like.shape[1:]))
+                for start in range(0, len(mine), self._batch_size):
+                    index_B = mine[start : start + self._batch_size]
+                    part[start : start + len(index_B)] = self._run(index_B, v)
+                    progress.advance(task, len(index_B))
+                cache_VNCHW[v] = self._team.gather(part)
+        return cache_VNCHW
 
     @torch.no_grad()
-    def _run(self, index_B: np.ndarray, view_name: str) -> torch.Tensor:
-        pixels = torch.from_numpy(np.ascontiguousarray(self.data.pixels_NHWC[self.data.rows_N[index_B]]))
+    def _run(self, index_B: np.ndarray, view_index: int) -> torch.Tensor:
+        pixels = self._pixels.take(index_B)
+        if view_index < len(self._views):
+            images_NCHW = view(self._classifier.normalise(pixels), self._views[view_index])
+        else:
+            chance = generator(self._parameters.seed, "view", view_index, int(index_B[0]))
+            augment = Augmentation(self._parameters.augmentation, chance, self._views)
+            images_NCHW = self._classifier.normalise(pixels, augment)
         with self._autocast:
-            images_NCHW = view(self._classifier.normalise(pixels.to(self.device)), view_name)
-            return self._classifier.run_stages(images_NCHW, 0, self._cut).float()
+            for stage in self._stages:
+                images_NCHW = stage(images_NCHW)
+        return images_NCHW.flatten(1) if self.cut == len(self._classifier.stages) else images_NCHW

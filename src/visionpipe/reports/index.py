@@ -21,7 +21,7 @@ def run_index(decision: dict[str, Any], evaluation: dict[str, Any], validation_r
     str
         A whole HTML document; its links are relative to data/08_reporting.
     """
-    accuracy = evaluation["metrics"]["accuracy"]
+    accuracy, model = evaluation["metrics"]["accuracy"], evaluation["model"]
     n_images, n_warnings = validation_result["n_images"], len(validation_result["warnings"])
     n_contradicted = validation_result.get("n_contradicted")
     disputes = f", {n_contradicted} with contradictory labels" if n_contradicted else ""
@@ -36,6 +36,11 @@ def run_index(decision: dict[str, Any], evaluation: dict[str, Any], validation_r
             "title": "Evaluation",
             "path": "evaluation.html",
             "summary": f"{evaluation['n']} test images, accuracy {interval(accuracy)}",
+        },
+        {
+            "title": "Training",
+            "path": "training.html",
+            "summary": f"{model['backbone']}, trained: {model['trained_stages']}, {model['epochs']} epochs",
         },
         {
             "title": "Data validation",

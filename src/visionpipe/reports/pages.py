@@ -7,7 +7,7 @@ nothing of the network, holds no script, prints well and fits a phone. All text 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from visionpipe.errors import VisionpipeError
@@ -50,9 +50,9 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
     evaluation
         Must hold `title`, `classes` (K names), `metrics` (name -> interval) and `confusion` (K x K counts,
         rows true). May hold `model` and `data` (split -> class -> count), `per_class` (class -> `recall`,
-        `precision`, `n`), `reliability` (bins), `curves`, `slices` (column -> value -> `n`, `accuracy`),
-        `notes` (list of str) and `demo_notice`. An interval holds `estimate`, `low`, `high`, `level`, or
-        `estimate: None` and a `reason`.
+        `precision`, `n`), `reliability` (bins), `slices` (column -> value -> `n`, `accuracy`),
+        `notes` (list of str), `training_report` (path relative to the page), `demo_notice`. An interval
+        holds `estimate`, `low`, `high`, `level`, or `estimate: None` and a `reason`.
     mistakes
         Mappings of `image_id`, `true`, `predicted`, `confidence` (0 to 1), `thumbnail` (JPEG or PNG bytes)
         and `source_path`; the 60 most confident are pictured.
@@ -84,7 +84,6 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
         for name, found in evaluation["metrics"].items()
         if isinstance(found, Mapping) and name not in in_class_table  # "n" is a count among the metrics
     }
-    curves = evaluation.get("curves") or {}
     bins = evaluation.get("reliability") or []
     drawn = most_mistaken(confusion, MAX_DRAWN_CLASSES)
     kept = {classes[i]: per_class[classes[i]] for i in drawn if classes[i] in per_class}
@@ -110,7 +109,7 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
         else None,
         class_plot=plots.bar_per_class(kept) if kept else None,
         reliability_plot=plots.reliability_diagram(bins) if any(b.get("count") for b in bins) else None,
-        curves_plot=plots.training_curves(curves) if _has_a_curve(curves) else None,
+        training_report=evaluation.get("training_report"),
         mistakes=ranked[:MAX_PICTURED_MISTAKES],
         n_mistakes=len(ranked),
     )
@@ -293,8 +292,3 @@ def _or_nothing(confidence: Any) -> float:
 
 def _tone(status: Any) -> str:
     return _STATUS_TONES.get(str(status).lower().replace("-", "_"), "info")
-
-
-def _has_a_curve(curves: Mapping[str, Iterable[Any]]) -> bool:
-    drawn = ("train_loss", "validation_loss", "validation_accuracy", "learning_rate")
-    return any(is_number(value) for key in drawn for value in curves.get(key) or [])

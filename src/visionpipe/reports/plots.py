@@ -22,7 +22,6 @@ __all__ = [
     "forest_plot",
     "histogram_pair",
     "reliability_diagram",
-    "training_curves",
 ]
 
 
@@ -130,48 +129,6 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> str:
         bottom.locator_params(axis="y", nbins=3, integer=True)
 
     return svg_data_uri(draw, width_in=4.8, height_in=4.6)
-
-
-def training_curves(curves: Mapping[str, Sequence[float | None]]) -> str:
-    """Draw loss, validation accuracy and learning rate over the epochs; a missing series leaves no panel.
-
-    Parameters
-    ----------
-    curves
-        `epoch`, `train_loss`, `validation_loss`, `validation_accuracy` (0 to 1), `learning_rate`; a None or
-        NaN in a series is a gap.
-    """
-    panels = {
-        "loss": [("train_loss", "training", MUTED, "s"), ("validation_loss", "validation", BLUE, "o")],
-        "validation accuracy": [("validation_accuracy", "validation", BLUE, "o")],
-        "learning rate": [("learning_rate", "", MUTED, "o")],
-    }
-    drawn = {
-        name: present
-        for name, series in panels.items()
-        if (present := [s for s in series if any(map(is_number, curves.get(s[0]) or []))])
-    }
-
-    def draw(figure: Figure) -> None:
-        heights = [1.0 if name == "learning rate" else 1.7 for name in drawn]
-        axes = figure.subplots(len(drawn), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
-        for ax, (name, series) in zip(axes, drawn.items(), strict=True):
-            for key, caption, colour, marker in series:
-                values = [v if is_number(v) else float("nan") for v in curves[key]]
-                epochs = (curves.get("epoch") or range(1, len(values) + 1))[: len(values)]
-                shown = marker if len(values) <= 40 else None
-                ax.plot(
-                    epochs, values[: len(epochs)], color=colour, marker=shown, markersize=4, label=caption
-                )
-            ax.set_ylabel(name)
-            ax.margins(x=0.03)
-            if len(series) > 1:
-                ax.legend(loc="upper right")
-        axes[-1].set_xlabel("epoch")
-        axes[-1].locator_params(axis="x", integer=True)
-
-    height_in = 0.6 + sum(1.0 if name == "learning rate" else 1.7 for name in drawn)
-    return svg_data_uri(draw, width_in=4.8, height_in=height_in)
 
 
 def bar_per_class(per_class: Mapping[str, Mapping[str, Any]]) -> str:

@@ -67,6 +67,7 @@ def _environment() -> Environment:
         wording.percent,
         wording.fact,
         wording.minute,
+        wording.duration,
     )
     templates.filters.update({function.__name__: function for function in written})
     templates.filters.update(

@@ -163,6 +163,23 @@ def minute(time: Any) -> str:
     return re.sub(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d).*$", r"\1 \2", fact(time))
 
 
+def duration(seconds: Any) -> str:
+    """Return a time span in the two units that matter.
+
+    >>> duration(7.4), duration(192), duration(7509), duration(None)
+    ('7.4 s', '3 min 12 s', '2 h 5 min', '—')
+    """
+    if not is_number(seconds):
+        return NOTHING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def fact(value: Any) -> str:
     """Return any plain value as a person would write it: yes/no, a list with commas, four digits of a float.
 

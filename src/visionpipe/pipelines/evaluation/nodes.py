@@ -29,7 +29,6 @@ def evaluate_candidate(
     return {
         "model": describe_model(candidate),
         "data": describe_data(admitted_manifest),
-        "curves": candidate.curves,
         "title": "Evaluation on unseen images",
         "demo_notice": parameters.notice_of(admitted_manifest["source"].unique()),
         **evaluate(
@@ -39,6 +38,15 @@ def evaluate_candidate(
             parameters,
         ),
     }
+
+
+def render_training(training_log: dict, evaluation: dict) -> str:
+    """Render how the candidate was trained."""
+    from visionpipe.reports.training_page import training_page
+
+    return training_page(
+        {**training_log, "model": evaluation["model"], "demo_notice": evaluation["demo_notice"]}
+    )
 
 
 def render_evaluation(
@@ -52,5 +60,6 @@ def render_evaluation(
     from visionpipe.reports.pages import evaluation_page
 
     return evaluation_page(
-        evaluation, worst_mistakes(test_predictions, prepared_images, parameters.gallery_images)
+        {**evaluation, "training_report": "training.html"},
+        worst_mistakes(test_predictions, prepared_images, parameters.gallery_images),
     )

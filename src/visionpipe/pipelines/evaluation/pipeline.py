@@ -2,11 +2,16 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from visionpipe.pipelines.evaluation.nodes import evaluate_candidate, predict_test, render_evaluation
+from visionpipe.pipelines.evaluation.nodes import (
+    evaluate_candidate,
+    predict_test,
+    render_evaluation,
+    render_training,
+)
 
 
 def create_pipeline() -> Pipeline:
-    """Candidate, prepared images -> test predictions -> evaluation -> report."""
+    """Candidate, prepared images -> test predictions -> evaluation -> reports on it and on the training."""
     return pipeline(
         [
             node(
@@ -26,6 +31,13 @@ def create_pipeline() -> Pipeline:
                 inputs=["evaluation", "test_predictions", "prepared_images", "params:evaluation"],
                 outputs="evaluation_report",
                 name="render_evaluation",
+            ),
+            # not in the training pipeline: there, DVC would train again when a page's template changes
+            node(
+                render_training,
+                inputs=["training_log", "evaluation"],
+                outputs="training_report",
+                name="render_training",
             ),
         ]
     )

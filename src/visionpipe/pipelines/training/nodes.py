@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.pipelines.annotations import Candidate, DataFrame, ImagePlan, ImageReader, PreparedImages
 
@@ -16,9 +18,13 @@ def plan_decoding(
 
 
 def fit_candidate(
-    admitted_manifest: DataFrame, prepared_images: PreparedImages, parameters: TrainingParameters
-) -> Candidate:
-    """Fine-tune, calibrate and fingerprint a candidate."""
-    from visionpipe.models.candidate import train_candidate
+    admitted_manifest: DataFrame,
+    prepared_images: PreparedImages,
+    checkpoints: Path,
+    parameters: TrainingParameters,
+) -> tuple[Candidate, dict]:
+    """Fine-tune, calibrate and fingerprint a candidate, and tell how it went."""
+    from visionpipe.models.processes import train_in_processes
 
-    return train_candidate(admitted_manifest, prepared_images, parameters)
+    candidate = train_in_processes(admitted_manifest, prepared_images, parameters, checkpoints)
+    return candidate, candidate.training

@@ -6,7 +6,7 @@ from visionpipe.pipelines.training.nodes import fit_candidate, plan_decoding
 
 
 def create_pipeline() -> Pipeline:
-    """Admitted manifest, image bytes -> prepared images -> candidate."""
+    """Admitted manifest, image bytes -> prepared images -> candidate and how it was trained."""
     return pipeline(
         [
             node(
@@ -17,8 +17,8 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 fit_candidate,
-                inputs=["admitted_manifest", "prepared_images", "params:training"],
-                outputs="candidate",
+                inputs=["admitted_manifest", "prepared_images", "checkpoints", "params:training"],
+                outputs=["candidate", "training_log"],
                 name="fit_candidate",
             ),
         ]

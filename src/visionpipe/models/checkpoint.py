@@ -1,0 +1,107 @@
+"""Where an unfinished training stands, on disk: one file an epoch, whole or not there, nothing pickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from visionpipe import __version__
+from visionpipe.atomic import new_file
+from visionpipe.models.parameters import TrainingParameters
+
+logger = logging.getLogger(__name__)
+_KEY_CHARACTERS = 16
+_MANIFEST_COLUMNS = ("image_id", "label", "label_confidence", "split")  # what training reads of it
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A training at the end of an epoch.
+
+    Attributes
+    ----------
+    facts : dict
+        Plain values: position, curves, counters.
+    tensors : dict of str to torch.Tensor
+        Weights, optimiser, moving average, best weights.
+    """
+
+    facts: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+
+    def part(self, prefix: str) -> dict[str, torch.Tensor]:
+        """Return the tensors whose names begin with `prefix.`, without it."""
+        start = f"{prefix}."
+        return {name[len(start) :]: each for name, each in self.tensors.items() if name.startswith(start)}
+
+
+class Checkpoints:
+    """The checkpoints of one training, `<folder>/<key>/<phase>-<epoch>.safetensors`; the newest is kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds one unfinished training: that of another key is removed when this one saves.
+    key : str
+        Fingerprint of all that decides the outcome (`training_key`).
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self._folder, self._own = folder, folder / key[:_KEY_CHARACTERS]
+
+    def save(self, phase: int, epoch: int, snapshot: Snapshot) -> None:
+        """Write a snapshot, then remove those before it."""
+        from safetensors.torch import save_file
+
+        tensors = {name: each.detach().cpu().contiguous() for name, each in snapshot.tensors.items()}
+        path = self._own / f"{phase:02d}-{epoch:05d}.safetensors"
+        with new_file(path) as temporary:
+            save_file(tensors, temporary, metadata={"facts": json.dumps(snapshot.facts)})
+        for other in self._folder.iterdir():
+            if other != self._own:
+                logger.info("Checkpoint of another training removed: %s", other)
+                shutil.rmtree(other)
+        for other in self._own.iterdir():
+            if other != path:
+                other.unlink()
+
+    def latest(self) -> Snapshot | None:
+        """Read the newest snapshot; None when there is none that can be read."""
+        from safetensors import SafetensorError, safe_open
+
+        for path in sorted(self._own.glob("*.safetensors"), reverse=True):
+            try:
+                with safe_open(path, framework="pt") as file:
+                    facts = json.loads(file.metadata()["facts"])
+                    return Snapshot(facts, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+                logger.warning("%s cannot be read (%s) and is left out", path, type(error).__name__)
+        return None
+
+    def clear(self) -> None:
+        """Remove the checkpoints of this training."""
+        shutil.rmtree(self._own, ignore_errors=True)  # there may be none
+
+    def __str__(self) -> str:
+        """Return the folder."""
+        return str(self._own)
+
+
+def training_key(manifest: pd.DataFrame, parameters: TrainingParameters) -> str:
+    """Return a fingerprint of all that decides what training ends with: images and labels, parameters, versions."""
+    import timm
+    import torchvision
+
+    used = manifest[manifest["split"].isin(["train", "validation"])]
+    rows = used[list(_MANIFEST_COLUMNS)].to_csv(index=False)
+    versions = [__version__, torch.__version__, torchvision.__version__, timm.__version__]
+    text = "\n".join([rows, parameters.model_dump_json(), *versions])
+    return hashlib.sha256(text.encode()).hexdigest()

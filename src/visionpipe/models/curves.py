@@ -1,0 +1,104 @@
+"""What happened, epoch by epoch."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.metrics.classification import auroc
+
+logger = logging.getLogger(__name__)
+_OVERFIT_EPOCHS = 2  # that the validation loss must have risen while the training loss fell
+_DIVERGED = 10.0  # times the first epoch's training loss
+
+
+@dataclass
+class Curves:
+    """Lists by epoch, over all phases; `validation_auc` is None where only one class occurs."""
+
+    epoch: list[int] = field(default_factory=list)
+    phase: list[str] = field(default_factory=list)
+    train_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    validation_auc: list[float | None] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    images_per_s: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    overfit: list[bool] = field(default_factory=list)
+
+    def add(self, **values: object) -> None:
+        """Append one epoch and flag it when it overfits."""
+        for name, value in values.items():
+            getattr(self, name).append(value)
+        self.epoch.append(len(self.epoch) + 1)
+        self.overfit.append(self._overfits())
+        if self.overfit[-1] and not any(self.overfit[:-1]):
+            logger.warning(
+                "Overfitting since epoch %d: the training loss falls, the validation loss rises; the best epoch's "
+                "weights are kept. More photos, training.augmentation.strength or training.patience help",
+                self.epoch[-1],
+            )
+
+    def _overfits(self) -> bool:
+        """Say whether validation loss has risen and training loss fallen, in each of the last epochs of a phase."""
+        recent = slice(-_OVERFIT_EPOCHS - 1, None)
+        if len(set(self.phase[recent])) != 1 or len(self.phase[recent]) <= _OVERFIT_EPOCHS:
+            return False
+        return bool((np.diff(self.validation_loss[recent]) > 0).all()) and bool(
+            (np.diff(self.train_loss[recent]) < 0).all()
+        )
+
+    def require_progress(self, n_classes: int, last_good: str) -> None:
+        """Stop a training whose loss leaves all bounds.
+
+        Raises
+        ------
+        VisionpipeError
+            When the last epoch's loss is ten times the phase's first one, and ten times that of guessing.
+        """
+        first = self.train_loss[self.phase.index(self.phase[-1])]
+        if self.train_loss[-1] > _DIVERGED * max(first, math.log(n_classes)):
+            raise VisionpipeError(
+                f"training stopped: it diverges (loss {self.train_loss[-1]:.3g} in epoch {self.epoch[-1]}); "
+                f"lower training.learning_rate{last_good}"
+            )
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good a network is on the validation images."""
+
+    loss: float
+    accuracy: float
+    auc: float | None
+
+
+def score(logits_NK: torch.Tensor, targets_NK: torch.Tensor) -> Score:
+    """Measure soft-target cross-entropy, accuracy and macro one-against-rest AUC."""
+    labels_N = targets_NK.argmax(1)
+    loss = functional.cross_entropy(logits_NK, targets_NK).item()
+    accuracy = (logits_NK.argmax(1) == labels_N).float().mean().item()
+    auc = math.nan
+    if math.isfinite(loss):
+        auc = float(auroc(labels_N.cpu().numpy(), logits_NK.double().softmax(1).cpu().numpy()))
+    return Score(loss, accuracy, auc if math.isfinite(auc) else None)
+
+
+def finite(loss: float, name: str, last_good: str = "") -> float:
+    """Return a loss that is a number.
+
+    Raises
+    ------
+    VisionpipeError
+        When it is not.
+    """
+    if not math.isfinite(loss):
+        raise VisionpipeError(f"training stopped: {name} is {loss}; lower training.learning_rate{last_good}")
+    return loss

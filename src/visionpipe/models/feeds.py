@@ -1,0 +1,114 @@
+"""What a phase of training is fed: cached activations of a frozen trunk, or pixels, varied anew each time.
+
+Legend: N images, B batch, C x H x W activations or images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from visionpipe.models.augment import Augmentation
+from visionpipe.models.chance import generator
+from visionpipe.models.classifier import ImageClassifier
+from visionpipe.models.distributed import Team
+from visionpipe.models.frozen_trunk import FrozenTrunk, LabelledPixels, Pixels
+from visionpipe.models.parameters import TrainingParameters
+
+
+class Feed(Protocol):
+    """Training and validation images as the first stage that moves takes them."""
+
+    first: int
+    """That stage."""
+    targets_NK: torch.Tensor
+    held_out_NK: torch.Tensor
+
+    def stream(
+        self, batches: Sequence[np.ndarray], place: tuple[str | int, ...]
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """Yield each batch of positions with its input, float32 on the device."""
+
+    def plain(self, index_B: np.ndarray) -> torch.Tensor:
+        """Return training images as they are."""
+
+    def held_out(self, index_B: np.ndarray) -> torch.Tensor:
+        """Return validation images as they are."""
+
+
+class CachedFeed:
+    """Activations at the freezing point; each image comes in one of its views, drawn anew each epoch."""
+
+    def __init__(self, training: FrozenTrunk, validation: FrozenTrunk, seed: int) -> None:
+        self.first = training.cut
+        self.targets_NK, self.held_out_NK = training.targets_NK, validation.targets_NK
+        self._training, self._validation, self._seed = training, validation, seed
+
+    def stream(
+        self, batches: Sequence[np.ndarray], place: tuple[str | int, ...]
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """See `Feed`."""
+        chance = generator(self._seed, "views", *place)
+        n_images = len(self.targets_NK)  # drawn for all, so that every process draws the same
+        views_N = torch.randint(self._training.n_views, (n_images,), generator=chance).numpy()
+        for index_B in batches:
+            yield index_B, self._training.batch(index_B, views_N[index_B]).float()
+
+    def plain(self, index_B: np.ndarray) -> torch.Tensor:
+        """See `Feed`."""
+        return self._training.batch(index_B, np.zeros_like(index_B)).float()
+
+    def held_out(self, index_B: np.ndarray) -> torch.Tensor:
+        """See `Feed`."""
+        return self._validation.batch(index_B, np.zeros_like(index_B)).float()
+
+
+class PixelFeed:
+    """Photos; each is augmented anew each time. The next batch is read while one is trained on."""
+
+    first = 0
+
+    def __init__(
+        self,
+        classifier: ImageClassifier,
+        training: LabelledPixels,
+        validation: LabelledPixels,
+        parameters: TrainingParameters,
+        team: Team,
+    ) -> None:
+        self._classifier, self._parameters, self._team = classifier, parameters, team
+        self._device = classifier.mean.device
+        self.targets_NK = training.targets_NK.to(self._device)
+        self.held_out_NK = validation.targets_NK.to(self._device)
+        self._training = Pixels(training, self._device, parameters.resident_gib)
+        self._validation = Pixels(validation, self._device, parameters.resident_gib)
+
+    def stream(
+        self, batches: Sequence[np.ndarray], place: tuple[str | int, ...]
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """See `Feed`."""
+        chance = generator(
+            self._parameters.seed, "augmentation", *place, self._team.rank, device=self._device
+        )
+        augment = Augmentation(self._parameters.augmentation, chance, self._parameters.views)
+        with ThreadPoolExecutor(1) as reader:
+            coming: Future[torch.Tensor] | None = None
+            for position, index_B in enumerate(batches):
+                pixels = (coming or reader.submit(self._training.take, index_B)).result()
+                if position + 1 < len(batches):
+                    coming = reader.submit(self._training.take, batches[position + 1])
+                with torch.no_grad():
+                    images_NCHW = self._classifier.normalise(pixels, augment)
+                yield index_B, images_NCHW
+
+    def plain(self, index_B: np.ndarray) -> torch.Tensor:
+        """See `Feed`."""
+        return self._classifier.normalise(self._training.take(index_B))
+
+    def held_out(self, index_B: np.ndarray) -> torch.Tensor:
+        """See `Feed`."""
+        return self._classifier.normalise(self._validation.take(index_B))

@@ -1,0 +1,119 @@
+"""The new head, fitted on pooled features of the untouched backbone.
+
+Legend: N images, B batch, K classes, D features, V views.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from visionpipe.models.chance import generator
+from visionpipe.models.classifier import ImageClassifier, inference_batch_size
+from visionpipe.models.curves import finite
+from visionpipe.models.distributed import Team
+from visionpipe.models.frozen_trunk import FrozenTrunk, autocast
+from visionpipe.models.losses import Loss, balanced_order
+from visionpipe.models.memory import in_halves
+from visionpipe.models.mixing import mix
+from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.tail import pooled
+
+_PEAK_RATE = 1e-2
+_SMALLEST_BATCH = 256  # of features, which are small
+_SPREAD = 0.01  # standard deviation of the first weights
+
+
+def draw_head(head: nn.Linear, seed: int) -> None:
+    """Start the head from small random weights and no bias."""
+    nn.init.zeros_(head.bias)
+    weight = torch.empty(head.weight.shape)
+    nn.init.normal_(weight, std=_SPREAD, generator=generator(seed, "head"))
+    with torch.no_grad():
+        head.weight.copy_(weight)
+
+
+def fit_head(
+    classifier: ImageClassifier,
+    training: FrozenTrunk,
+    validation: FrozenTrunk,
+    criterion: Loss,
+    parameters: TrainingParameters,
+    team: Team,
+) -> None:
+    """Fit the head for `probe_epochs` and keep the weights of the lowest validation loss.
+
+    Every process does the whole of it: it takes less time than agreeing would.
+    """
+    head, seed = classifier.head.requires_grad_(True), parameters.seed
+    features_ND = torch.cat(
+        [trunk_features(classifier, training, v, parameters, team) for v in range(training.n_views)]
+    )
+    targets_NK = training.targets_NK.repeat(training.n_views, 1)
+    held_out_ND = trunk_features(classifier, validation, 0, parameters, team)
+    optimiser = torch.optim.AdamW(
+        head.parameters(), lr=_PEAK_RATE, weight_decay=parameters.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, parameters.probe_epochs)
+    best, best_loss = dict[str, torch.Tensor](), math.inf
+    for epoch in range(parameters.probe_epochs):
+        chance = generator(seed, "probe", epoch)
+        device_chance = generator(seed, "probe dropout", epoch, device=features_ND.device)
+        for rows in _order(targets_NK, parameters, chance).split(max(parameters.batch_size, _SMALLEST_BATCH)):
+            mixed_BD, mixed_BK = mix(features_ND[rows], targets_NK[rows], parameters.loss, chance)
+            drawn_BD = torch.rand(mixed_BD.shape, generator=device_chance, device=mixed_BD.device)
+            dropped_BD = mixed_BD * (drawn_BD >= parameters.dropout) / (1 - parameters.dropout)
+            loss = criterion(head(dropped_BD), mixed_BK)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        schedule.step()
+        with torch.no_grad():
+            held_out_loss = functional.cross_entropy(head(held_out_ND), validation.targets_NK).item()
+        if finite(held_out_loss, "the head's validation loss") < best_loss:
+            best_loss = held_out_loss
+            best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+    head.load_state_dict(best)
+    team.broadcast(head)  # what GPUs add up in another order differs in the last bits
+
+
+def _order(targets_NK: torch.Tensor, parameters: TrainingParameters, chance: torch.Generator) -> torch.Tensor:
+    if parameters.loss.imbalance == "balanced_sampling":
+        order_N = balanced_order(targets_NK.argmax(1).cpu(), chance)
+    else:
+        order_N = torch.randperm(len(targets_NK), generator=chance)
+    return order_N.to(targets_NK.device)
+
+
+@torch.no_grad()
+def trunk_features(
+    classifier: ImageClassifier,
+    trunk: FrozenTrunk,
+    view_index: int,
+    parameters: TrainingParameters,
+    team: Team,
+) -> torch.Tensor:
+    """Return pooled features (N, D) of all images of a trunk in one view, float32."""
+    precision = autocast(parameters, trunk.device)
+
+    def features(index_B: np.ndarray) -> torch.Tensor:
+        activations = trunk.batch(index_B, np.full_like(index_B, view_index)).float()
+        with precision:
+            return pooled(classifier.stages[trunk.cut :], activations).float()
+
+    return all_features(features, len(trunk.data), trunk.device, team)
+
+
+@torch.no_grad()
+def all_features(
+    features: Callable[[np.ndarray], torch.Tensor], n_images: int, device: torch.device, team: Team
+) -> torch.Tensor:
+    """Return the features (N, D) of all images, each process having run its share."""
+    mine, step = team.share(np.arange(n_images)), inference_batch_size(device)
+    parts = [in_halves(features, mine[first : first + step]) for first in range(0, len(mine), step)]
+    return team.gather(torch.cat(parts))

@@ -1,0 +1,141 @@
+"""What training minimises: cross-entropy with soft targets, and its variants for classes of unequal size.
+
+Legend: N images, B batch, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional
+
+from visionpipe.models.recipe_parameters import LossParameters
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From logits_BK and targets_BK (float rows that sum to 1) to the mean loss of the batch."""
+
+
+def build_loss(parameters: LossParameters, counts_K: torch.Tensor) -> Loss:
+    """Return the loss to train with.
+
+    `balanced_sampling` changes the order of the images (`balanced_order`), not the loss.
+
+    Parameters
+    ----------
+    parameters : LossParameters
+        With `imbalance` and `label_smoothing` resolved.
+    counts_K : torch.Tensor
+        Training images of each class, all > 0; sums of soft targets will do. On the device of the logits.
+    """
+    smoothing = float(parameters.label_smoothing)
+
+    def cross_entropy(logits_BK: torch.Tensor, targets_BK: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(logits_BK, targets_BK, label_smoothing=smoothing)
+
+    if parameters.imbalance == "class_weights":
+        if parameters.class_weighting == "inverse_frequency":
+            weights_K = inverse_frequency_weights(counts_K)
+        else:
+            weights_K = effective_number_weights(counts_K, parameters.effective_number_beta)
+        return lambda logits_BK, targets_BK: functional.cross_entropy(
+            logits_BK, targets_BK, weight=weights_K, label_smoothing=smoothing
+        )
+    if parameters.imbalance == "focal":
+        return lambda logits_BK, targets_BK: focal_loss(
+            logits_BK, smooth_targets(targets_BK, smoothing), parameters.focal_gamma
+        )
+    if parameters.imbalance == "logit_adjustment":
+        shift_K = logit_shift(counts_K, parameters.logit_adjustment_tau)
+        return lambda logits_BK, targets_BK: cross_entropy(logits_BK + shift_K, targets_BK)
+    return cross_entropy
+
+
+def smooth_targets(targets_BK: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Spread a share of each target evenly over all classes (Szegedy et al., CVPR 2016, section 7)."""
+    return targets_BK * (1 - smoothing) + smoothing / targets_BK.shape[1]
+
+
+def inverse_frequency_weights(counts_K: torch.Tensor) -> torch.Tensor:
+    """Return class weights (K,) proportional to 1 / count whose mean over the training images is 1.
+
+    The mean keeps the size of the loss, so the learning rate need not change.
+
+    Examples
+    --------
+    >>> inverse_frequency_weights(torch.tensor([30.0, 10.0]))
+    tensor([0.6667, 2.0000])
+    """
+    return _mean_one(1 / counts_K, counts_K)
+
+
+def effective_number_weights(counts_K: torch.Tensor, beta: float) -> torch.Tensor:
+    """Return class weights (K,) proportional to (1 - beta) / (1 - beta^count), with mean 1 over the training images.
+
+    beta = 0 weighs all classes alike, beta towards 1 by inverse frequency.
+
+    References
+    ----------
+    Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019, equation 2.
+    """
+    return _mean_one((1 - beta) / (1 - beta ** counts_K.double()), counts_K.double()).to(counts_K.dtype)
+
+
+def _mean_one(weights_K: torch.Tensor, counts_K: torch.Tensor) -> torch.Tensor:
+    return weights_K * counts_K.sum() / (weights_K * counts_K).sum()
+
+
+def focal_loss(logits_BK: torch.Tensor, targets_BK: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Return the mean over images of -sum_k y_k (1 - p_k)^gamma log p_k.
+
+    References
+    ----------
+    Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, equation 4, with softmax and soft targets.
+    """
+    log_p_BK = functional.log_softmax(logits_BK, dim=1)
+    wrong_BK = -torch.expm1(log_p_BK)  # 1 - p, without cancellation
+    played_down_BK = wrong_BK.clamp(min=1e-12) ** gamma  # at 0, gamma < 1 has no finite slope
+    return -(targets_BK * played_down_BK * log_p_BK).sum(1).mean()
+
+
+def logit_shift(counts_K: torch.Tensor, tau: float) -> torch.Tensor:
+    """Return tau * log(prior), which is added to the logits while training and left away when predicting.
+
+    What is learned then are the logits of classes of equal size.
+
+    References
+    ----------
+    Menon et al., Long-Tail Learning via Logit Adjustment, ICLR 2021, equation 10.
+    """
+    return tau * torch.log(counts_K / counts_K.sum())
+
+
+def balanced_order(labels_N: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Draw an epoch in which all classes are equally frequent.
+
+    The epoch keeps its length N. A class is gone through completely before an image of it comes again, and the
+    places that N leaves over after division by the number of classes go to classes drawn at random.
+
+    Parameters
+    ----------
+    labels_N : torch.Tensor
+        Class codes, int64, on the CPU.
+    generator : torch.Generator
+        Of the CPU.
+
+    Returns
+    -------
+    torch.Tensor
+        (N,) int64 positions of images.
+    """
+    classes = labels_N.unique()
+    places, left_over = divmod(len(labels_N), len(classes))
+    chosen = []
+    for turn, k in enumerate(torch.randperm(len(classes), generator=generator).tolist()):
+        rows = torch.nonzero(labels_N == classes[k]).flatten()
+        wanted = places + (turn < left_over)
+        rounds = -(-wanted // len(rows))
+        shuffled = [rows[torch.randperm(len(rows), generator=generator)] for _ in range(rounds)]
+        chosen.append(torch.cat([rows[:0], *shuffled])[:wanted])
+    order = torch.cat(chosen)
+    return order[torch.randperm(len(order), generator=generator)]

@@ -1,0 +1,104 @@
+"""Memory while training: kept between steps, and halved batches when it runs out."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from visionpipe.errors import VisionpipeError
+
+logger = logging.getLogger(__name__)
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of mallopt(3)
+_DEFAULTS = {_M_TRIM_THRESHOLD: 128 * 1024, _M_MMAP_MAX: 65536}  # glibc's own
+_NO_LIMIT = 2**31 - 1
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Have the C library keep freed memory for the next step instead of handing it back to the system.
+
+    glibc maps every large activation anew, and a page fault for every 4 KiB of it doubles the time of a training
+    step on a CPU. Afterwards everything goes back. Elsewhere than on glibc nothing changes.
+    """
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if not hasattr(library, "mallopt"):
+        yield
+        return
+    library.mallopt(_M_MMAP_MAX, 0)
+    library.mallopt(_M_TRIM_THRESHOLD, _NO_LIMIT)
+    try:
+        yield
+    finally:
+        for option, value in _DEFAULTS.items():
+            library.mallopt(option, value)
+        library.malloc_trim(0)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether torch raised an error because a CPU or a GPU had no memory left."""
+    text = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "DefaultCPUAllocator" in text
+    )
+
+
+def in_halves(run: Callable[[np.ndarray], torch.Tensor], index_B: np.ndarray) -> torch.Tensor:
+    """Run a batch; when memory runs out, run its halves one after the other.
+
+    Parameters
+    ----------
+    run : callable
+        From positions (B,) to rows (B, ...), the same whatever the batch.
+    """
+    try:
+        return run(index_B)
+    except RuntimeError as error:
+        if len(index_B) == 1 or not is_out_of_memory(error):
+            raise
+    # here, not above: the error holds the tensors of the attempt
+    logger.info("Out of memory at %d images at once: running them in halves", len(index_B))
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    middle = len(index_B) // 2
+    return torch.cat([in_halves(run, index_B[:middle]), in_halves(run, index_B[middle:])])
+
+
+class MicroBatch:
+    """How many images of a step are in memory at once; gradients add up over a step's micro-batches.
+
+    Attributes
+    ----------
+    size : int
+        Images.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def halve(self) -> None:
+        """Make it half as large, and say so.
+
+        Raises
+        ------
+        VisionpipeError
+            When a single image is too much.
+        """
+        if self.size == 1:
+            raise VisionpipeError(
+                "training: a single image needs more memory than there is; lower training.image_size_px, or take "
+                "a smaller training.backbone"
+            )
+        self.size = -(-self.size // 2)
+        logger.warning(
+            "Out of memory: a step now goes through its images %d at a time and adds the gradients up; "
+            "training.batch_size stays what it is",
+            self.size,
+        )
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

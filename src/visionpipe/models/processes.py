@@ -1,0 +1,241 @@
+"""Training in several processes, started by `torchrun` from the one that runs the pipeline.
+
+The parent writes what they need into a folder, passes their log on, and reads the candidate that the first of them
+saved. The pixels are not copied: every process maps the same array into memory.
+
+This module is also what `torchrun` runs: `python -m visionpipe.models.processes FOLDER`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from filelock import FileLock, Timeout
+from torch.distributed.elastic.multiprocessing.errors import record
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.images.prepare import PreparedImages
+from visionpipe.models.candidate import Candidate, load_candidate, save_candidate, train_candidate
+from visionpipe.models.distributed import joined_team
+from visionpipe.models.finetune import choose_device
+from visionpipe.models.parameters import TrainingParameters
+
+logger = logging.getLogger(__name__)
+_KEPT_LINES = 60  # of what the processes print beside their log, shown when they fail
+_WATCH_S = 0.5  # how often a process looks whether the run that it belongs to is still there
+
+
+def train_in_processes(
+    manifest: pd.DataFrame,
+    images: PreparedImages,
+    parameters: TrainingParameters,
+    checkpoints: Path | None = None,
+) -> Candidate:
+    """Train a candidate in `parameters.processes` processes; one is this process itself.
+
+    Parameters
+    ----------
+    manifest, images, parameters, checkpoints
+        Those of `visionpipe.models.candidate.train_candidate`.
+
+    Returns
+    -------
+    Candidate
+        That of one process at the same global batch, but for the order in which gradients are added and for what is
+        drawn at random within a share (dropout, augmentation, mixing).
+
+    Raises
+    ------
+    VisionpipeError
+        When there are more processes than GPUs or than a batch can be shared among, when training itself raised one,
+        or when a process died; the others are then stopped.
+    """
+    if parameters.processes == 1:
+        return train_candidate(manifest, images, parameters, checkpoints=checkpoints)
+    device = choose_device(parameters.device)
+    _require_enough(manifest, parameters, device)
+    with tempfile.TemporaryDirectory(prefix="visionpipe-training-") as name:
+        folder = Path(name)
+        told = parameters.model_copy(update={"device": device.type})
+        _write_request(folder, manifest, images, told, checkpoints)
+        with FileLock(
+            folder / "parent.lock"
+        ):  # let go at the latest when this process ends: see `_leave_when_alone`
+            _run_torchrun(folder, parameters.processes)
+        training = json.loads((folder / "training.json").read_text())
+        return replace(load_candidate(folder / "candidate"), training=training)
+
+
+def _require_enough(manifest: pd.DataFrame, parameters: TrainingParameters, device: torch.device) -> None:
+    wanted = parameters.processes
+    if device.type == "cuda" and wanted > torch.cuda.device_count():
+        raise VisionpipeError(
+            f"training.processes: {wanted} are asked for and this machine has {torch.cuda.device_count()} GPUs; "
+            "give each process a GPU of its own, or train on the cpu (training.device)"
+        )
+    if (
+        parameters.batch_size < 2 * wanted
+    ):  # an epoch is cut into equal batches, of which the smallest is half as large
+        raise VisionpipeError(
+            f"training.batch_size: {parameters.batch_size} images cannot be shared among {wanted} processes; "
+            f"use at least {2 * wanted}, or fewer processes (training.processes)"
+        )
+    for split in ("train", "validation"):
+        n_images = int((manifest["split"] == split).sum())
+        if n_images < 2 * wanted:
+            raise VisionpipeError(
+                f"training.processes: {n_images} {split} images cannot be shared among {wanted}; use fewer"
+            )
+
+
+def _write_request(
+    folder: Path,
+    manifest: pd.DataFrame,
+    images: PreparedImages,
+    parameters: TrainingParameters,
+    checkpoints: Path | None,
+) -> None:
+    manifest.to_parquet(folder / "manifest.parquet", index=False)
+    (folder / "parameters.json").write_text(parameters.model_dump_json())
+    pixels = _whole_file(images.pixels_NHWC)
+    if pixels is None:
+        pixels = folder / "images.npy"
+        np.save(pixels, images.pixels_NHWC)
+    request = {
+        "pixels": str(pixels),
+        "image_ids": images.image_ids,
+        "checkpoints": None if checkpoints is None else str(checkpoints),
+    }
+    (folder / "request.json").write_text(json.dumps(request))
+
+
+def _whole_file(array: np.ndarray) -> Path | None:
+    """Return the .npy file that an array maps into memory, from its first element to its last; None for any other."""
+    if not isinstance(array, np.memmap) or array.filename is None or not array.flags.c_contiguous:
+        return None
+    file = Path(array.filename)
+    return file if file.stat().st_size == array.offset + array.nbytes else None
+
+
+def _run_torchrun(folder: Path, processes: int) -> None:
+    """Run the processes to their end and pass their log on."""
+    threads = max(1, torch.get_num_threads() // processes)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    with subprocess.Popen(
+        [*command, "-m", "visionpipe.models.processes", str(folder)],
+        env={"OMP_NUM_THREADS": str(threads), **os.environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the others in order
+    ) as launcher:
+        assert launcher.stdout is not None, "it is a pipe"
+        other_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        try:
+            for line in launcher.stdout:
+                if not _relay(line):
+                    other_lines.append(line.rstrip())
+        except BaseException:
+            launcher.terminate()  # and torchrun ends those it started
+            launcher.wait()
+            raise
+    if launcher.returncode:
+        _raise_failure(folder, processes, launcher.returncode, other_lines)
+
+
+def _relay(line: str) -> bool:
+    """Log a line again as the process that wrote it did; False for what is no log line (`_JsonLines`)."""
+    if not line.startswith('{"level"'):
+        return False
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:  # another process wrote into the middle of a long line
+        return False
+    logging.getLogger(record["logger"]).log(record["level"], "%s", record["message"])
+    return True
+
+
+def _raise_failure(folder: Path, processes: int, status: int, lines: deque[str]) -> None:
+    for told in sorted(folder.glob("error-*.txt")):
+        raise VisionpipeError(told.read_text())
+    logger.error("The last lines of the training processes:\n%s", "\n".join(lines))
+    codes = [int(code) for code in re.findall(r"exitcode\s*: (-?\d+)", "\n".join(lines))]
+    ended = f"ended with status {codes[-1] if codes else status}"
+    if codes and codes[-1] < 0:
+        ended = f"was killed by {signal.Signals(-codes[-1]).name}"
+        if codes[-1] == -signal.SIGKILL:
+            ended += " (the system does so when memory runs out; a smaller training.batch_size needs less)"
+    raise VisionpipeError(
+        f"training stopped: one of {processes} processes {ended}; the log has its last lines"
+    )
+
+
+@record  # so that torchrun's last words hold the traceback of whichever process failed first
+def _work(folder: Path) -> None:
+    """Be one of the processes."""
+    threading.Thread(target=_leave_when_alone, args=(folder, os.getppid()), daemon=True).start()
+    rank = int(os.environ["RANK"])
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("visionpipe").setLevel(
+        logging.INFO if rank == 0 else logging.ERROR
+    )  # all would say the same
+    parameters = TrainingParameters.model_validate_json((folder / "parameters.json").read_bytes())
+    request = json.loads((folder / "request.json").read_text())
+    images = PreparedImages(tuple(request["image_ids"]), np.load(request["pixels"], mmap_mode="r"))
+    try:
+        with joined_team(parameters.device) as team:
+            candidate = train_candidate(
+                pd.read_parquet(folder / "manifest.parquet"),
+                images,
+                parameters,
+                team=team,
+                checkpoints=request["checkpoints"] and Path(request["checkpoints"]),
+            )
+            if team.is_first:
+                (folder / "candidate").mkdir()
+                save_candidate(candidate, folder / "candidate")
+                (folder / "training.json").write_text(json.dumps(candidate.training))
+    except VisionpipeError as error:
+        (folder / f"error-{rank}.txt").write_text(str(error))
+        sys.exit(1)
+
+
+def _leave_when_alone(folder: Path, launcher: int) -> None:
+    """End this process, whatever it does, as soon as torchrun or the parent is gone, even by `kill -9`."""
+    held_by_the_parent = FileLock(folder / "parent.lock")
+    while os.getppid() == launcher:
+        try:
+            held_by_the_parent.acquire(timeout=0)
+            break
+        except Timeout:
+            time.sleep(_WATCH_S)
+    os._exit(1)
+
+
+class _JsonLines(logging.Formatter):
+    """One line a record, whatever its message holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps({"level": record.levelno, "logger": record.name, "message": record.getMessage()})
+
+
+if __name__ == "__main__":
+    _work(Path(sys.argv[1]))

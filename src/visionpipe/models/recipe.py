@@ -1,0 +1,142 @@
+"""A recipe for the data at hand: resolves every parameter that is `auto`, and says why.
+
+Legend: N images, K classes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from visionpipe.models.parameters import TrainingParameters
+
+logger = logging.getLogger(__name__)
+_FEW = 150  # images: too few to move a whole network
+_MANY = 5000  # images, from which on mixing them pays in a training from scratch
+_TAIL_EPOCHS, _FEW_EPOCHS = 8, 20
+_ENOUGH_EPOCHS = 6  # of the whole network, to need no phase before it
+_AVERAGED, _FEWEST_AVERAGED, _LARGEST_EMA = 0.1, 100, 0.9998  # share of all steps; steps; decay a step
+_DOUBT, _MOSTLY = 0.01, 0.95
+_IMBALANCED = 10.0  # largest class over smallest
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What an `auto` became.
+
+    Attributes
+    ----------
+    name : str
+        The parameter, below `training.`.
+    value : object
+        What it is now.
+    why : str
+        One clause.
+    """
+
+    name: str
+    value: object
+    why: str
+
+
+def resolve(
+    parameters: TrainingParameters, targets_NK: torch.Tensor, device: torch.device
+) -> tuple[TrainingParameters, list[Choice]]:
+    """Replace every `auto` by what suits the training images and the device.
+
+    Parameters
+    ----------
+    targets_NK : torch.Tensor
+        Soft targets of the training images.
+    """
+    choices = [
+        choice
+        for choice in _choices(parameters, targets_NK, device)
+        if _value(parameters, choice.name) == "auto"
+    ]
+    top = {choice.name: choice.value for choice in choices if "." not in choice.name}
+    for block in ("augmentation", "loss"):
+        inside = {
+            choice.name.partition(".")[2]: choice.value
+            for choice in choices
+            if choice.name.startswith(f"{block}.")
+        }
+        top[block] = getattr(parameters, block).model_copy(update=inside)
+    return parameters.model_copy(update=top), choices
+
+
+def log_choices(choices: list[Choice]) -> None:
+    """Write one line a choice."""
+    for choice in choices:
+        logger.info("training.%s: %s, since %s", choice.name, choice.value, choice.why)
+
+
+def _value(parameters: TrainingParameters, name: str) -> object:
+    value: object = parameters
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _choices(
+    parameters: TrainingParameters, targets_NK: torch.Tensor, device: torch.device
+) -> Iterator[Choice]:
+    """List what every `auto` that matters in this mode would become."""
+    n_images = len(targets_NK)
+    seen = f"{n_images} training images"
+    few, scratch, tuned = n_images < _FEW, parameters.mode == "scratch", parameters.mode == "finetune"
+    where = "GPU" if device.type == "cuda" else "CPU"
+    whole = _whole_network_epochs(n_images, scratch=scratch, on_gpu=device.type == "cuda")
+    yield Choice("whole_network_epochs", whole, f"{seen} on a {where}")
+    if parameters.whole_network_epochs != "auto":
+        whole = parameters.whole_network_epochs
+    enough = whole >= _ENOUGH_EPOCHS
+    yield Choice(
+        "epochs",
+        0 if enough else (_FEW_EPOCHS if few else _TAIL_EPOCHS),
+        f"the whole network moves for {whole} epochs" if enough else seen,
+    )
+    yield Choice("tuned_stages", 4, "the last stages are the ones that know what things are called")
+    yield Choice("augmented_views", 8 if few else 0, seen)
+    steps = max(1, (whole or _TAIL_EPOCHS) * n_images // parameters.batch_size)
+    ema = min(_LARGEST_EMA, 1 - 1 / (_AVERAGED * steps)) if steps >= _FEWEST_AVERAGED else 0.0
+    yield Choice("ema_decay", round(ema, 4), f"about {steps} steps, averaged over a tenth of them")
+    rate = 1e-3 if scratch or (tuned and enough) else 3e-4
+    yield Choice("learning_rate", rate, "everything moves" if rate == 1e-3 else "the last stages move first")
+    strength = 0.5 if scratch else 0.25 if few else 0.1
+    yield Choice("augmentation.strength", strength, f"{seen}, mode {parameters.mode}")
+    hard = bool((targets_NK.max(1).values > 1 - _DOUBT).float().mean() > _MOSTLY) if n_images else True
+    yield Choice(
+        "loss.label_smoothing",
+        0.05 if hard else 0.0,
+        "labels show no doubt of their own" if hard else "labels carry their own doubt",
+    )
+    long = scratch and n_images >= _MANY
+    yield Choice("loss.mixup_alpha", 0.2 if long else 0.0, f"{seen}, mode {parameters.mode}")
+    yield Choice("loss.cutmix_alpha", 1.0 if long else 0.0, f"{seen}, mode {parameters.mode}")
+    counts_K = targets_NK.sum(0)
+    ratio = float(counts_K.max() / counts_K.min().clamp(min=1)) if n_images else 1.0
+    yield Choice(
+        "loss.imbalance",
+        "class_weights" if ratio > _IMBALANCED else "none",
+        f"the largest class has {ratio:.1f} times the images of the smallest",
+    )
+    yield Choice("precision", default_precision(device), f"this {where}'s instructions")
+
+
+def _whole_network_epochs(n_images: int, *, scratch: bool, on_gpu: bool) -> int:
+    """Return how often the whole network sees each photo: minutes on a CPU, more on a GPU, not on a few photos."""
+    images, fewest, most = (120_000, 20, 200) if scratch else (60_000, 8, 30) if on_gpu else (16_000, 0, 10)
+    if n_images < _FEW and not scratch:
+        return 0
+    return min(most, max(fewest, round(images / max(n_images, 1))))
+
+
+def default_precision(device: torch.device) -> str:
+    """Return the fastest precision that a device computes well in."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "frozen_bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"

@@ -1,0 +1,103 @@
+"""The page on how a model was trained: how it learned, what moved, and which recipe was chosen why.
+
+As in `visionpipe.reports.pages`: a pure function, one self-contained file, all text from data escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from visionpipe.reports.rendering import render
+from visionpipe.reports.training_plots import has_a_curve, training_curves
+from visionpipe.reports.wording import is_number
+
+
+def training_page(training: Mapping[str, Any]) -> str:
+    """Return the page on how a model was trained.
+
+    Parameters
+    ----------
+    training
+        Any of `model` (facts), `curves` (see `training_curves`, and `seconds`, each epoch's), `moved` (mappings of
+        `part`, `n_parameters` and `moved`, a bool), `recipe` (mappings of `name`, `value` and `why`), `kept_epoch`
+        (by default that of the lowest validation loss) and `demo_notice`; a missing, None or empty one leaves no
+        section.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    curves = training.get("curves") or {}
+    moved = training.get("moved") or []
+    kept = training.get("kept_epoch") or _lowest(curves)
+    n_moved = sum(part["n_parameters"] for part in moved if part["moved"])
+    return render(
+        "training.html",
+        demo_notice=training.get("demo_notice"),
+        model=training.get("model") or {},
+        curves_plot=training_curves(curves, kept) if has_a_curve(curves) else None,
+        n_epochs=len(curves.get("epoch") or ()),
+        kept=_at(curves, kept) if kept else None,
+        overfit_from=_first_overfit(curves),
+        watched="overfit" in curves,
+        seconds=sum(filter(is_number, curves.get("seconds") or ())) or None,
+        images_per_s=_median(curves.get("images_per_s") or ()),
+        phases=_phase_table(curves),
+        moved=moved,
+        n_moved=n_moved,
+        n_parameters=sum(part["n_parameters"] for part in moved),
+        recipe=training.get("recipe") or [],
+    )
+
+
+def _lowest(curves: Mapping[str, Any]) -> int | None:
+    """Return the epoch of the lowest validation loss."""
+    pairs = [
+        (loss, epoch)
+        for epoch, loss in zip(curves.get("epoch") or (), curves.get("validation_loss") or (), strict=False)
+        if is_number(loss)
+    ]
+    return min(pairs)[1] if pairs else None
+
+
+def _at(curves: Mapping[str, Any], epoch: int) -> dict[str, Any]:
+    """Return every series' value at an epoch."""
+    place = list(curves["epoch"]).index(epoch)
+    return {name: values[place] for name, values in curves.items() if len(values or ()) > place}
+
+
+def _first_overfit(curves: Mapping[str, Any]) -> int | None:
+    flags = zip(curves.get("epoch") or (), curves.get("overfit") or (), strict=False)
+    return next((epoch for epoch, overfit in flags if overfit), None)
+
+
+def _median(values: Any) -> float | None:
+    from statistics import median
+
+    numbers = [value for value in values if is_number(value)]
+    return median(numbers) if numbers else None
+
+
+def _phase_table(curves: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one row a phase, in order: its epochs, best validation loss, seconds and images a second."""
+    names = list(curves.get("phase") or ())
+    rows = []
+    for name in dict.fromkeys(names):
+
+        def during(series: str, name: str = name) -> list[float]:
+            pairs = zip(names, curves.get(series) or (), strict=False)
+            return [value for phase, value in pairs if phase == name and is_number(value)]
+
+        rows.append(
+            {
+                "name": name,
+                "n_epochs": names.count(name),
+                "validation_loss": min(during("validation_loss"), default=None),
+                "learning_rate": max(during("learning_rate"), default=None),
+                "seconds": sum(during("seconds")) or None,
+                "images_per_s": _median(during("images_per_s")),
+            }
+        )
+    return rows

@@ -1,0 +1,231 @@
+"""A training that is killed goes on where it was, and ends with the weights of an unbroken one, to the bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from photo_sets import good_candidate, parameters, photo_set
+from visionpipe.errors import VisionpipeError
+from visionpipe.models import phase
+from visionpipe.models.candidate import train_candidate
+from visionpipe.models.checkpoint import Checkpoints, Snapshot, training_key
+
+TESTS = Path(__file__).parents[1]
+SCRATCH = {"mode": "scratch", "whole_network_epochs": 4}
+GRADUAL = {"mode": "finetune", "tuned_stages": 2, "epochs": 2, "whole_network_epochs": 3, "probe_epochs": 3}
+EVERYTHING = {
+    "backbone": "timm/test_resnet",
+    "weights": "none",
+    "batch_size": 8,
+    "ema_decay": 0.8,
+    "layer_decay": 0.7,
+    "distance_to_start": 0.01,
+    "feature_distillation": 0.1,
+    "augmentation": {"strength": 0.5},
+    "loss": {
+        "mixup_alpha": 0.2,
+        "cutmix_alpha": 1.0,
+        "imbalance": "balanced_sampling",
+        "label_smoothing": 0.1,
+    },
+}
+SCRIPT = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from safetensors.torch import save_file
+from photo_sets import parameters, photo_set
+from visionpipe.models import checkpoint
+from visionpipe.models.candidate import train_candidate
+
+folder, changes, dies_after = Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
+written, save = 0, checkpoint.Checkpoints.save
+def counted(self, *given):
+    global written
+    save(self, *given)
+    written += 1
+    if written == dies_after:
+        os.kill(os.getpid(), signal.SIGKILL)
+checkpoint.Checkpoints.save = counted
+photos = photo_set(train=12, validation=6, seed=4)
+candidate = train_candidate(photos.manifest, photos.prepared(64), parameters(**changes), checkpoints=folder)
+save_file({k: v.contiguous() for k, v in candidate.classifier.state_dict().items()}, sys.argv[4])
+print(json.dumps(candidate.curves))
+"""
+
+
+def start(folder, changes, *, dies_after=0):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            SCRIPT,
+            folder / "checkpoints",
+            json.dumps(changes),
+            str(dies_after),
+            folder / "w",
+        ],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def files(folder):
+    return sorted(path.name for path in (folder / "checkpoints").glob("*/*.safetensors"))
+
+
+@pytest.mark.parametrize(("recipe", "kills"), [(GRADUAL, (1, 2)), (SCRATCH, (2,))], ids=["gradual", "scratch"])
+def test_killed_again_and_again_it_ends_with_the_same_weights(recipe, kills, tmp_path):
+    changes = EVERYTHING | recipe
+    photos = photo_set(train=12, validation=6, seed=4)
+    unbroken = good_candidate(photos, **changes)
+    reached = []
+    for dies_after in (*kills, 0):
+        process = start(tmp_path, changes, dies_after=dies_after)
+        printed, complaints = process.communicate(timeout=120)
+        assert process.returncode == (-signal.SIGKILL if dies_after else 0), complaints
+        reached += files(tmp_path)
+    assert len(set(reached)) == len(kills)  # one file at a time, each further than the last; none at the end
+    assert json.loads(printed) == unbroken.curves
+    weights = load_file(tmp_path / "w")
+    for name, tensor in unbroken.classifier.state_dict().items():
+        assert torch.equal(weights[name], tensor), name
+
+
+def test_killed_at_any_moment_it_leaves_nothing_half_written(tmp_path):
+    changes = EVERYTHING | SCRATCH | {"whole_network_epochs": 500}
+    process = start(tmp_path, changes)
+    while not files(tmp_path):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.kill()
+    process.communicate()
+    photos = photo_set(train=12, validation=6, seed=4)
+    key = training_key(photos.manifest, parameters(**changes))
+    found = Checkpoints(tmp_path / "checkpoints", key).latest()
+    assert found is not None
+    assert len(found.facts["curves"]["epoch"]) == found.facts["done"] >= 1
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return photo_set(train=6, validation=4, seed=4)
+
+
+def interrupted(photos, folder, monkeypatch, after=2, **changes):
+    """Train until so many epochs are saved, then fail as a bug would."""
+    save = Checkpoints.save
+
+    def failing(self, number, epoch, snapshot):
+        save(self, number, epoch, snapshot)
+        if epoch == after:
+            raise KeyboardInterrupt
+
+    recipe = parameters(**({"backbone": "timm/test_resnet", "weights": "none"} | SCRATCH | changes))
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", failing)
+        with pytest.raises(KeyboardInterrupt):
+            train_candidate(photos.manifest, photos.prepared(64), recipe, checkpoints=folder)
+    return recipe
+
+
+def epochs_trained(photos, manifest, folder, monkeypatch, recipe):
+    """Return how many epochs are still trained with what is in the folder."""
+    trained, epoch = [], phase.PhaseTraining._epoch
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            phase.PhaseTraining, "_epoch", lambda self, advance: trained.append(1) or epoch(self, advance)
+        )
+        train_candidate(manifest, photos.prepared(recipe.image_size_px), recipe, checkpoints=folder)
+    return len(trained)
+
+
+class TestKey:
+    def test_the_same_training_goes_on(self, photos, tmp_path, monkeypatch):
+        recipe = interrupted(photos, tmp_path, monkeypatch)
+        assert epochs_trained(photos, photos.manifest, tmp_path, monkeypatch, recipe) == 2
+        assert not list(tmp_path.rglob("*.safetensors"))
+
+    @pytest.mark.parametrize("changed", ["parameter", "label", "version"])
+    def test_another_training_starts_anew(self, changed, photos, tmp_path, monkeypatch):
+        recipe, manifest = interrupted(photos, tmp_path, monkeypatch), photos.manifest.copy()
+        if changed == "parameter":
+            recipe = recipe.model_copy(update={"weight_decay": 0.01})
+        elif changed == "label":
+            manifest.loc[manifest["split"] == "train", "label_confidence"] = 0.9
+        else:
+            monkeypatch.setattr("visionpipe.models.checkpoint.__version__", "9.9")
+        assert epochs_trained(photos, manifest, tmp_path, monkeypatch, recipe) == 4
+
+    def test_test_images_do_not_matter(self, photos):
+        one = training_key(photos.manifest, parameters())
+        assert training_key(photos.manifest[photos.manifest["split"] != "test"], parameters()) == one
+
+    def test_the_checkpoints_of_another_training_go(self, photos, tmp_path, monkeypatch):
+        interrupted(photos, tmp_path, monkeypatch)
+        interrupted(photos, tmp_path, monkeypatch, weight_decay=0.5)
+        assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+
+
+class TestDamage:
+    @pytest.mark.parametrize("damage", ["cut", "garbage", "no facts"])
+    def test_a_damaged_checkpoint_is_named_and_left_out(self, damage, photos, tmp_path, monkeypatch, caplog):
+        recipe = interrupted(photos, tmp_path, monkeypatch)
+        (path,) = tmp_path.rglob("*.safetensors")
+        if damage == "no facts":
+            save_file({"a": torch.zeros(1)}, path)
+        else:
+            path.write_bytes(path.read_bytes()[:1000] if damage == "cut" else b"\x00\xff" * 500)
+        assert epochs_trained(photos, photos.manifest, tmp_path, monkeypatch, recipe) == 4
+        assert str(path) in caplog.text
+
+    def test_a_loss_that_is_no_number_leaves_the_last_good_epoch(self, photos, tmp_path, monkeypatch):
+        recipe, losses = parameters(backbone="timm/test_resnet", weights="none", **SCRATCH), []
+        finite = phase.finite
+
+        def poisoned(loss, name, last_good=""):
+            losses.append(loss)
+            return finite(float("nan") if name == "the loss of epoch 3" else loss, name, last_good)
+
+        monkeypatch.setattr(phase, "finite", poisoned)
+        with pytest.raises(
+            VisionpipeError, match=r"the loss of epoch 3 is nan; .* epoch 2 is kept in"
+        ) as stopped:
+            train_candidate(photos.manifest, photos.prepared(64), recipe, checkpoints=tmp_path)
+        (path,) = tmp_path.rglob("*.safetensors")
+        assert str(path.parent) in str(stopped.value)
+        key = training_key(photos.manifest, recipe)
+        assert Checkpoints(tmp_path, key).latest().facts["done"] == 2
+
+
+def test_a_snapshot_comes_back_as_it_was(tmp_path):
+    tensors = {
+        "tail.a": torch.randn(3, 4, 2, 2).to(memory_format=torch.channels_last),
+        "best.n": torch.tensor(7),
+    }
+    checkpoints = Checkpoints(tmp_path, "k" * 64)
+    assert checkpoints.latest() is None
+    for epoch in (1, 2, 10):
+        checkpoints.save(1, epoch, Snapshot({"epoch": epoch, "nothing": None}, tensors))
+    found = checkpoints.latest()
+    assert found.facts == {"epoch": 10, "nothing": None}
+    assert {name: each.dtype for name, each in found.tensors.items()} == {
+        name: each.dtype for name, each in tensors.items()
+    }
+    assert all(torch.equal(found.tensors[name], each) for name, each in tensors.items())
+    assert set(found.part("tail")) == {"a"}

@@ -1,0 +1,193 @@
+"""Losses are those of the papers, checked against other people's code, and an epoch can be balanced."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import log_loss
+from sklearn.utils.class_weight import compute_class_weight
+from timm.loss.class_weights import compute_class_weights
+from torch.nn import functional
+from torchvision.ops import sigmoid_focal_loss
+
+from visionpipe.models.losses import (
+    balanced_order,
+    build_loss,
+    effective_number_weights,
+    focal_loss,
+    inverse_frequency_weights,
+    smooth_targets,
+)
+from visionpipe.models.recipe_parameters import LossParameters
+
+COUNTS = torch.tensor([900.0, 90.0, 10.0])
+
+
+def batch(count=64, classes=3, seed=0):
+    """Return logits, soft targets and hard ones."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(count, classes, generator=generator) * 2
+    soft = torch.rand(count, classes, generator=generator)
+    return logits, soft / soft.sum(1, keepdim=True), torch.eye(classes)[torch.arange(count) % classes]
+
+
+def loss(counts=COUNTS, **changes):
+    return build_loss(LossParameters(**{"imbalance": "none", "label_smoothing": 0.0, **changes}), counts)
+
+
+def test_plain_cross_entropy_is_scikit_learn_s_log_loss():
+    logits, _, hard = batch()
+    expected = log_loss(hard.numpy(), logits.double().softmax(1).numpy())
+    assert loss()(logits, hard).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_soft_targets_are_counted_by_their_shares():
+    logits, soft, _ = batch()
+    of_class = [functional.cross_entropy(logits, torch.full((64,), k), reduction="none") for k in range(3)]
+    assert loss()(logits, soft).item() == pytest.approx(
+        (soft * torch.stack(of_class, 1)).sum(1).mean().item(), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("imbalance", ["none", "focal", "logit_adjustment"])
+def test_label_smoothing_is_training_on_smoothed_targets(imbalance):
+    logits, soft, _ = batch()
+    smoothed = loss(imbalance=imbalance, label_smoothing=0.1)(logits, soft)
+    torch.testing.assert_close(smoothed, loss(imbalance=imbalance)(logits, 0.9 * soft + 0.1 / 3))
+    torch.testing.assert_close(smooth_targets(soft, 0.1), 0.9 * soft + 0.1 / 3)
+
+
+def test_label_smoothing_with_class_weights_weighs_the_smoothed_targets():
+    logits, soft, _ = batch()
+    weighed = loss(imbalance="class_weights", label_smoothing=0.1)(logits, soft)
+    torch.testing.assert_close(weighed, loss(imbalance="class_weights")(logits, smooth_targets(soft, 0.1)))
+
+
+def test_inverse_frequency_is_scikit_learn_s_balanced():
+    labels = np.repeat([0, 1, 2], COUNTS.int().tolist())
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(inverse_frequency_weights(COUNTS), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("beta", [0.5, 0.99, 0.9999])
+def test_the_effective_number_is_timm_s(beta):
+    _, expected = compute_class_weights(COUNTS, int(COUNTS.sum()), "effective_num", beta=beta)
+    weights = effective_number_weights(COUNTS, beta)
+    torch.testing.assert_close(weights / weights.mean(), expected)
+
+
+def test_the_effective_number_lies_between_no_weights_and_inverse_frequency():
+    torch.testing.assert_close(effective_number_weights(COUNTS, 0.0), torch.ones(3))
+    nearly_one = effective_number_weights(COUNTS, 1 - 1e-9)
+    torch.testing.assert_close(nearly_one, inverse_frequency_weights(COUNTS), rtol=1e-4, atol=0)
+
+
+@given(st.lists(st.integers(1, 100_000), min_size=2, max_size=20), st.sampled_from([0.0, 0.9, 0.999]))
+def test_weights_average_1_over_the_training_images(counts, beta):
+    counts = torch.tensor(counts, dtype=torch.float32)
+    for weights in (inverse_frequency_weights(counts), effective_number_weights(counts, beta)):
+        assert ((weights * counts).sum() / counts.sum()).item() == pytest.approx(1, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("weighting", "weights"),
+    [
+        ("inverse_frequency", inverse_frequency_weights(COUNTS)),
+        ("effective_number", effective_number_weights(COUNTS, 0.99)),
+    ],
+)
+def test_a_mistake_costs_its_class_s_weight(weighting, weights):
+    logits, _, hard = batch()
+    per_image = functional.cross_entropy(logits, hard, reduction="none")
+    made = loss(imbalance="class_weights", class_weighting=weighting, effective_number_beta=0.99)(
+        logits, hard
+    )
+    torch.testing.assert_close(made, (per_image * weights[hard.argmax(1)]).mean())
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0, 5.0])
+def test_focal_loss_of_two_classes_is_torchvision_s(gamma):
+    logits, soft, _ = batch(classes=2)
+    expected = sigmoid_focal_loss(
+        logits[:, 1] - logits[:, 0], (soft[:, 1] > 0.5).float(), alpha=-1, gamma=gamma, reduction="mean"
+    )
+    hard = functional.one_hot((soft[:, 1] > 0.5).long()).float()
+    torch.testing.assert_close(focal_loss(logits, hard, gamma), expected)
+    torch.testing.assert_close(loss(imbalance="focal", focal_gamma=gamma)(logits, hard), expected)
+
+
+def test_focal_loss_without_focus_is_cross_entropy():
+    logits, soft, _ = batch()
+    torch.testing.assert_close(focal_loss(logits, soft, 0.0), functional.cross_entropy(logits, soft))
+
+
+@pytest.mark.parametrize("imbalance", ["none", "class_weights", "focal", "logit_adjustment"])
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_slopes_stay_finite_for_logits_beyond_all_reason(imbalance, gamma):
+    logits = torch.tensor([[300.0, -300.0, 0.0], [-300.0, 300.0, 0.0]], requires_grad=True)
+    loss(imbalance=imbalance, focal_gamma=gamma)(logits, torch.eye(3)[[0, 0]]).backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, 1.0])
+def test_logit_adjustment_takes_the_prior_out_of_what_is_learned(tau):
+    """Without any features, cross-entropy learns log(prior); adjusted, what is left of it is its power 1 - tau."""
+    logits = torch.zeros(3, requires_grad=True)
+    criterion, targets = (
+        loss(imbalance="logit_adjustment", logit_adjustment_tau=tau),
+        (COUNTS / COUNTS.sum())[None],
+    )
+    optimiser = torch.optim.LBFGS([logits], max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-9)
+
+    def step():
+        optimiser.zero_grad()
+        value = criterion(logits[None], targets)
+        value.backward()
+        return value
+
+    optimiser.step(step)
+    expected = (1 - tau) * torch.log(COUNTS / COUNTS.sum())
+    torch.testing.assert_close(
+        logits.detach() - logits.detach().mean(), expected - expected.mean(), atol=1e-2, rtol=0
+    )
+
+
+labels = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(torch.tensor)
+
+
+@given(labels, st.integers(0, 2**40))
+@settings(deadline=None)
+def test_a_balanced_epoch_has_all_classes_alike_and_every_image_alike_in_its_class(labels_N, seed):
+    order = balanced_order(labels_N, torch.Generator().manual_seed(seed))
+    assert len(order) == len(labels_N)
+    drawn = labels_N[order].bincount(minlength=5)[labels_N.unique()]
+    assert drawn.max() - drawn.min() <= 1
+    for k in labels_N.unique():
+        times = order.bincount(minlength=len(labels_N))[labels_N == k]
+        assert times.max() - times.min() <= 1
+
+
+def test_a_balanced_epoch_is_drawn_anew_and_can_be_drawn_again():
+    labels_N = torch.tensor([0] * 90 + [1] * 10)
+    generator = torch.Generator().manual_seed(5)
+    first, state = balanced_order(labels_N, generator), generator.get_state()
+    second = balanced_order(labels_N, generator)
+    assert not torch.equal(first.sort().values, second.sort().values)  # other images of the large class
+    resumed = torch.Generator()
+    resumed.set_state(state)
+    assert torch.equal(balanced_order(labels_N, resumed), second)
+
+
+def test_a_balanced_epoch_is_shuffled_throughout():
+    labels_N = torch.tensor([0] * 900 + [1] * 100)
+    order = balanced_order(labels_N, torch.Generator().manual_seed(0))
+    in_batches = labels_N[order].float().view(20, 50).mean(1)
+    assert in_batches.min() > 0.2 and in_batches.max() < 0.8
+
+
+def test_balanced_sampling_leaves_the_loss_alone():
+    logits, soft, _ = batch()
+    torch.testing.assert_close(loss(imbalance="balanced_sampling")(logits, soft), loss()(logits, soft))

@@ -1,0 +1,220 @@
+"""Several processes train what one would; when one of them fails, the run ends with one clear line and leaves none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from photo_sets import parameters, photo_set
+from visionpipe.errors import VisionpipeError
+from visionpipe.images.prepare import PreparedImages
+from visionpipe.models.candidate import train_candidate
+from visionpipe.models.processes import train_in_processes
+
+TESTS = Path(__file__).parents[1]
+TINY = {
+    "backbone": "timm/test_resnet",
+    "weights": "none",
+    "mode": "finetune",
+    "batch_size": 10,
+    "processes": 2,
+}
+NO_CHANCE = {  # each process draws on its own what is random in its share
+    "dropout": 0.0,
+    "augmentation": {"strength": 0.0},
+    "loss": {"mixup_alpha": 0.0, "cutmix_alpha": 0.0},
+}
+ENDLESS = TINY | {"mode": "probe", "probe_epochs": 10_000_000}
+RUN = f"""
+from photo_sets import parameters, photo_set
+from visionpipe.models.processes import train_in_processes
+photos = photo_set(train=10, validation=5, seed=4)
+train_in_processes(photos.manifest, photos.prepared(64), parameters(**{ENDLESS!r}))
+"""
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return photo_set(train=10, validation=5, seed=4)
+
+
+def workers_of(parent: int) -> list[int]:
+    """Return the training processes below one: the children of its torchrun."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, of, *_ = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        if state != "Z":
+            children.setdefault(int(of), []).append(int(stat.parent.name))
+    return [worker for launcher in children.get(parent, []) for worker in children.get(launcher, [])]
+
+
+def is_training(worker: int) -> bool:
+    """Say whether a process has got past its imports: the pixels are mapped into its memory."""
+    return "images.npy" in Path(f"/proc/{worker}/maps").read_text()
+
+
+def both_started(parent: int, seconds: float = 120) -> list[int]:
+    """Wait until a parent's two processes are at work."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        workers = workers_of(parent)
+        if len(workers) == 2 and all(map(is_training, workers)):
+            return workers
+        time.sleep(0.1)
+    raise AssertionError(f"no two processes within {seconds} s")
+
+
+def all_gone(workers: list[int], seconds: float = 20) -> bool:
+    """Wait until none of the processes is there."""
+    end = time.monotonic() + seconds
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < end:
+        time.sleep(0.1)
+    return not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def test_two_processes_train_the_candidate_of_one(photos, tmp_path, caplog):
+    """The same global batches; only the order in which gradients are added differs. 1e-4 is the tolerance in losses."""
+    whole = photos.prepared(64)
+    np.save(
+        tmp_path / "images.npy", np.concatenate([np.zeros_like(whole.pixels_NHWC[:3]), whole.pixels_NHWC])
+    )
+    part = PreparedImages(whole.image_ids, np.load(tmp_path / "images.npy", mmap_mode="r")[3:])
+    recipe = TINY | {"epochs": 2, "whole_network_epochs": 2} | NO_CHANCE
+    alone = train_candidate(photos.manifest, whole, parameters(**recipe | {"processes": 1}))
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        together = train_in_processes(photos.manifest, part, parameters(**recipe))
+    for name in ("train_loss", "validation_loss", "validation_accuracy", "learning_rate"):
+        np.testing.assert_allclose(together.curves[name], alone.curves[name], atol=1e-4, err_msg=name)
+    np.testing.assert_allclose(
+        np.stack(together.reference["probabilities"]), np.stack(alone.reference["probabilities"]), atol=1e-3
+    )
+    assert together.classifier.spec.classes == alone.classifier.spec.classes
+    assert together.training["moved"] == alone.training["moved"]
+    assert len(together.training["curves"]["images_per_s"]) == 4
+    told = [r for r in caplog.records if r.name == "visionpipe.models.phase" and "epoch" in r.message]
+    assert len(told) == 4  # what the first process logs, once
+    assert {record.levelno for record in told} == {logging.INFO}
+
+
+def test_what_training_refuses_is_refused_in_the_same_words(photos, tmp_path, monkeypatch):
+    """The pixels lie in a file already; they are mapped into memory from there, never written again."""
+    prepared = photos.prepared(64)
+    np.save(tmp_path / "images.npy", prepared.pixels_NHWC)
+    mapped = PreparedImages(prepared.image_ids, np.load(tmp_path / "images.npy", mmap_mode="r"))
+    monkeypatch.setattr(np, "save", None)
+    with pytest.raises(VisionpipeError, match=r"^training stopped: .*; lower training\.learning_rate$"):
+        train_in_processes(photos.manifest, mapped, parameters(**TINY, epochs=1, learning_rate=1e30))
+
+
+def test_a_process_that_is_killed_ends_the_run_and_the_others(photos, caplog):
+    def kill_one():
+        workers = both_started(os.getpid())
+        os.kill(workers[1], signal.SIGKILL)
+        return workers
+
+    with ThreadPoolExecutor(1) as beside:
+        killing = beside.submit(kill_one)
+        with pytest.raises(VisionpipeError, match=r"one of 2 processes was killed by SIGKILL .*batch_size"):
+            train_in_processes(photos.manifest, photos.prepared(64), parameters(**ENDLESS))
+    assert all_gone(killing.result())
+    assert "The last lines of the training processes" in caplog.text
+
+
+@pytest.mark.slow
+def test_an_error_that_nobody_foresaw_is_in_the_log(photos, caplog):
+    without_labels = photos.manifest.drop(columns="label")
+    with pytest.raises(
+        VisionpipeError, match="one of 2 processes ended with status 1; the log has its last lines"
+    ):
+        train_in_processes(without_labels, photos.prepared(64), parameters(**TINY))
+    assert "KeyError: 'label'" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_team_that_was_killed_goes_on_and_ends_with_the_same_weights(photos, tmp_path, caplog):
+    recipe, checkpoints = parameters(**TINY, epochs=60), tmp_path / "checkpoints"
+
+    def kill_one_after_an_epoch():
+        worker = both_started(os.getpid())[0]
+        while not list(checkpoints.rglob("*.safetensors")):
+            time.sleep(0.01)
+        os.kill(worker, signal.SIGKILL)
+
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(kill_one_after_an_epoch)
+        with pytest.raises(VisionpipeError, match="killed by SIGKILL"):
+            train_in_processes(photos.manifest, photos.prepared(64), recipe, checkpoints)
+    with caplog.at_level(logging.INFO):
+        resumed = train_in_processes(photos.manifest, photos.prepared(64), recipe, checkpoints)
+    assert "Resuming after epoch" in caplog.text
+    unbroken = train_in_processes(photos.manifest, photos.prepared(64), recipe)
+    weights = unbroken.classifier.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in resumed.classifier.state_dict().items())
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_the_processes(photos):
+    def interrupt():
+        workers = both_started(os.getpid())
+        os.kill(os.getpid(), signal.SIGINT)
+        return workers
+
+    with ThreadPoolExecutor(1) as beside:
+        interrupting = beside.submit(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_in_processes(photos.manifest, photos.prepared(64), parameters(**ENDLESS))
+    assert all_gone(interrupting.result())
+
+
+def test_a_run_that_is_killed_leaves_no_process_behind():
+    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.Popen([sys.executable, "-c", RUN], env={**os.environ, "PYTHONPATH": path})
+    try:
+        workers = both_started(run.pid)
+    finally:
+        run.kill()
+        run.wait()
+    gone = all_gone(workers)
+    for left in [worker for worker in workers if not gone and Path(f"/proc/{worker}").exists()]:
+        os.kill(left, signal.SIGKILL)
+    assert gone
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"batch_size": 7, "processes": 4}, r"training\.batch_size: 7 images .* 4 processes; use at least 8"),
+        (
+            {"batch_size": 64, "processes": 11},
+            r"training\.processes: 20 train images cannot be shared among 11",
+        ),
+        (
+            {"batch_size": 64, "processes": 6},
+            r"training\.processes: 10 validation images .* among 6; use fewer",
+        ),
+    ],
+)
+def test_more_processes_than_can_share_a_batch_are_refused(recipe, message, photos):
+    with pytest.raises(VisionpipeError, match=message):
+        train_in_processes(photos.manifest, photos.prepared(64), parameters(**recipe))
+
+
+def test_more_processes_than_gpus_are_refused(photos, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(VisionpipeError, match=r"training\.processes: 2 are asked for .* has 1 GPUs?;"):
+        train_in_processes(photos.manifest, photos.prepared(64), parameters(processes=2, device="cuda"))

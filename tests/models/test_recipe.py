@@ -1,0 +1,101 @@
+"""Every `auto` is resolved from the data, and what the user says stands."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.recipe import default_precision, log_choices, resolve
+
+CPU = torch.device("cpu")
+AUTO = {
+    "tuned_stages": 3,
+    "augmented_views": 2,
+    "epochs": 5,
+    "whole_network_epochs": 4,
+    "learning_rate": 1e-2,
+    "ema_decay": 0.5,
+    "precision": "float32",
+}
+
+
+def targets(n_images, share=0.5, doubt=0.0):
+    second = torch.arange(n_images) < share * n_images
+    return torch.where(second[:, None], torch.tensor([doubt, 1 - doubt]), torch.tensor([1 - doubt, doubt]))
+
+
+@given(
+    n_images=st.integers(2, 200_000),
+    mode=st.sampled_from(["probe", "finetune", "scratch"]),
+    device=st.sampled_from(["cpu", "cuda"]),
+)
+def test_nothing_is_left_open_and_the_result_is_valid(n_images, mode, device):
+    if device == "cuda" and not torch.cuda.is_available():
+        device = "cpu"
+    resolved, choices = resolve(
+        TrainingParameters(mode=mode), targets(min(n_images, 500)), torch.device(device)
+    )
+    assert "auto" not in str(resolved.model_copy(update={"device": "cpu"}))
+    assert TrainingParameters.model_validate(resolved.model_dump()) == resolved
+    assert resolve(resolved, targets(10), CPU) == (resolved, [])
+    assert all(choice.why for choice in choices)
+
+
+@pytest.mark.parametrize("name", AUTO)
+def test_what_the_user_says_stands(name):
+    resolved, choices = resolve(TrainingParameters(**{name: AUTO[name]}), targets(1000), CPU)
+    assert getattr(resolved, name) == AUTO[name]
+    assert name not in {choice.name for choice in choices}
+
+
+@pytest.mark.parametrize(("n_images", "moves"), [(40, False), (1000, True), (2000, True), (100_000, False)])
+def test_on_a_cpu_the_whole_network_moves_where_that_takes_minutes(n_images, moves):
+    resolved, _ = resolve(TrainingParameters(), targets(n_images), CPU)
+    assert (resolved.whole_network_epochs > 0) == moves
+    assert (resolved.epochs == 0) == moves
+    assert n_images * resolved.whole_network_epochs <= 20_000
+
+
+def test_dozens_of_photos_are_seen_in_many_views():
+    few, _ = resolve(TrainingParameters(), targets(40), CPU)
+    many, _ = resolve(TrainingParameters(), targets(4000), CPU)
+    assert few.augmented_views > many.augmented_views == 0
+    assert few.augmentation.strength > many.augmentation.strength > 0
+
+
+def test_doubtful_labels_are_not_smoothed_again():
+    sure, _ = resolve(TrainingParameters(), targets(1000), CPU)
+    doubtful, _ = resolve(TrainingParameters(), targets(1000, doubt=0.3), CPU)
+    assert sure.loss.label_smoothing > doubtful.loss.label_smoothing == 0
+
+
+@pytest.mark.parametrize(("share", "method"), [(0.5, "none"), (0.2, "none"), (0.02, "class_weights")])
+def test_classes_are_weighed_when_one_is_ten_times_as_large(share, method):
+    resolved, _ = resolve(TrainingParameters(), targets(1000, share=share), CPU)
+    assert resolved.loss.imbalance == method
+
+
+def test_a_moving_average_spans_a_tenth_of_the_steps():
+    resolved, _ = resolve(TrainingParameters(whole_network_epochs=10), targets(3200), CPU)
+    assert 1 / (1 - resolved.ema_decay) == pytest.approx(100, rel=0.02)
+    short, _ = resolve(TrainingParameters(whole_network_epochs=1), targets(320), CPU)
+    assert short.ema_decay == 0
+
+
+def test_every_choice_is_logged_with_its_reason(caplog):
+    caplog.set_level("INFO")
+    _, choices = resolve(TrainingParameters(), targets(100), CPU)
+    log_choices(choices)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == len(choices) >= 10
+    for line, choice in zip(lines, choices, strict=True):
+        assert line == f"training.{choice.name}: {choice.value}, since {choice.why}"
+
+
+def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch):
+    for has_it, wanted in ((True, "frozen_bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda has_it=has_it: has_it)
+        assert default_precision(CPU) == wanted

@@ -1,0 +1,245 @@
+"""A step does what its parameters say, in any number of micro-batches."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from photo_sets import parameters
+from visionpipe.errors import VisionpipeError
+from visionpipe.models.backbones import build_backbone
+from visionpipe.models.classifier import ImageClassifier, ModelSpec
+from visionpipe.models.distributed import SOLO, Team
+from visionpipe.models.losses import build_loss
+from visionpipe.models.memory import in_halves
+from visionpipe.models.recipe import resolve
+from visionpipe.models.step import Draw, Step, copy_of_start
+from visionpipe.models.tail import Tail, make_optimiser, set_rate, warm_up_cosine
+
+BATCH = 8
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    spec = ModelSpec(backbone="timm/test_resnet", weights="none", classes=["a", "b"], image_size_px=32)
+    return ImageClassifier(spec, build_backbone("timm/test_resnet", "none", 32)).eval()
+
+
+@pytest.fixture
+def batch():
+    chance = torch.Generator().manual_seed(1)
+    return torch.rand((BATCH, 3, 32, 32), generator=chance), torch.rand((BATCH, 2), generator=chance).softmax(
+        1
+    )
+
+
+def stepping(network, team=SOLO, **changes):
+    """Return a step on a copy of the network, and its tail."""
+    recipe, _ = resolve(
+        parameters(batch_size=BATCH, learning_rate=1e-3, **changes), torch.ones(9, 2), torch.device("cpu")
+    )
+    classifier = copy.deepcopy(network).requires_grad_(True)
+    start = copy_of_start(classifier.stages, recipe)
+    tail = Tail(classifier, 0)
+    criterion = build_loss(recipe.loss, torch.ones(2))
+    return Step(tail, make_optimiser(tail, recipe), criterion, recipe, team, start), tail
+
+
+def draw():
+    return Draw(torch.Generator().manual_seed(2), torch.Generator().manual_seed(3))
+
+
+def stepped(network, batch, steps=1, **changes):
+    step, tail = stepping(network, **changes)
+    for _ in range(steps):
+        loss = step.take(*batch, BATCH, draw())
+    return tail, loss
+
+
+def distance(one, other):
+    pairs = zip(one.stages.parameters(), other.stages.parameters(), strict=True)
+    return sum((a - b).square().sum().item() for a, b in pairs)
+
+
+def forgetful(step, monkeypatch, most):
+    """Make the network run out of memory at more than so many images, as torch says it."""
+    seen, forward = [], step._called.forward
+
+    def limited(activations, kept):
+        seen.append(len(activations))
+        if len(activations) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(activations, kept)
+
+    monkeypatch.setattr(step._called, "forward", limited)
+    return seen
+
+
+class TestOutOfMemory:
+    @pytest.mark.parametrize("loss", [{}, {"imbalance": "class_weights"}, {"imbalance": "focal"}])
+    def test_smaller_micro_batches_take_the_same_step(self, network, batch, monkeypatch, caplog, loss):
+        whole, whole_loss = stepped(network, batch, loss=loss)
+        step, tail = stepping(network, loss=loss)
+        seen = forgetful(step, monkeypatch, most=3)
+        loss_value = step.take(*batch, BATCH, draw())
+        assert seen == [8, 4, 2, 2, 2, 2]
+        assert "2 at a time" in caplog.text
+        assert "training.batch_size stays what it is" in caplog.text
+        torch.testing.assert_close(loss_value, whole_loss)
+        for a, b in zip(tail.parameters(), whole.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-4)  # Adam divides by the root of tiny squares
+        step.take(*batch, BATCH, draw())
+        assert seen[6:] == [2, 2, 2, 2]  # it has learned
+
+    def test_when_one_image_is_too_much_it_says_what_to_do(self, network, batch, monkeypatch):
+        step, _ = stepping(network)
+        forgetful(step, monkeypatch, most=0)
+        with pytest.raises(VisionpipeError, match=r"a single image .* training\.image_size_px"):
+            step.take(*batch, BATCH, draw())
+
+    def test_what_the_cpu_says_counts_too_and_other_errors_do_not(self, network, batch, monkeypatch):
+        step, _ = stepping(network)
+        forward = step._called.forward
+        for text, halved in (("DefaultCPUAllocator: can't allocate memory", True), ("shapes differ", False)):
+            failed = []
+
+            def failing(activations, kept, text=text, failed=failed):
+                if not failed:
+                    failed.append(1)
+                    raise RuntimeError(text)
+                return forward(activations, kept)
+
+            step.micro_batch.size = BATCH
+            monkeypatch.setattr(step._called, "forward", failing)
+            if halved:
+                step.take(*batch, BATCH, draw())
+                assert step.micro_batch.size == BATCH // 2
+            else:
+                with pytest.raises(RuntimeError, match="shapes differ"):
+                    step.take(*batch, BATCH, draw())
+
+    def test_one_of_several_processes_cannot_halve_alone(self, network, batch, monkeypatch):
+        monkeypatch.setattr(Team, "wrap", lambda _, module: module)
+        step, _ = stepping(network, team=Team(0, 2))
+        forgetful(step, monkeypatch, most=1)
+        with pytest.raises(VisionpipeError, match=r"lower training\.batch_size"):
+            step.take(batch[0][:4], batch[1][:4], BATCH, draw())
+
+    def test_prediction_goes_on_in_halves(self):
+        sizes = []
+
+        def run(index_B):
+            sizes.append(len(index_B))
+            if len(index_B) > 2:
+                raise torch.OutOfMemoryError("out of memory")
+            return torch.from_numpy(index_B) * 2
+
+        assert in_halves(run, np.arange(7)).tolist() == [0, 2, 4, 6, 8, 10, 12]
+        assert max(sizes[2:]) <= 4
+
+
+class TestAgainstForgetting:
+    def test_distance_to_start_is_the_gradient_of_half_the_squared_distance(
+        self, network, batch, monkeypatch
+    ):
+        found = []
+        monkeypatch.setattr(
+            nn.utils, "clip_grad_norm_", lambda weights, _: found.extend(w.grad.clone() for w in weights)
+        )
+        step, tail = stepping(network, distance_to_start=0.3, dropout=0.0)
+        with torch.no_grad():
+            for weight in tail.stages.parameters():
+                weight.add_(0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(4)))
+        reference, start = copy.deepcopy(tail), list(network.stages.parameters())
+        step.take(*batch, BATCH, draw())
+        loss = nn.functional.cross_entropy(reference(batch[0])[0], batch[1])
+        penalty = sum(
+            (w - s.detach()).square().sum() for w, s in zip(reference.stages.parameters(), start, strict=True)
+        )
+        (loss + 0.3 / 2 * penalty).backward()
+        for gradient, weight in zip(found, reference.parameters(), strict=True):
+            torch.testing.assert_close(gradient, weight.grad, rtol=1e-3, atol=1e-5)
+
+    def test_weights_stay_nearer_to_the_start(self, network, batch):
+        free, _ = stepped(network, batch, steps=10)
+        held, _ = stepped(network, batch, steps=10, distance_to_start=100.0)
+        assert distance(held, network) < 0.9 * distance(free, network)
+
+    def test_features_stay_nearer_to_those_of_the_start(self, network, batch):
+        def moved(tail):
+            with torch.no_grad():
+                return (tail(batch[0])[1] - network.run_stages(batch[0], 0)).square().mean().item()
+
+        free, _ = stepped(network, batch, steps=10)
+        held, loss = stepped(network, batch, steps=10, feature_distillation=100.0)
+        assert moved(held) < 0.5 * moved(free)
+        assert loss < 5  # the penalty is not reported as loss
+
+    def test_without_them_no_copy_is_kept(self, network):
+        assert copy_of_start(network.stages, parameters()) is None
+
+
+class TestRates:
+    def test_each_stage_learns_slower_than_the_next_and_the_head_three_times_as_fast(self, network):
+        _, tail = stepping(network)
+        recipe = parameters(learning_rate=1e-2, layer_decay=0.5)
+        optimiser = make_optimiser(tail, recipe)
+        rate_of = {id(w): group["peak"] for group in optimiser.param_groups for w in group["params"]}
+        stages = [stage for stage in tail.stages if list(stage.parameters())]
+        for depth, stage in enumerate(reversed(stages)):
+            assert [rate_of[id(w)] for w in stage.parameters()] == pytest.approx(
+                [1e-2 * 0.5**depth] * len(list(stage.parameters()))
+            )
+        assert [rate_of[id(w)] for w in tail.head.parameters()] == pytest.approx([3e-2, 3e-2])
+        assert len(rate_of) == len(list(tail.parameters()))
+
+    def test_vectors_are_not_decayed(self, network):
+        _, tail = stepping(network)
+        for group in make_optimiser(tail, parameters(learning_rate=1e-2, weight_decay=0.1)).param_groups:
+            assert {w.ndim > 1 for w in group["params"]} == {group["weight_decay"] == 0.1}
+
+    def test_the_rate_warms_up_and_falls_to_nothing(self, network):
+        rates = [warm_up_cosine(step, 50) for step in range(51)]
+        assert rates[:5] == sorted(rates[:5])
+        assert rates[5:] == sorted(rates[5:], reverse=True)
+        assert max(rates) == 1
+        assert rates[-1] == pytest.approx(0)
+        _, tail = stepping(network)
+        optimiser = make_optimiser(tail, parameters(learning_rate=1e-2))
+        set_rate(optimiser, 30, 50)
+        assert all(group["lr"] == group["peak"] * rates[30] for group in optimiser.param_groups)
+
+
+class TestOptions:
+    def test_dropout_drops(self, network, batch):
+        losses = {rate: stepped(network, batch, dropout=rate)[1].item() for rate in (0.0, 0.5)}
+        assert losses[0.0] != losses[0.5]
+
+    def test_mixing_mixes(self, network, batch):
+        plain = stepped(network, batch)[1].item()
+        for alpha in ("mixup_alpha", "cutmix_alpha"):
+            assert stepped(network, batch, loss={alpha: 1.0})[1].item() != plain
+
+    def test_compile_compiles_what_is_called(self, network, batch, monkeypatch):
+        compiled = []
+        monkeypatch.setattr(torch, "compile", lambda module: compiled.append(module) or module)
+        stepped(network, batch)
+        assert compiled == []
+        tail, _ = stepped(network, batch, compile=True)
+        assert compiled == [tail]
+
+    @pytest.mark.parametrize(
+        ("precision", "wanted"),
+        [("float32", torch.float32), ("frozen_bfloat16", torch.float32), ("bfloat16", torch.bfloat16)],
+    )
+    def test_precision_is_that_of_the_forward_pass(self, network, batch, monkeypatch, precision, wanted):
+        step, tail = stepping(network, precision=precision)
+        seen = []
+        tail.head.register_forward_hook(lambda _, __, logits: seen.append(logits.dtype))
+        step.take(*batch, BATCH, draw())
+        assert seen == [wanted]
