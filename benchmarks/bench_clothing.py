@@ -29,10 +29,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    parser.add_argument("photos", type=Path)
+    parser.add_argument("photos", type=Path, nargs="?", help="a folder of photos, one sub-folder a class")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--images", type=int, help="a random part of the photos, to see that it runs")
     arguments = parser.parse_args()
+    if arguments.photos is None:
+        print(f"{parser.prog}: left out, it needs a folder of photos")
+        return
     print(f"{machine()}\n{parameters_of(arguments).model_dump_json(exclude_defaults=True)}\n")
     print(f"| seed | senders (photos) of the test | {' | '.join(MEASURES)} | minutes |")
     print("|---" * (len(MEASURES) + 3) + "|")

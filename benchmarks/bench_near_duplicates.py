@@ -37,12 +37,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("photos", type=Path)
+    parser.add_argument("photos", type=Path, nargs="?", help="a folder of photos, one sub-folder a class")
     parser.add_argument("--planted", type=int, default=200)
     parser.add_argument("--millions", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--contact-sheet", type=Path)
     arguments = parser.parse_args()
+    if arguments.photos is None:
+        print(f"{parser.prog}: left out, it needs a folder of photos")
+        return
     chance = random.Random(arguments.seed)
     files = [path for path in sorted(arguments.photos.rglob("*")) if path.is_file()]
     data = {str(path): path.read_bytes() for path in files}
