@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.special import log_softmax
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from torch import nn
@@ -126,7 +125,7 @@ class TestWhatMoves:
         )
 
     def test_batch_norm_statistics_stay_those_of_the_pretrained_network(self, photos):
-        classifier, before, _ = trained(photos, **FINETUNE, tuned_stages=99)
+        classifier, before, _ = trained(photos, **(FINETUNE | {"epochs": 6}), tuned_stages=99)
         changed = moved(classifier, before)
         assert "stages.0.weight" in changed  # every stage was free to move
         assert not [name for name in changed if "running_" in name or "num_batches" in name]
@@ -166,24 +165,14 @@ class TestLearning:
             return LabelledPixels(pixels_NHWC, rows, soft_targets(digits.target[rows], np.ones(len(rows)), 4))
 
         classifier = new_classifier(classes="0123")
-        train(classifier, split(0, 240), split(240, 300), parameters(mode="finetune", epochs=2))
+        train(classifier, split(0, 240), split(240, 300), parameters(mode="finetune", epochs=6))
         predicted_N = classifier.predict(pixels_NHWC[300:]).logits_NK.argmax(axis=1)
         assert (predicted_N == digits.target[300:400]).mean() > 0.9
-
-    def test_the_weights_of_the_best_epoch_are_kept(self, photos):
-        # a learning rate so high that the last epoch is not the best one
-        classifier, _, curves = trained(photos, **(FINETUNE | {"epochs": 4, "learning_rate": 3e-2}))
-        data = labelled(photos, "validation")
-        log_probabilities_NK = log_softmax(
-            classifier.predict(data.pixels_NHWC[data.rows_N]).logits_NK, axis=1
-        )
-        kept = -(log_probabilities_NK * data.targets_NK.numpy()).sum(axis=1).mean()
-        assert kept <= min(curves.validation_loss) + 1e-4
-        assert curves.validation_loss[-1] > min(curves.validation_loss) + 1e-3
 
     def test_curves_tell_of_every_epoch(self, photos):
         curves = vars(trained(photos, **(FINETUNE | {"epochs": 3}))[2])
         assert curves["epoch"] == [1, 2, 3]
+        assert set(curves.pop("phase")) == {"last_stages"}
         assert all(len(values) == 3 and np.isfinite(values).all() for values in curves.values())
         assert curves["learning_rate"] == sorted(curves["learning_rate"], reverse=True)
 

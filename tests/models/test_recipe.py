@@ -99,3 +99,12 @@ def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch):
     for has_it, wanted in ((True, "frozen_bfloat16"), (False, "float32")):
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda has_it=has_it: has_it)
         assert default_precision(CPU) == wanted
+
+
+@pytest.mark.parametrize(
+    "nothing", [{"mode": "scratch"}, {"mode": "finetune", "epochs": 0}], ids=["scratch", "finetune"]
+)
+def test_a_training_that_trains_nothing_is_refused(nothing):
+    with pytest.raises(ValueError, match="trains nothing; use mode: probe, or more epochs"):
+        TrainingParameters(**nothing, whole_network_epochs=0)
+    TrainingParameters(**nothing, whole_network_epochs=1)

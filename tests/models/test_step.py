@@ -151,7 +151,7 @@ class TestAgainstForgetting:
         monkeypatch.setattr(
             nn.utils, "clip_grad_norm_", lambda weights, _: found.extend(w.grad.clone() for w in weights)
         )
-        step, tail = stepping(network, distance_to_start=0.3, dropout=0.0)
+        step, tail = stepping(network, distance_to_start=0.3, dropout=0.0, loss={"label_smoothing": 0.0})
         with torch.no_grad():
             for weight in tail.stages.parameters():
                 weight.add_(0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(4)))

@@ -26,13 +26,13 @@ from visionpipe.models.head import all_features, draw_head, fit_head
 from visionpipe.models.losses import build_loss
 from visionpipe.models.memory import kept_memory
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.phase import Phase, PhaseTraining, Setting
+from visionpipe.models.phase import LAST_STAGES, WHOLE_NETWORK, Phase, PhaseTraining, Setting
 from visionpipe.models.recipe import log_choices, resolve
 from visionpipe.models.step import copy_of_start
 from visionpipe.models.tail import pooled
 
 logger = logging.getLogger(__name__)
-_LAST_STAGES, _WHOLE_NETWORK = 1, 2
+_FIRST, _SECOND = 1, 2  # phases after the head's
 _FEWEST = 1e-3  # images of a class in sums of soft targets
 
 
@@ -105,27 +105,26 @@ def _train_phases(
     reached = 0 if resumed is None else resumed.facts["phase"]
     pixels = partial(PixelFeed, classifier, training, validation, parameters, team)
     feed: Feed
-    if parameters.mode == "scratch":
+    if parameters.mode == "scratch" or (parameters.mode == "finetune" and not parameters.epochs):
+        # a head fitted to features under the pretrained batch statistics would be wrong under those of the photos
         draw_head(classifier.head, parameters.seed)
         feed = pixels()
-    elif reached < _WHOLE_NETWORK:
+    elif reached < _SECOND:
         cut = freezing_point(classifier, parameters)
-        views, augmented = parameters.views, int(parameters.augmented_views)
-        if parameters.mode == "finetune" and not parameters.epochs:
-            views, augmented = ("identity",), 0  # the head only has to be a start
-        train_trunk = FrozenTrunk(classifier, training, cut, parameters, views, augmented, team)
+        augmented = int(parameters.augmented_views)
+        train_trunk = FrozenTrunk(classifier, training, cut, parameters, parameters.views, augmented, team)
         held_out_trunk = FrozenTrunk(classifier, validation, cut, parameters, ("identity",), team=team)
         feed = CachedFeed(train_trunk, held_out_trunk, parameters.seed)
         if not reached:
             draw_head(classifier.head, parameters.seed)
             fit_head(classifier, train_trunk, held_out_trunk, setting.criterion, parameters, team)
         if parameters.mode == "finetune" and parameters.epochs:
-            phase = Phase(_LAST_STAGES, "last_stages", parameters.epochs)
+            phase = Phase(_FIRST, LAST_STAGES, parameters.epochs)
             PhaseTraining(phase, setting, feed).run(resumed)
     if parameters.mode != "probe" and parameters.whole_network_epochs:
         feed = pixels()
-        phase = Phase(_WHOLE_NETWORK, "whole_network", parameters.whole_network_epochs)
-        PhaseTraining(phase, setting, feed).run(resumed if reached == _WHOLE_NETWORK else None)
+        phase = Phase(_SECOND, WHOLE_NETWORK, parameters.whole_network_epochs)
+        PhaseTraining(phase, setting, feed).run(resumed if reached == _SECOND else None)
     return feed
 
 

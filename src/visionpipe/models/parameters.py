@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from visionpipe.models.recipe_parameters import (
     AugmentationParameters,
@@ -40,7 +40,7 @@ class TrainingParameters(BaseModel):
     image_size_px: Annotated[int, Field(ge=32, le=1024)] = 192
     """Side of the square that every photo is scaled to [pixels]."""
     mode: Literal["probe", "finetune", "scratch"] = "finetune"
-    """`probe`: frozen backbone, new head. `finetune`: then the last stages, then perhaps all. `scratch`: all from the start."""
+    """`probe`: a new head alone. `finetune`: then the last stages, then perhaps all. `scratch`: all from the start."""
     tuned_stages: Annotated[int, Field(ge=1)] | Auto = "auto"
     """How many of the last stages with weights move in `finetune`."""
     views: Annotated[tuple[View, ...], Field(min_length=1)] = ("identity", "horizontal_flip")
@@ -52,7 +52,7 @@ class TrainingParameters(BaseModel):
     epochs: Annotated[int, Field(ge=0)] | Auto = "auto"
     """Epochs of the last stages on cached activations."""
     whole_network_epochs: Annotated[int, Field(ge=0)] | Auto = "auto"
-    """Epochs of the whole network, from pixels with augmentation: after `epochs` in `finetune`, the only ones in `scratch`."""
+    """Epochs of the whole network on augmented photos: after `epochs` in `finetune`, the only ones in `scratch`."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """A phase ends when the validation loss has not fallen for so many epochs; null runs all of them."""
     batch_size: Annotated[int, Field(ge=2)] = 32
@@ -68,7 +68,7 @@ class TrainingParameters(BaseModel):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
     """Decay a step of the moving average of the weights, which is what is kept; 0 keeps the weights themselves."""
     distance_to_start: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of half the squared distance to the pretrained weights (L2-SP, Li et al., ICML 2018), against forgetting."""
+    """Weight of half the squared distance to the pretrained weights, against forgetting (L2-SP, Li et al. 2018)."""
     feature_distillation: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the mean squared distance of pooled features to the pretrained network's, against forgetting."""
     augmentation: AugmentationParameters = AugmentationParameters()
@@ -93,3 +93,14 @@ class TrainingParameters(BaseModel):
     """Processes that train together, each on its own GPU (or share of the CPU); `batch_size` is divided among them."""
     seed: Annotated[int, Field(ge=0)] = 20260105
     """Seed of everything random; the same seed gives bit-identical weights on a CPU."""
+
+    @model_validator(mode="after")
+    def _something_moves(self) -> Self:
+        if self.whole_network_epochs == 0 and (
+            self.mode == "scratch" or (self.mode == "finetune" and self.epochs == 0)
+        ):
+            raise ValueError(
+                f"mode: {self.mode} with whole_network_epochs: 0"
+                f"{' and epochs: 0' if self.mode == 'finetune' else ''} trains nothing; use mode: probe, or more epochs"
+            )
+        return self

@@ -31,6 +31,7 @@ from visionpipe.models.tail import Tail, make_optimiser, set_rate, warm_up_cosin
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
+LAST_STAGES, WHOLE_NETWORK = "last_stages", "whole_network"
 _LOOKS = 32  # steps between two looks at whether the loss is still a number; each makes a GPU wait
 
 
@@ -43,7 +44,7 @@ class Phase:
     number : int
         Its place in the training, from 1.
     name : str
-        `last_stages` or `whole_network`.
+        `last_stages`, or `whole_network`, in which batch normalisation learns new statistics too.
     epochs : int
         At most.
     """
@@ -153,7 +154,8 @@ class PhaseTraining:
             generator(parameters.seed, "dropout", *place),
             generator(parameters.seed, "mixing", *place, team.rank),
         )
-        self._tail.train(parameters.mode == "scratch")
+        # stages that were run once and cached keep the statistics of the pretrained network, and so do those after them
+        self._tail.train(self._phase.name == WHOLE_NETWORK)
         batches = np.array_split(self._order(place), self._steps_per_epoch)
         shares = [team.share(index_B) for index_B in batches]
         total = torch.zeros((), device=self._feed.targets_NK.device, dtype=torch.float64)
