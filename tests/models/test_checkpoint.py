@@ -88,7 +88,9 @@ def files(folder):
     return sorted(path.name for path in (folder / "checkpoints").glob("*/*.safetensors"))
 
 
-@pytest.mark.parametrize(("recipe", "kills"), [(GRADUAL, (1, 2)), (SCRATCH, (2,))], ids=["gradual", "scratch"])
+@pytest.mark.parametrize(
+    ("recipe", "kills"), [(GRADUAL, (1, 2)), (SCRATCH, (2,))], ids=["gradual", "scratch"]
+)
 def test_killed_again_and_again_it_ends_with_the_same_weights(recipe, kills, tmp_path):
     changes = EVERYTHING | recipe
     photos = photo_set(train=12, validation=6, seed=4)

@@ -170,11 +170,11 @@ class TestCurves:
         assert self.epochs(losses, ["a", "b", "b"]).overfit == [False] * 3
 
     def test_a_diverging_loss_stops(self):
-        curves = self.epochs([(0.7, 1), (20.5, 1)])
+        curves = self.epochs([(0.7, 1), (6.5, 1)])
         curves.require_progress(2, "")
-        curves = self.epochs([(0.7, 1), (22.5, 1)])
+        curves = self.epochs([(0.7, 1), (7.5, 1)])
         with pytest.raises(
-            VisionpipeError, match=r"it diverges \(loss 22.5 in epoch 2\); lower training\.learning_rate"
+            VisionpipeError, match=r"it diverges \(loss 7.5 in epoch 2\); lower training\.learning_rate"
         ):
             curves.require_progress(2, "")
 

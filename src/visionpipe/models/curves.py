@@ -15,7 +15,7 @@ from visionpipe.metrics.classification import auroc
 
 logger = logging.getLogger(__name__)
 _OVERFIT_EPOCHS = 2  # that the validation loss must have risen while the training loss fell
-_DIVERGED = 30.0  # times the first epoch's training loss
+_DIVERGED = 10.0  # times the first epoch's training loss
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Curves:
         Raises
         ------
         VisionpipeError
-            When the last epoch's loss is thirty times the phase's first one, and thirty times that of guessing.
+            When the last epoch's loss is ten times the phase's first one, and ten times that of guessing.
         """
         first = self.train_loss[self.phase.index(self.phase[-1])]
         if self.train_loss[-1] > _DIVERGED * max(first, math.log(n_classes)):

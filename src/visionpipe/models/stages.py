@@ -101,6 +101,7 @@ class FirstPart(nn.Module):
         self.network = network
 
     def forward(self, images_NCHW: torch.Tensor) -> torch.Tensor:
+        """Return the activations that the stopped block is handed, or what the network returns without it."""
         try:
             return self.network(images_NCHW)
         except _Reached as reached:
