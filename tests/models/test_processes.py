@@ -86,13 +86,16 @@ def all_gone(workers: list[int], seconds: float = 20) -> bool:
 
 
 def test_two_processes_train_the_candidate_of_one(photos, tmp_path, caplog):
-    """The same global batches; only the order in which gradients are added differs. 1e-4 is the tolerance in losses."""
+    """The same global batches; only the order in which gradients are added differs. 1e-4 is the tolerance in losses.
+
+    A network without batch normalisation, which knows no more of a batch than its process's share.
+    """
     whole = photos.prepared(64)
     np.save(
         tmp_path / "images.npy", np.concatenate([np.zeros_like(whole.pixels_NHWC[:3]), whole.pixels_NHWC])
     )
     part = PreparedImages(whole.image_ids, np.load(tmp_path / "images.npy", mmap_mode="r")[3:])
-    recipe = TINY | {"epochs": 2, "whole_network_epochs": 2} | NO_CHANCE
+    recipe = TINY | {"backbone": "timm/test_vit", "epochs": 2, "whole_network_epochs": 2} | NO_CHANCE
     alone = train_candidate(photos.manifest, whole, parameters(**recipe | {"processes": 1}))
     caplog.clear()
     with caplog.at_level(logging.INFO):
