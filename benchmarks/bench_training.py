@@ -27,8 +27,8 @@ from setting import add_arguments, alone, machine, parameters_of
 
 from visionpipe.images.prepare import PreparedImages
 from visionpipe.models.candidate import train_candidate
-from visionpipe.models.finetune import choose_device
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.training.finetune import choose_device
 
 
 def main() -> None:

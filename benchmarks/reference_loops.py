@@ -24,8 +24,8 @@ from torchvision import transforms
 
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
-from visionpipe.models.memory import kept_memory
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.training.memory import kept_memory
 
 
 @dataclass(frozen=True)

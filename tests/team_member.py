@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from visionpipe.models.distributed import SOLO, Team, joined_team
+from visionpipe.models.training.distributed import SOLO, Team, joined_team
 
 N_IMAGES, N_CLASSES, STEPS = 7, 3, 6
 TABLES = {

@@ -56,7 +56,7 @@ class CandidateFolder(AbstractDataset["Candidate", "Candidate"]):
 
 
 class CheckpointFolder(AbstractDataset[None, Path]):
-    """Where an unfinished training is kept (`visionpipe.models.checkpoint`).
+    """Where an unfinished training is kept (`visionpipe.models.training.checkpoint`).
 
     Parameters
     ----------

@@ -22,7 +22,6 @@ from visionpipe.images.prepare import PreparedImages
 from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.calibrate import calibrate, check_decision
-from visionpipe.models.checkpoint import Checkpoints, training_key
 from visionpipe.models.classifier import (
     ImageClassifier,
     ModelSpec,
@@ -30,12 +29,13 @@ from visionpipe.models.classifier import (
     load_classifier,
     save_classifier,
 )
-from visionpipe.models.curves import Curves
-from visionpipe.models.distributed import SOLO, Team
-from visionpipe.models.finetune import choose_device, repeatable, train
-from visionpipe.models.frozen_trunk import LabelledPixels, soft_targets
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.recipe import Choice, log_choices, resolve
+from visionpipe.models.training.checkpoint import Checkpoints, training_key
+from visionpipe.models.training.curves import Curves
+from visionpipe.models.training.distributed import SOLO, Team
+from visionpipe.models.training.finetune import choose_device, repeatable, train
+from visionpipe.models.training.frozen_trunk import LabelledPixels, soft_targets
+from visionpipe.models.training.recipe import Choice, log_choices, resolve
 
 _TIMINGS = {"images_per_s", "seconds"}
 _BATCH = 256  # images read from the memory map at a time
@@ -54,7 +54,8 @@ class Candidate:
     seen : DataFrame
         `image_id, group_id, split` of every image it was trained or tuned on.
     curves : dict
-        Lists by epoch (`visionpipe.models.curves.Curves`), without timings: the same training gives the same bytes.
+        Lists by epoch (`visionpipe.models.training.curves.Curves`), without timings: the same training gives the
+        same bytes.
     training : dict
         What is told of the training and not saved with it: `curves` with timings, `moved` (part, n_parameters,
         moved), `recipe` (name, value, why of what was `auto`) and `kept_epoch`.

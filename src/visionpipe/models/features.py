@@ -11,10 +11,10 @@ from visionpipe.images.prepare import decode_batches
 from visionpipe.images.store import ImageReader
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.classifier import ImageClassifier, ModelSpec, inference_batch_size
-from visionpipe.models.finetune import choose_device, repeatable
-from visionpipe.models.frozen_trunk import autocast
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.recipe import resolve
+from visionpipe.models.training.finetune import choose_device, repeatable
+from visionpipe.models.training.frozen_trunk import autocast
+from visionpipe.models.training.recipe import resolve
 
 
 @torch.inference_mode()

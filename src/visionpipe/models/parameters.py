@@ -28,7 +28,7 @@ Auto = Literal["auto"]
 class TrainingParameters(BaseModel):
     """How a backbone becomes a classifier of the user's classes.
 
-    A field that is `auto` is resolved from the data (`visionpipe.models.recipe`), and the log says to what and why.
+    A field that is `auto` is resolved from the data (`visionpipe.models.training.recipe`); the log says why.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

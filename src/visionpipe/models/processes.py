@@ -31,9 +31,9 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.prepare import PreparedImages
 from visionpipe.models.candidate import Candidate, load_candidate, save_candidate, train_candidate
-from visionpipe.models.distributed import joined_team
-from visionpipe.models.finetune import choose_device
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.training.distributed import joined_team
+from visionpipe.models.training.finetune import choose_device
 
 logger = logging.getLogger(__name__)
 _KEPT_LINES = 60  # of what the processes print beside their log, shown when they fail

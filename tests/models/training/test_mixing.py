@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from visionpipe.models.mixing import cutmix, mix, mixup
 from visionpipe.models.recipe_parameters import LossParameters
+from visionpipe.models.training.mixing import cutmix, mix, mixup
 
 
 def seeded(seed=0):

@@ -13,12 +13,12 @@ from photo_sets import parameters
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
-from visionpipe.models.distributed import SOLO, Team
-from visionpipe.models.losses import build_loss
-from visionpipe.models.memory import in_halves
-from visionpipe.models.recipe import resolve
-from visionpipe.models.step import Draw, Step, copy_of_start
-from visionpipe.models.tail import Tail, make_optimiser, set_rate, warm_up_cosine
+from visionpipe.models.training.distributed import SOLO, Team
+from visionpipe.models.training.losses import build_loss
+from visionpipe.models.training.memory import in_halves
+from visionpipe.models.training.recipe import resolve
+from visionpipe.models.training.step import Draw, Step, copy_of_start
+from visionpipe.models.training.tail import Tail, make_optimiser, set_rate, warm_up_cosine
 
 BATCH = 8
 

@@ -16,20 +16,20 @@ import torch
 from torch.utils import deterministic
 
 from visionpipe.errors import VisionpipeError
-from visionpipe.models.checkpoint import Checkpoints, Snapshot
 from visionpipe.models.classifier import ImageClassifier
-from visionpipe.models.curves import Curves
-from visionpipe.models.distributed import SOLO, Team
-from visionpipe.models.feeds import CachedFeed, Feed, PixelFeed
-from visionpipe.models.frozen_trunk import FrozenTrunk, LabelledPixels
-from visionpipe.models.head import all_features, draw_head, fit_head
-from visionpipe.models.losses import build_loss
-from visionpipe.models.memory import kept_memory
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.phase import LAST_STAGES, WHOLE_NETWORK, Phase, PhaseTraining, Setting
-from visionpipe.models.recipe import log_choices, resolve
-from visionpipe.models.step import copy_of_start
-from visionpipe.models.tail import pooled
+from visionpipe.models.training.checkpoint import Checkpoints, Snapshot
+from visionpipe.models.training.curves import Curves
+from visionpipe.models.training.distributed import SOLO, Team
+from visionpipe.models.training.feeds import CachedFeed, Feed, PixelFeed
+from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels
+from visionpipe.models.training.head import all_features, draw_head, fit_head
+from visionpipe.models.training.losses import build_loss
+from visionpipe.models.training.memory import kept_memory
+from visionpipe.models.training.phase import LAST_STAGES, WHOLE_NETWORK, Phase, PhaseTraining, Setting
+from visionpipe.models.training.recipe import log_choices, resolve
+from visionpipe.models.training.step import copy_of_start
+from visionpipe.models.training.tail import pooled
 
 logger = logging.getLogger(__name__)
 _FIRST, _SECOND = 1, 2  # phases after the head's

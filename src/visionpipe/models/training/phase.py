@@ -16,18 +16,18 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from visionpipe.models.chance import generator, seed_libraries
-from visionpipe.models.checkpoint import Checkpoints, Snapshot
 from visionpipe.models.classifier import ImageClassifier, inference_batch_size
-from visionpipe.models.curves import Curves, Score, finite, score
-from visionpipe.models.distributed import Team
-from visionpipe.models.feeds import Feed
-from visionpipe.models.frozen_trunk import autocast
-from visionpipe.models.losses import Loss, balanced_order
-from visionpipe.models.memory import in_halves
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.step import Draw, Step
-from visionpipe.models.tail import Tail, make_optimiser, set_rate, warm_up_cosine
+from visionpipe.models.training.chance import generator, seed_libraries
+from visionpipe.models.training.checkpoint import Checkpoints, Snapshot
+from visionpipe.models.training.curves import Curves, Score, finite, score
+from visionpipe.models.training.distributed import Team
+from visionpipe.models.training.feeds import Feed
+from visionpipe.models.training.frozen_trunk import autocast
+from visionpipe.models.training.losses import Loss, balanced_order
+from visionpipe.models.training.memory import in_halves
+from visionpipe.models.training.step import Draw, Step
+from visionpipe.models.training.tail import Tail, make_optimiser, set_rate, warm_up_cosine
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)

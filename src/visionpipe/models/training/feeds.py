@@ -12,12 +12,12 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from visionpipe.models.augment import Augmentation
-from visionpipe.models.chance import generator
 from visionpipe.models.classifier import ImageClassifier
-from visionpipe.models.distributed import Team
-from visionpipe.models.frozen_trunk import FrozenTrunk, LabelledPixels, Pixels
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.training.augment import Augmentation
+from visionpipe.models.training.chance import generator
+from visionpipe.models.training.distributed import Team
+from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels, Pixels
 
 
 class Feed(Protocol):

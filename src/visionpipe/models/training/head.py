@@ -13,16 +13,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from visionpipe.models.chance import generator
 from visionpipe.models.classifier import ImageClassifier, inference_batch_size
-from visionpipe.models.curves import finite
-from visionpipe.models.distributed import Team
-from visionpipe.models.frozen_trunk import FrozenTrunk, autocast
-from visionpipe.models.losses import Loss, balanced_order
-from visionpipe.models.memory import in_halves
-from visionpipe.models.mixing import mix
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.tail import pooled
+from visionpipe.models.training.chance import generator
+from visionpipe.models.training.curves import finite
+from visionpipe.models.training.distributed import Team
+from visionpipe.models.training.frozen_trunk import FrozenTrunk, autocast
+from visionpipe.models.training.losses import Loss, balanced_order
+from visionpipe.models.training.memory import in_halves
+from visionpipe.models.training.mixing import mix
+from visionpipe.models.training.tail import pooled
 
 _PEAK_RATE = 1e-2
 _SMALLEST_BATCH = 256  # of features, which are small

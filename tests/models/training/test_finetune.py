@@ -21,11 +21,11 @@ from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.candidate import predict_split, train_candidate
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
-from visionpipe.models.finetune import train
-from visionpipe.models.frozen_trunk import LabelledPixels, soft_targets
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.training.finetune import train
+from visionpipe.models.training.frozen_trunk import LabelledPixels, soft_targets
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 FINETUNE = {"mode": "finetune", "epochs": 2, "views": ("identity", "horizontal_flip"), "probe_epochs": 5}
 
 
@@ -76,7 +76,7 @@ print(weights_hash(good_candidate(photo_set(train=10, validation=5, seed=4), **F
 """
 
     def in_another_process(self, changes):
-        path = os.pathsep.join([str(TESTS), str(TESTS / "models"), *sys.path])
+        path = os.pathsep.join([str(TESTS), str(TESTS / "models/training"), *sys.path])
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "77", "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [sys.executable, "-c", self.SCRIPT.replace("{changes}", changes)],

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from team_member import STEPS, TABLES, learn, network
-from visionpipe.models.distributed import SOLO, Team
+from visionpipe.models.training.distributed import SOLO, Team
 
-MEMBER = Path(__file__).parents[1] / "team_member.py"
+MEMBER = Path(__file__).parents[2] / "team_member.py"
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from visionpipe.models.augment import Augmentation, view
-from visionpipe.models.chance import generator
 from visionpipe.models.classifier import ImageClassifier, inference_batch_size
-from visionpipe.models.distributed import SOLO, Team
-from visionpipe.models.fold import folded
 from visionpipe.models.parameters import TrainingParameters, View
+from visionpipe.models.training.augment import Augmentation, view
+from visionpipe.models.training.chance import generator
+from visionpipe.models.training.distributed import SOLO, Team
+from visionpipe.models.training.fold import folded
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from torchvision.transforms.v2 import functional as tv
 
-from visionpipe.models.degrade import add_noise, blur, jpeg
+from visionpipe.models.training.degrade import add_noise, blur, jpeg
 
 
 @pytest.fixture(scope="module")

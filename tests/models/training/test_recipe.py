@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.recipe import default_precision, log_choices, resolve
+from visionpipe.models.training.recipe import default_precision, log_choices, resolve
 
 CPU = torch.device("cpu")
 AUTO = {

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from visionpipe.models.degrade import add_noise, blur, jpeg
 from visionpipe.models.parameters import View
 from visionpipe.models.recipe_parameters import AugmentationParameters
+from visionpipe.models.training.degrade import add_noise, blur, jpeg
 
 # transposed or not, then the axes that are flipped
 _SYMMETRIES: dict[str, tuple[bool, tuple[int, ...]]] = {

@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 
 from photo_sets import good_candidate, parameters, photo_set
 from visionpipe.errors import VisionpipeError
-from visionpipe.models import phase
 from visionpipe.models.candidate import train_candidate
-from visionpipe.models.checkpoint import Checkpoints, Snapshot, training_key
+from visionpipe.models.training import phase
+from visionpipe.models.training.checkpoint import Checkpoints, Snapshot, training_key
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 SCRATCH = {"mode": "scratch", "whole_network_epochs": 4}
 GRADUAL = {"mode": "finetune", "tuned_stages": 2, "epochs": 2, "whole_network_epochs": 3, "probe_epochs": 3}
 EVERYTHING = {
@@ -46,7 +46,7 @@ import torch
 torch.set_num_threads(1)
 from safetensors.torch import save_file
 from photo_sets import parameters, photo_set
-from visionpipe.models import checkpoint
+from visionpipe.models.training import checkpoint
 from visionpipe.models.candidate import train_candidate
 
 folder, changes, dies_after = Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
@@ -171,7 +171,7 @@ class TestKey:
         elif changed == "label":
             manifest.loc[manifest["split"] == "train", "label_confidence"] = 0.9
         else:
-            monkeypatch.setattr("visionpipe.models.checkpoint.__version__", "9.9")
+            monkeypatch.setattr("visionpipe.models.training.checkpoint.__version__", "9.9")
         assert epochs_trained(photos, manifest, tmp_path, monkeypatch, recipe) == 4
 
     def test_test_images_do_not_matter(self, photos):

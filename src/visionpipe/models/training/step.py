@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from visionpipe.errors import VisionpipeError
-from visionpipe.models.distributed import Team
-from visionpipe.models.frozen_trunk import autocast
-from visionpipe.models.losses import Loss
-from visionpipe.models.memory import MicroBatch, is_out_of_memory
-from visionpipe.models.mixing import mix
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.tail import Tail, pooled
+from visionpipe.models.training.distributed import Team
+from visionpipe.models.training.frozen_trunk import autocast
+from visionpipe.models.training.losses import Loss
+from visionpipe.models.training.memory import MicroBatch, is_out_of_memory
+from visionpipe.models.training.mixing import mix
+from visionpipe.models.training.tail import Tail, pooled
 
 _LARGEST_GRADIENT = 1.0  # norm beyond which gradients are scaled down
 

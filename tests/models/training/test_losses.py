@@ -13,7 +13,8 @@ from timm.loss.class_weights import compute_class_weights
 from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
-from visionpipe.models.losses import (
+from visionpipe.models.recipe_parameters import LossParameters
+from visionpipe.models.training.losses import (
     balanced_order,
     build_loss,
     effective_number_weights,
@@ -21,7 +22,6 @@ from visionpipe.models.losses import (
     inverse_frequency_weights,
     smooth_targets,
 )
-from visionpipe.models.recipe_parameters import LossParameters
 
 COUNTS = torch.tensor([900.0, 90.0, 10.0])
 

@@ -12,14 +12,14 @@ from torch import nn
 
 from photo_sets import good_candidate, parameters, photo_set
 from visionpipe.errors import VisionpipeError
-from visionpipe.models import phase
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.candidate import train_candidate
-from visionpipe.models.chance import generator
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
-from visionpipe.models.curves import Curves, Score, score
-from visionpipe.models.fold import folded
-from visionpipe.models.frozen_trunk import FrozenTrunk, LabelledPixels, Pixels
+from visionpipe.models.training import phase
+from visionpipe.models.training.chance import generator
+from visionpipe.models.training.curves import Curves, Score, score
+from visionpipe.models.training.fold import folded
+from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels, Pixels
 
 TINY = {"backbone": "timm/test_resnet", "weights": "none", "probe_epochs": 2}
 TUNED = TINY | {"mode": "finetune", "tuned_stages": 2, "epochs": 3}
