@@ -94,6 +94,16 @@ def test_probabilities_are_those_of_the_logits_at_the_temperature(pixels_NHWC):
     assert found.labels == [("a", "b", "c")[k] for k in found.logits_NK.argmax(axis=1)]
 
 
+def test_confidence_is_that_of_the_label_given(pixels_NHWC):
+    costs_KK = [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [50.0, 50.0, 0.0]]
+    found = small(decision={"costs_KK": costs_KK, "prior_weights_K": [1.0, 1.0, 1.0]}).predict(pixels_NHWC)
+    assert set(found.labels) == {"c"}
+    np.testing.assert_array_equal(found.confidence_N, found.probabilities_NK[:, 2])
+    assert (found.confidence_N < found.probabilities_NK.max(axis=1)).any()
+    some = found.take(np.array([2, 0]))
+    np.testing.assert_array_equal(some.confidence_N, found.confidence_N[[2, 0]])
+
+
 def test_memory_mapped_photos_are_predicted_in_place(pixels_NHWC, tmp_path):
     np.save(tmp_path / "images.npy", pixels_NHWC)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")

@@ -165,7 +165,7 @@ def test_the_spec_gives_labels_and_keeps_its_rule_through_json():
     )  # fmt: skip
     again = ModelSpec.model_validate_json(spec.model_dump_json())
     assert again == spec
-    assert again.decide(np.array([[0.2, 0.8], [0.05, 0.95]])) == ["bad", "good"]
+    assert again.decision.choose(np.array([[0.2, 0.8], [0.05, 0.95]])).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

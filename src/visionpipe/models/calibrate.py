@@ -73,8 +73,9 @@ def calibrate(
     decision = fit_decision(probabilities_NK, labels_N, spec.classes, parameters.calibration)
     threshold = None
     if decision is not None:
-        correct_N = decision.choose(probabilities_NK) == labels_N
-        threshold = deferral_confidence(probabilities_NK.max(axis=1), correct_N, parameters.deferral_accuracy)
+        given_N = decision.choose(probabilities_NK)
+        confidence_N = probabilities_NK[np.arange(len(given_N)), given_N]
+        threshold = deferral_confidence(confidence_N, given_N == labels_N, parameters.deferral_accuracy)
     return spec.model_copy(
         update={
             "temperature": temperature,

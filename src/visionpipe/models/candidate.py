@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -105,9 +104,11 @@ def train_candidate(
     training, validation = (
         _labelled(manifest[chosen], images, classes) for chosen in (in_training, in_validation)
     )
-    own = None if checkpoints is None else Checkpoints(checkpoints, training_key(manifest, parameters))
     device = team.device or choose_device(parameters.device)
     resolved, choices = resolve(parameters, training.targets_NK, device)
+    own = None
+    if checkpoints is not None:
+        own = Checkpoints(checkpoints, training_key(manifest, resolved, classifier.stages, device))
     log_choices(choices)
     curves = train(classifier, training, validation, resolved, team=team, checkpoints=own)
     told = _story(classifier, curves, choices)
@@ -132,7 +133,7 @@ def train_candidate(
 def _untrained(classes: list[str], parameters: TrainingParameters) -> ImageClassifier:
     spec = ModelSpec(
         backbone=parameters.backbone,
-        weights=parameters.weights,
+        weights="none" if parameters.mode == "scratch" else parameters.weights,
         classes=classes,
         image_size_px=parameters.image_size_px,
         mc_dropout_passes=parameters.calibration.mc_dropout_passes,
@@ -140,7 +141,7 @@ def _untrained(classes: list[str], parameters: TrainingParameters) -> ImageClass
         visionpipe_version=__version__,
     )
     with repeatable(parameters.seed, torch.device("cpu")):  # without pretrained weights they are drawn here
-        backbone = build_backbone(parameters.backbone, parameters.weights, parameters.image_size_px)
+        backbone = build_backbone(spec.backbone, spec.weights, spec.image_size_px)
     return ImageClassifier(spec, backbone)
 
 
@@ -150,7 +151,6 @@ def _story(classifier: ImageClassifier, curves: Curves, choices: list[Choice]) -
         (f"stage {i} ({type(stage).__name__})", list(stage.parameters()))
         for i, stage in enumerate(classifier.stages)
     ] + [("head", list(classifier.head.parameters()))]
-    losses = curves.validation_loss
     return {
         "curves": asdict(curves),
         "moved": [
@@ -166,7 +166,7 @@ def _story(classifier: ImageClassifier, curves: Curves, choices: list[Choice]) -
             {"name": f"training.{choice.name}", "value": choice.value, "why": choice.why}
             for choice in choices
         ],
-        "kept_epoch": curves.epoch[int(np.argmin(losses))] if losses else None,
+        "kept_epoch": None if curves.kept is None else curves.epoch[curves.kept],
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -53,10 +53,6 @@ class ModelSpec(BaseModel):
             raise ValueError(f"decision: is incomplete or not made for {len(self.classes)} classes")
         return self
 
-    def decide(self, probabilities_NK: np.ndarray) -> list[str]:
-        """Give each row of probabilities its label, by the decision rule."""
-        return [self.classes[k] for k in self.decision.choose(probabilities_NK)]
-
     def defers(self, confidence_N: np.ndarray) -> np.ndarray:
         """Say, for each confidence, whether a person should decide: all, when no threshold is known."""
         if self.deferral_confidence is None:
@@ -76,17 +72,17 @@ class Predictions:
         float64 rows that sum to 1, after the temperature.
     embeddings_NE : numpy.ndarray
         (N, 32) float32 projection of the pooled features.
+    labels : list of str
+        What the decision rule gives, one an image.
+    confidence_N : numpy.ndarray
+        float64, 0 to 1: the probability of that label, which need not be the highest.
     """
 
     logits_NK: np.ndarray
     probabilities_NK: np.ndarray
     embeddings_NE: np.ndarray
-    labels: list[str] = field(default_factory=list)
-
-    @property
-    def confidence_N(self) -> np.ndarray:
-        """Highest probability of each image, 0 to 1."""
-        return self.probabilities_NK.max(axis=1)
+    labels: list[str]
+    confidence_N: np.ndarray
 
     def take(self, rows_M: np.ndarray) -> Predictions:
         """Return what is said of some of the images, in the given order."""
@@ -95,6 +91,7 @@ class Predictions:
             self.probabilities_NK[rows_M],
             self.embeddings_NE[rows_M],
             [self.labels[row] for row in rows_M],
+            self.confidence_N[rows_M],
         )
 
 
@@ -195,8 +192,10 @@ class ImageClassifier(nn.Module):
             np.concatenate(embeddings) if embeddings else np.empty((0, EMBEDDING_WIDTH), np.float32)
         )
         probabilities_NK = softmax(logits_NK, self.spec.temperature)
-        labels = self.spec.decide(probabilities_NK)
-        return Predictions(logits_NK, probabilities_NK, embeddings_NE, labels)
+        given_N = self.spec.decision.choose(probabilities_NK)
+        labels = [self.spec.classes[k] for k in given_N]
+        confidence_N = probabilities_NK[np.arange(len(given_N)), given_N]
+        return Predictions(logits_NK, probabilities_NK, embeddings_NE, labels, confidence_N)
 
 
 def inference_batch_size(device: torch.device) -> int:

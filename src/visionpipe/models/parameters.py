@@ -40,7 +40,7 @@ class TrainingParameters(BaseModel):
     image_size_px: Annotated[int, Field(ge=32, le=1024)] = 192
     """Side of the square that every photo is scaled to [pixels]."""
     mode: Literal["probe", "finetune", "scratch"] = "finetune"
-    """`probe`: a new head alone. `finetune`: then the last stages, then perhaps all. `scratch`: all from the start."""
+    """`probe`: a new head alone. `finetune`: then the last stages, then perhaps all. `scratch`: all, from nothing."""
     tuned_stages: Annotated[int, Field(ge=1)] | Auto = "auto"
     """How many of the last stages with weights move in `finetune`."""
     views: Annotated[tuple[View, ...], Field(min_length=1)] = ("identity", "horizontal_flip")
@@ -80,7 +80,8 @@ class TrainingParameters(BaseModel):
     deferral_accuracy: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Accuracy wanted of the predictions that are not deferred to a person."""
     activation_cache_gib: Annotated[float, Field(gt=0)] = 2.0
-    """Memory for activations cached at the freezing point; beyond it the trunk runs every epoch [GiB]."""
+    """Memory for activations cached at the freezing point, of training and of validation images each and in each
+    process; beyond it the trunk runs every epoch [GiB]."""
     resident_gib: Annotated[float, Field(ge=0)] = 4.0
     """A split whose pixels need no more stays on the GPU as a whole [GiB]."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

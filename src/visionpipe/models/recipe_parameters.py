@@ -58,10 +58,13 @@ class LossParameters(BaseModel):
         "auto"
     )
     """What is done about rare classes; one method at a time, since two would correct twice."""
-    class_weighting: Literal["inverse_frequency", "effective_number"] = "effective_number"
+    class_weighting: Literal["inverse_frequency", "effective_number"] = "inverse_frequency"
     """How `imbalance: class_weights` weighs a class."""
     effective_number_beta: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """`effective_number`: 0 weighs classes alike, towards 1 by inverse frequency [0-1) (Cui et al. 2019)."""
+    """`effective_number`: 0 weighs classes alike, towards 1 by inverse frequency [0-1) (Cui et al. 2019).
+
+    Classes of more than some 1 / (1 - beta) images count alike.
+    """
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     """`imbalance: focal`: how far easy images are played down; 0 is cross-entropy (Lin et al. 2017)."""
     logit_adjustment_tau: Annotated[float, Field(ge=0)] = 1.0
@@ -88,6 +91,12 @@ class CalibrationParameters(BaseModel):
 
     @model_validator(mode="after")
     def _decision_has_what_it_needs(self) -> Self:
+        if self.costs and self.decision != "least_cost":
+            raise ValueError(f"costs: only decision: least_cost uses them, not {self.decision}")
+        if self.capped_class is not None and self.decision != "capped_false_positives":
+            raise ValueError(
+                f"capped_class: only decision: capped_false_positives uses it, not {self.decision}"
+            )
         if self.decision == "least_cost" and not self.costs:
             raise ValueError(
                 "decision: least_cost needs training.calibration.costs, e.g. {defective: {functional: 10}}"

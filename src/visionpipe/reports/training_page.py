@@ -21,8 +21,8 @@ def training_page(training: Mapping[str, Any]) -> str:
     training
         Any of `model` (facts), `curves` (see `training_curves`, and `seconds`, each epoch's), `moved` (mappings of
         `part`, `n_parameters` and `moved`, a bool), `recipe` (mappings of `name`, `value` and `why`), `kept_epoch`
-        (by default that of the lowest validation loss) and `demo_notice`; a missing, None or empty one leaves no
-        section.
+        (None: the weights before the first; by default that of the lowest validation loss) and `demo_notice`; a
+        missing or empty one leaves no section.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def training_page(training: Mapping[str, Any]) -> str:
     """
     curves = training.get("curves") or {}
     moved = training.get("moved") or []
-    kept = training.get("kept_epoch") or _lowest(curves)
+    kept = training.get("kept_epoch", _lowest(curves))
     n_moved = sum(part["n_parameters"] for part in moved if part["moved"])
     return render(
         "training.html",

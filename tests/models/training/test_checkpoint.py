@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -117,9 +118,7 @@ def test_killed_at_any_moment_it_leaves_nothing_half_written(tmp_path):
     time.sleep(0.2)
     process.kill()
     process.communicate()
-    photos = photo_set(train=12, validation=6, seed=4)
-    key = training_key(photos.manifest, parameters(**changes))
-    found = Checkpoints(tmp_path / "checkpoints", key).latest()
+    found = newest(tmp_path / "checkpoints")
     assert found is not None
     assert len(found.facts["curves"]["epoch"]) == found.facts["done"] >= 1
 
@@ -157,6 +156,12 @@ def epochs_trained(photos, manifest, folder, monkeypatch, recipe):
     return len(trained)
 
 
+def newest(folder):
+    """Return the newest snapshot of the only training that is kept."""
+    (own,) = folder.iterdir()
+    return Checkpoints(folder, own.name).latest()
+
+
 class TestKey:
     def test_the_same_training_goes_on(self, photos, tmp_path, monkeypatch):
         recipe = interrupted(photos, tmp_path, monkeypatch)
@@ -175,8 +180,26 @@ class TestKey:
         assert epochs_trained(photos, manifest, tmp_path, monkeypatch, recipe) == 4
 
     def test_test_images_do_not_matter(self, photos):
-        one = training_key(photos.manifest, parameters())
-        assert training_key(photos.manifest[photos.manifest["split"] != "test"], parameters()) == one
+        start, cpu = torch.nn.Linear(2, 2), torch.device("cpu")
+        without_test = photos.manifest[photos.manifest["split"] != "test"]
+        one, other = (
+            training_key(rows, parameters(), start, cpu) for rows in (photos.manifest, without_test)
+        )
+        assert one == other
+
+    def test_other_weights_to_start_from_or_another_device_make_another_training(self):
+        manifest = pd.DataFrame(columns=["image_id", "label", "label_confidence", "split"])
+        starts = [torch.nn.Linear(2, 2) for _ in range(2)]
+        cpu, gpu = torch.device("cpu"), torch.device("cuda")
+        keys = [training_key(manifest, parameters(), start, cpu) for start in (*starts, starts[0])]
+        assert keys[0] == keys[2] != keys[1]
+        assert training_key(manifest, parameters(), starts[0], gpu) != keys[0]
+
+    def test_what_is_no_checkpoint_is_left_alone(self, photos, tmp_path, monkeypatch):
+        (tmp_path / ".gitkeep").touch()
+        (tmp_path / "candidate").mkdir()
+        interrupted(photos, tmp_path, monkeypatch)
+        assert {".gitkeep", "candidate"} <= {path.name for path in tmp_path.iterdir()}
 
     def test_the_checkpoints_of_another_training_go(self, photos, tmp_path, monkeypatch):
         interrupted(photos, tmp_path, monkeypatch)
@@ -211,8 +234,7 @@ class TestDamage:
             train_candidate(photos.manifest, photos.prepared(64), recipe, checkpoints=tmp_path)
         (path,) = tmp_path.rglob("*.safetensors")
         assert str(path.parent) in str(stopped.value)
-        key = training_key(photos.manifest, recipe)
-        assert Checkpoints(tmp_path, key).latest().facts["done"] == 2
+        assert newest(tmp_path).facts["done"] == 2
 
 
 def test_a_snapshot_comes_back_as_it_was(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -49,7 +50,8 @@ def validating(monkeypatch, losses):
 
 
 class TestPhases:
-    def test_first_the_last_stages_then_the_whole_network(self, photos):
+    def test_first_the_last_stages_then_the_whole_network(self, photos, monkeypatch):
+        validating(monkeypatch, [1.0, 0.9, 0.8, 0.7, 0.7, 0.6, 0.5])
         candidate = good_candidate(photos, **TUNED, whole_network_epochs=2)
         assert candidate.curves["phase"] == ["last_stages"] * 3 + ["whole_network"] * 2
         assert candidate.curves["epoch"] == [1, 2, 3, 4, 5]
@@ -326,3 +328,29 @@ def test_a_class_that_is_rare_is_seen_as_often(photos):
             train_candidate(manifest.drop(rare), photos.prepared(64), recipe)
         seen[imbalance] = torch.stack(taken).sum(0).tolist()
     assert seen == {"none": [24, 6], "balanced_sampling": [15, 15]}
+
+
+def test_what_is_told_to_be_kept_is_what_is_delivered(photos, monkeypatch):
+    """Where no epoch improves on the head, nothing but the head is said to have moved."""
+    with monkeypatch.context() as patch:
+        validating(patch, [0.1, 0.5, 0.4, 0.3])
+        harmed = good_candidate(photos, **TUNED)
+    assert harmed.training["kept_epoch"] is None
+    assert harmed.classifier.spec.trained_stages == "head"
+    assert [part["part"] for part in harmed.training["moved"] if part["moved"]] == ["head"]
+    with monkeypatch.context() as patch:
+        validating(patch, [0.9, 0.5, 0.4, 0.6, 0.7, 0.8, 0.9])
+        better = good_candidate(photos, **TUNED, whole_network_epochs=2)
+    assert better.training["kept_epoch"] == 2  # the whole network did not improve on it
+    assert better.classifier.spec.trained_stages != "head"
+    assert not all(part["moved"] for part in better.training["moved"])
+
+
+@pytest.mark.parametrize("n_images", [3, 15])
+def test_no_batch_of_the_whole_network_is_a_single_image(n_images):
+    """Batch normalisation cannot be fed one image: 15 images in twos would leave one alone."""
+    photos = photo_set(train=n_images, validation=4, seed=2)
+    recipe = TINY | {"mode": "scratch", "whole_network_epochs": 1, "batch_size": 2}
+    rows = photos.manifest[photos.manifest["split"] == "train"].index[:1]
+    odd = dataclasses.replace(photos, manifest=photos.manifest.drop(rows))
+    assert good_candidate(odd, **recipe).curves["epoch"] == [1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
 from visionpipe import __version__
 from visionpipe.atomic import new_file
@@ -19,6 +21,7 @@ from visionpipe.models.parameters import TrainingParameters
 
 logger = logging.getLogger(__name__)
 _KEY_CHARACTERS = 16
+_IS_KEY = re.compile(f"[0-9a-f]{{{_KEY_CHARACTERS}}}")
 _MANIFEST_COLUMNS = ("image_id", "label", "label_confidence", "split")  # what training reads of it
 
 
@@ -66,7 +69,7 @@ class Checkpoints:
         with new_file(path) as temporary:
             save_file(tensors, temporary, metadata={"facts": json.dumps(snapshot.facts)})
         for other in self._folder.iterdir():
-            if other != self._own:
+            if other != self._own and _IS_KEY.fullmatch(other.name):
                 logger.info("Checkpoint of another training removed: %s", other)
                 shutil.rmtree(other)
         for other in self._own.iterdir():
@@ -95,13 +98,30 @@ class Checkpoints:
         return str(self._own)
 
 
-def training_key(manifest: pd.DataFrame, parameters: TrainingParameters) -> str:
-    """Return a fingerprint of all that decides what training ends with: images and labels, parameters, versions."""
+def training_key(
+    manifest: pd.DataFrame, parameters: TrainingParameters, start: nn.Module, device: torch.device
+) -> str:
+    """Return a fingerprint of all that decides what training ends with.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        Images and labels.
+    parameters : TrainingParameters
+        Without `auto`.
+    start : torch.nn.Module
+        The backbone, with the weights to start from; the head is drawn anew.
+    device : torch.device
+        To train on.
+    """
     import timm
     import torchvision
 
     used = manifest[manifest["split"].isin(["train", "validation"])]
     rows = used[list(_MANIFEST_COLUMNS)].to_csv(index=False)
     versions = [__version__, torch.__version__, torchvision.__version__, timm.__version__]
-    text = "\n".join([rows, parameters.model_dump_json(), *versions])
-    return hashlib.sha256(text.encode()).hexdigest()
+    text = "\n".join([rows, parameters.model_dump_json(), device.type, *versions])
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in start.state_dict().items():
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

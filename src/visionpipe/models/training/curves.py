@@ -20,7 +20,10 @@ _DIVERGED = 10.0  # times the first epoch's training loss
 
 @dataclass
 class Curves:
-    """Lists by epoch, over all phases; `validation_auc` is None where only one class occurs."""
+    """Lists by epoch, over all phases; `validation_auc` is None where only one class occurs.
+
+    `improved` says which epochs were the best of their phase when they ended, its start included.
+    """
 
     epoch: list[int] = field(default_factory=list)
     phase: list[str] = field(default_factory=list)
@@ -31,7 +34,13 @@ class Curves:
     learning_rate: list[float] = field(default_factory=list)
     images_per_s: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    improved: list[bool] = field(default_factory=list)
     overfit: list[bool] = field(default_factory=list)
+
+    @property
+    def kept(self) -> int | None:
+        """Position of the epoch whose weights were kept; None where none improved on the fitted head."""
+        return max((position for position, better in enumerate(self.improved) if better), default=None)
 
     def add(self, **values: object) -> None:
         """Append one epoch and flag it when it overfits."""

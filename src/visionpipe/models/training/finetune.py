@@ -84,7 +84,7 @@ def train(
         )
         feed = _train_phases(setting, training, validation, resumed)
         classifier.requires_grad_(False)
-        first = _first_moved(classifier, parameters)
+        first = _first_moved(classifier, parameters, curves)
         classifier.stages[first:].requires_grad_(True)
         classifier.head.requires_grad_(True)
         classifier.spec.trained_stages = (
@@ -152,9 +152,11 @@ def freezing_point(classifier: ImageClassifier, parameters: TrainingParameters) 
     return with_weights[-min(int(parameters.tuned_stages), len(with_weights))]
 
 
-def _first_moved(classifier: ImageClassifier, parameters: TrainingParameters) -> int:
-    whole = parameters.mode != "probe" and parameters.whole_network_epochs
-    return 0 if whole else freezing_point(classifier, parameters)
+def _first_moved(classifier: ImageClassifier, parameters: TrainingParameters, curves: Curves) -> int:
+    """Return the first stage that moved on the way to the weights that were kept."""
+    if curves.kept is None:
+        return len(classifier.stages)
+    return 0 if curves.phase[curves.kept] == WHOLE_NETWORK else freezing_point(classifier, parameters)
 
 
 def _fit_embedding(classifier: ImageClassifier, feed: Feed, n_images: int, team: Team) -> None:

@@ -97,7 +97,7 @@ class MicroBatch:
         self.size = -(-self.size // 2)
         logger.warning(
             "Out of memory: a step now goes through its images %d at a time and adds the gradients up; "
-            "training.batch_size stays what it is",
+            "training.batch_size stays what it is, but batch normalisation that learns sees so many only",
             self.size,
         )
         if torch.cuda.is_available():

@@ -32,6 +32,7 @@ from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 LAST_STAGES, WHOLE_NETWORK = "last_stages", "whole_network"
+_FEWEST_NORMALISED = 2  # images that batch normalisation needs in each process
 _LOOKS = 32  # steps between two looks at whether the loss is still a number; each makes a GPU wait
 
 
@@ -119,23 +120,29 @@ class PhaseTraining:
         curves, n_images, began = self._setting.curves, len(self._feed.targets_NK), time.perf_counter()
         train_loss = self._train(advance)
         trained = time.perf_counter()
-        kept = self._tail if self._ema is None else self._ema.module
+        kept, last_good = self._tail if self._ema is None else self._ema.module, self._last_good()
+        self._setting.team.broadcast(self._tail)  # each process has met other photos: batch statistics differ
+        self._setting.team.broadcast(kept)
         found = self._validate(kept)
-        finite(found.loss, f"the validation loss of epoch {self._done + 1}", self._last_good())
+        finite(found.loss, f"the validation loss of epoch {self._done + 1}", last_good)
         self._done += 1
-        self._offer(kept, found)
+        improved = self._offer(kept, found)
+        rates = [
+            warm_up_cosine(step, self._phase.epochs * self._steps_per_epoch)
+            for step in range((self._done - 1) * self._steps_per_epoch, self._done * self._steps_per_epoch)
+        ]
         curves.add(
             phase=self._phase.name,
             train_loss=train_loss,
             validation_loss=found.loss,
             validation_accuracy=found.accuracy,
             validation_auc=found.auc,
-            learning_rate=float(self._setting.parameters.learning_rate)
-            * warm_up_cosine(self._done * self._steps_per_epoch, self._phase.epochs * self._steps_per_epoch),
+            learning_rate=float(self._setting.parameters.learning_rate) * max(rates),
+            improved=improved,
             images_per_s=n_images / (trained - began),
             seconds=time.perf_counter() - began,
         )
-        curves.require_progress(self._feed.targets_NK.shape[1], self._last_good())
+        curves.require_progress(self._feed.targets_NK.shape[1], last_good)
         return (
             f"epoch {self._done} of {self._phase.epochs}, loss {train_loss:.3f}, validation {found.loss:.3f}, "
             f"accuracy {found.accuracy:.1%}"
@@ -143,7 +150,11 @@ class PhaseTraining:
 
     @property
     def _steps_per_epoch(self) -> int:
-        return math.ceil(len(self._feed.targets_NK) / self._setting.parameters.batch_size)
+        n_images, batch_size = len(self._feed.targets_NK), self._setting.parameters.batch_size
+        steps, fewest = math.ceil(n_images / batch_size), _FEWEST_NORMALISED * self._setting.team.size
+        if self._phase.name == WHOLE_NETWORK and n_images // steps < fewest:
+            return max(1, n_images // max(batch_size, fewest))
+        return steps
 
     def _train(self, advance: Callable[[int], None]) -> float:
         """Go once through the training images and return their mean loss."""
@@ -195,13 +206,14 @@ class PhaseTraining:
         logits_NK = self._setting.team.gather(torch.cat(parts))
         return score(logits_NK, self._feed.held_out_NK)
 
-    def _offer(self, tail: Tail, found: Score) -> None:
-        """Keep these weights if they are the best so far."""
-        if found.loss < self._best_loss:
-            self._best_loss, self._stale = found.loss, 0
-            self._best = {name: tensor.clone() for name, tensor in tail.state_dict().items()}
-        else:
+    def _offer(self, tail: Tail, found: Score) -> bool:
+        """Keep these weights if they are the best so far, and say whether they are."""
+        if found.loss >= self._best_loss:
             self._stale += 1
+            return False
+        self._best_loss, self._stale = found.loss, 0
+        self._best = {name: tensor.clone() for name, tensor in tail.state_dict().items()}
+        return True
 
     def _out_of_patience(self) -> bool:
         patience = self._setting.parameters.patience

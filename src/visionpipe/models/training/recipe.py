@@ -20,6 +20,7 @@ _TAIL_EPOCHS, _FEW_EPOCHS = 8, 20
 _ENOUGH_EPOCHS = 6  # of the whole network, to need no phase before it
 _AVERAGED, _FEWEST_AVERAGED, _LARGEST_EMA = 0.1, 100, 0.9998  # share of all steps; steps; decay a step
 _DOUBT, _MOSTLY = 0.01, 0.95
+_OF_A_PROBE = {"augmented_views", "loss.label_smoothing", "loss.mixup_alpha", "loss.imbalance", "precision"}
 _IMBALANCED = 10.0  # largest class over smallest
 
 
@@ -65,7 +66,8 @@ def resolve(
             if choice.name.startswith(f"{block}.")
         }
         top[block] = getattr(parameters, block).model_copy(update=inside)
-    return parameters.model_copy(update=top), choices
+    told = [choice for choice in choices if parameters.mode != "probe" or choice.name in _OF_A_PROBE]
+    return parameters.model_copy(update=top), told
 
 
 def log_choices(choices: list[Choice]) -> None:
@@ -94,14 +96,13 @@ def _choices(
     if parameters.whole_network_epochs != "auto":
         whole = parameters.whole_network_epochs
     enough = whole >= _ENOUGH_EPOCHS
-    yield Choice(
-        "epochs",
-        0 if enough else (_FEW_EPOCHS if few else _TAIL_EPOCHS),
-        f"the whole network moves for {whole} epochs" if enough else seen,
-    )
+    epochs = 0 if enough else (_FEW_EPOCHS if few else _TAIL_EPOCHS)
+    yield Choice("epochs", epochs, f"the whole network moves for {whole} epochs" if enough else seen)
+    if parameters.epochs != "auto":
+        epochs = parameters.epochs
     yield Choice("tuned_stages", 4, "the last stages are the ones that know what things are called")
     yield Choice("augmented_views", 8 if few else 0, seen)
-    steps = max(1, (whole or _TAIL_EPOCHS) * n_images // parameters.batch_size)
+    steps = max(1, (whole or epochs) * n_images // parameters.batch_size)
     ema = min(_LARGEST_EMA, 1 - 1 / (_AVERAGED * steps)) if steps >= _FEWEST_AVERAGED else 0.0
     yield Choice("ema_decay", round(ema, 4), f"about {steps} steps, averaged over a tenth of them")
     rate = 1e-3 if scratch or (tuned and enough) else 3e-4
