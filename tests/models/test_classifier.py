@@ -94,6 +94,21 @@ def test_probabilities_are_those_of_the_logits_at_the_temperature(pixels_NHWC):
     assert found.labels == [("a", "b", "c")[k] for k in found.logits_NK.argmax(axis=1)]
 
 
+def test_prediction_goes_on_in_halves_when_memory_runs_out(pixels_NHWC, monkeypatch):
+    classifier = small()
+    whole, forward = classifier.predict(pixels_NHWC), classifier.forward
+
+    def short_of_memory(pixels):
+        if len(pixels) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(pixels)
+
+    monkeypatch.setattr(classifier, "forward", short_of_memory)
+    found = classifier.predict(pixels_NHWC)
+    np.testing.assert_allclose(found.logits_NK, whole.logits_NK, atol=1e-5)
+    np.testing.assert_allclose(found.embeddings_NE, whole.embeddings_NE, atol=1e-5)
+
+
 def test_confidence_is_that_of_the_label_given(pixels_NHWC):
     costs_KK = [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [50.0, 50.0, 0.0]]
     found = small(decision={"costs_KK": costs_KK, "prior_weights_K": [1.0, 1.0, 1.0]}).predict(pixels_NHWC)

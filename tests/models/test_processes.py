@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 
 from photo_sets import parameters, photo_set
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.prepare import PreparedImages
+from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.candidate import train_candidate
 from visionpipe.models.processes import train_in_processes
 
@@ -113,6 +115,17 @@ def test_two_processes_train_the_candidate_of_one(photos, tmp_path, caplog):
     ]
     assert len(told) == 4  # what the first process logs, once
     assert {record.levelno for record in told} == {logging.INFO}
+
+
+def test_all_processes_validate_the_network_that_is_delivered(photos):
+    """Batch statistics differ from process to process; what is kept and told is the first one's network."""
+    recipe = TINY | NO_CHANCE | {"mode": "scratch", "whole_network_epochs": 2, "ema_decay": 0.5}
+    made = train_in_processes(photos.manifest, photos.prepared(64), parameters(**recipe))
+    codes_N = codes_of(made.reference["label"], made.classifier.spec.classes)
+    delivered = log_loss(codes_N, np.stack(made.reference["probabilities"]), labels=[0, 1])
+    assert made.curves["validation_loss"][made.training["kept_epoch"] - 1] == pytest.approx(
+        delivered, abs=1e-5
+    )
 
 
 def test_what_training_refuses_is_refused_in_the_same_words(photos, tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from torch import nn
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import Backbone, build_backbone
 from visionpipe.models.decisions import Decision
+from visionpipe.models.training.memory import in_halves
 
 EMBEDDING_WIDTH = 32
 _REASON_CHARACTERS = 300  # torch lists every tensor that does not fit
@@ -178,19 +179,20 @@ class ImageClassifier(nn.Module):
         self.eval()
         device = self.mean.device
         step = inference_batch_size(device)
-        logits, embeddings = [], []
-        for pixels_BHWC in batches:
-            for start in range(0, len(pixels_BHWC), step):
-                # memory-mapped images are read-only, which torch does not take
-                pixels = np.require(pixels_BHWC[start : start + step], requirements=["C", "W"])
-                logits_BK, features_BD = self(torch.from_numpy(pixels).to(device))
-                logits.append(logits_BK.float().cpu().numpy())
-                embeddings.append(self.embed(features_BD).float().cpu().numpy())
         n_classes = len(self.spec.classes)
-        logits_NK = np.concatenate(logits) if logits else np.empty((0, n_classes), np.float32)
-        embeddings_NE = (
-            np.concatenate(embeddings) if embeddings else np.empty((0, EMBEDDING_WIDTH), np.float32)
-        )
+        found = [np.empty((0, n_classes + EMBEDDING_WIDTH), np.float32)]
+        for pixels_BHWC in batches:
+
+            def run(index_B: np.ndarray, pixels_BHWC: np.ndarray = pixels_BHWC) -> torch.Tensor:
+                # memory-mapped images are read-only, which torch does not take
+                pixels = np.require(pixels_BHWC[index_B[0] : index_B[-1] + 1], requirements=["C", "W"])
+                logits_BK, features_BD = self(torch.from_numpy(pixels).to(device))
+                return torch.cat([logits_BK.float(), self.embed(features_BD).float()], dim=1).cpu()
+
+            for start in range(0, len(pixels_BHWC), step):
+                index_B = np.arange(start, min(start + step, len(pixels_BHWC)))
+                found.append(in_halves(run, index_B).numpy())
+        logits_NK, embeddings_NE = np.split(np.concatenate(found), [n_classes], axis=1)
         probabilities_NK = softmax(logits_NK, self.spec.temperature)
         given_N = self.spec.decision.choose(probabilities_NK)
         labels = [self.spec.classes[k] for k in given_N]

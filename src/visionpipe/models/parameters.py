@@ -96,6 +96,12 @@ class TrainingParameters(BaseModel):
     """Seed of everything random; the same seed gives bit-identical weights on a CPU."""
 
     @model_validator(mode="after")
+    def _passes_differ(self) -> Self:
+        if self.calibration.mc_dropout_passes and not self.dropout:
+            raise ValueError("calibration.mc_dropout_passes: all passes are alike at dropout: 0")
+        return self
+
+    @model_validator(mode="after")
     def _something_moves(self) -> Self:
         if self.whole_network_epochs == 0 and (
             self.mode == "scratch" or (self.mode == "finetune" and self.epochs == 0)

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from photo_sets import good_candidate, photo_set
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.recipe import default_precision, log_choices, resolve
 
@@ -108,3 +109,40 @@ def test_a_training_that_trains_nothing_is_refused(nothing):
     with pytest.raises(ValueError, match="trains nothing; use mode: probe, or more epochs"):
         TrainingParameters(**nothing, whole_network_epochs=0)
     TrainingParameters(**nothing, whole_network_epochs=1)
+
+
+def test_passes_that_would_all_be_alike_are_refused():
+    with pytest.raises(ValueError, match="all passes are alike at dropout: 0"):
+        TrainingParameters(dropout=0, calibration={"mc_dropout_passes": 30})
+    TrainingParameters(dropout=0.1, calibration={"mc_dropout_passes": 30})
+
+
+@pytest.mark.parametrize(
+    "unused",
+    [
+        {"costs": {"a": {"b": 2.0}}},
+        {"capped_class": "a"},
+        {"decision": "capped_false_positives", "capped_class": "a", "costs": {"a": {"b": 2.0}}},
+    ],
+)
+def test_what_the_decision_does_not_use_is_refused(unused):
+    with pytest.raises(ValueError, match="only decision"):
+        TrainingParameters(calibration=unused)
+
+
+def test_a_probe_is_told_no_choice_of_phases_it_does_not_have():
+    targets_NK = torch.eye(2).repeat(500, 1)
+    _, told = resolve(TrainingParameters(mode="probe"), targets_NK, torch.device("cpu"))
+    assert not {"epochs", "whole_network_epochs", "tuned_stages", "learning_rate"} & {
+        each.name for each in told
+    }
+    assert {"augmented_views", "precision"} <= {each.name for each in told}
+
+
+def test_scratch_starts_from_nothing_whatever_the_weights():
+    photos = photo_set(train=4, validation=2, seed=1)
+    recipe = {"backbone": "efficientnet-lite0", "mode": "scratch", "whole_network_epochs": 1}
+    made = good_candidate(photos, **recipe, weights="package").classifier
+    same = good_candidate(photos, **recipe, weights="none").classifier
+    assert made.spec.weights == "none"
+    torch.testing.assert_close(made.head.weight, same.head.weight)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from visionpipe.models.training.augment import Augmentation, view
 from visionpipe.models.training.chance import generator
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.fold import folded
+from visionpipe.models.training.memory import in_halves
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -174,7 +176,7 @@ class FrozenTrunk:
         for v in np.unique(view_index_B):
             places = np.flatnonzero(view_index_B == v)
             for some in np.array_split(places, math.ceil(len(places) / self._batch_size)):
-                found = self._run(index_B[some], int(v))
+                found = in_halves(partial(self._run, view_index=int(v)), index_B[some])
                 if activations is None:
                     activations = found.new_empty((len(index_B), *found.shape[1:]))
                 activations[torch.from_numpy(some)] = found
@@ -197,7 +199,7 @@ class FrozenTrunk:
                 part = like.new_empty((len(mine), *like.shape[1:]))
                 for start in range(0, len(mine), self._batch_size):
                     index_B = mine[start : start + self._batch_size]
-                    part[start : start + len(index_B)] = self._run(index_B, v)
+                    part[start : start + len(index_B)] = in_halves(partial(self._run, view_index=v), index_B)
                     progress.advance(task, len(index_B))
                 cache_VNCHW[v] = self._team.gather(part)
         return cache_VNCHW
