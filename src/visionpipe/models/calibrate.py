@@ -73,8 +73,7 @@ def calibrate(
     decision = fit_decision(probabilities_NK, labels_N, spec.classes, parameters.calibration)
     threshold = None
     if decision is not None:
-        given_N = decision.choose(probabilities_NK)
-        confidence_N = probabilities_NK[np.arange(len(given_N)), given_N]
+        given_N, confidence_N = decision.decide(probabilities_NK)
         threshold = deferral_confidence(confidence_N, given_N == labels_N, parameters.deferral_accuracy)
     return spec.model_copy(
         update={

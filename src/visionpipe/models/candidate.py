@@ -116,7 +116,8 @@ def train_candidate(
     predictions = predict_manifest(classifier, validation_rows, images)
     codes_N = codes_of(validation_rows["label"], classes)
     classifier.spec = calibrate(classifier.spec, predictions.logits_NK, codes_N, parameters)
-    reference = prediction_table(validation_rows, predict_manifest(classifier, validation_rows, images))
+    calibrated = classifier.spec.read(predictions.logits_NK, predictions.embeddings_NE)
+    reference = prediction_table(validation_rows, calibrated)
     if own is not None and team.is_first:
         own.clear()
     return Candidate(

@@ -54,6 +54,13 @@ class ModelSpec(BaseModel):
             raise ValueError(f"decision: is incomplete or not made for {len(self.classes)} classes")
         return self
 
+    def read(self, logits_NK: np.ndarray, embeddings_NE: np.ndarray) -> Predictions:
+        """Turn what the network gives into predictions, by the temperature and the decision rule."""
+        probabilities_NK = softmax(logits_NK, self.temperature)
+        codes_N, confidence_N = self.decision.decide(probabilities_NK)
+        labels = [self.classes[k] for k in codes_N]
+        return Predictions(logits_NK, probabilities_NK, embeddings_NE, labels, confidence_N)
+
     def defers(self, confidence_N: np.ndarray) -> np.ndarray:
         """Say, for each confidence, whether a person should decide: all, when no threshold is known."""
         if self.deferral_confidence is None:
@@ -193,11 +200,7 @@ class ImageClassifier(nn.Module):
                 index_B = np.arange(start, min(start + step, len(pixels_BHWC)))
                 found.append(in_halves(run, index_B).numpy())
         logits_NK, embeddings_NE = np.split(np.concatenate(found), [n_classes], axis=1)
-        probabilities_NK = softmax(logits_NK, self.spec.temperature)
-        given_N = self.spec.decision.choose(probabilities_NK)
-        labels = [self.spec.classes[k] for k in given_N]
-        confidence_N = probabilities_NK[np.arange(len(given_N)), given_N]
-        return Predictions(logits_NK, probabilities_NK, embeddings_NE, labels, confidence_N)
+        return self.spec.read(logits_NK, embeddings_NE)
 
 
 def inference_batch_size(device: torch.device) -> int:

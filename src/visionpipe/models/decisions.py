@@ -47,6 +47,11 @@ class Decision(BaseModel):
         given_N = probabilities_NK[:, self.capped_class] >= self.capped_from
         return np.where(given_N, self.capped_class, others_NK.argmax(axis=1))
 
+    def decide(self, probabilities_NK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the class codes (N,), int64, that the rule gives, and the probabilities (N,) of these classes."""
+        codes_N = self.choose(probabilities_NK)
+        return codes_N, probabilities_NK[np.arange(len(codes_N)), codes_N]
+
 
 def cost_matrix(costs: dict[str, dict[str, float]], classes: list[str]) -> np.ndarray:
     """Return costs_KK of giving class j to an image of class k: 0 when right, 1 when wrong and not named.
