@@ -6,6 +6,8 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pandas as pd
+
 from photo_files import class_folders
 from visionpipe.images.importers import LabelClaim, Source, iterate_photos
 from visionpipe.images.parameters import IngestionParameters
@@ -49,6 +51,30 @@ def test_contradictions_within_one_run_are_found_in_that_run(tmp_path, listed, w
     warehouse.take_in(listed(folder))
     assert warehouse.manifest()["contradicted"].sum() == 3
     assert warehouse.take_in(listed(folder)) == [([], [], [])]
+
+
+def test_labels_written_before_a_kill_are_not_taken_back_and_said_again(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=2)
+    (folder / "dog").mkdir()
+    shutil.copy(folder / "cat/01.png", folder / "dog/copy.png")
+    warehouse.take_in(listed(folder))
+    whole = warehouse.labels
+    for table in ("images", "files"):  # as if killed after the labels, which are saved first
+        shutil.rmtree(warehouse.root / table)
+    for photos in (listed(folder), listed(folder)[::-1]):
+        warehouse.take_in(photos)
+        pd.testing.assert_frame_equal(warehouse.labels, whole)
+
+
+def test_a_copy_that_moves_takes_nothing_back(tmp_path, listed, warehouse):
+    folder = class_folders(tmp_path / "photos", cat=2)
+    (folder / "dog").mkdir()
+    shutil.copy(folder / "cat/01.png", folder / "dog/copy.png")
+    warehouse.take_in(listed(folder))
+    whole = warehouse.labels
+    (folder / "dog/copy.png").rename(folder / "dog/moved.png")
+    warehouse.take_in(listed(folder))
+    pd.testing.assert_frame_equal(warehouse.labels, whole)
 
 
 def test_a_copy_in_another_folder_does_not_turn_the_older_label(tmp_path, listed, warehouse):

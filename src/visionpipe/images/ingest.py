@@ -210,12 +210,12 @@ def _enter_new(
     relabelled = [(photo, image_id) for photo, image_id in stored if labels.lacks(photo, image_id)]
     said = [row for photo, image_id in relabelled for row in labels.enter(photo, image_id)]
     gone = files.withdraw(listed)
-    if said or gone:
-        yield Chunk([], said, gone)
     new = [photo for photo in listed if not files.is_known(photo)]
     if not new:
-        yield Chunk([], [], [])
+        yield Chunk([], said + labels.settle(), gone)
         return
+    if said or gone:
+        yield Chunk([], said, gone)
     with progress_bar() as progress:
         task = progress.add_task(description, total=len(new), note="")
         tracked = _tracked(
@@ -229,6 +229,8 @@ def _enter_new(
                 if row := files.take(photo, seen, refused):
                     chunk.files.append(row)
             yield chunk
+    if replaced := labels.settle():
+        yield Chunk([], replaced, [])
 
 
 def _inspected(photos: list[Photo], parameters: IngestionParameters) -> Iterator[Inspected]:

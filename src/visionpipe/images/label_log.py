@@ -13,6 +13,8 @@ from visionpipe.images.importers import LabelClaim, Photo
 _INSTANT = timedelta(microseconds=1)
 _Said = tuple[str, str, float]
 """Annotator, label, confidence."""
+_Import = tuple[LabelClaim, datetime]
+"""A claim, and when it was made."""
 
 
 class LabelLog:
@@ -20,7 +22,8 @@ class LabelLog:
 
     What importers say of an image is replaced as a whole when the sources say something else: a photo that moved to
     another class folder is relabelled, one that lies in two is contradicted, and an importer that is no longer used
-    falls silent (`labels.in_force`).
+    falls silent (`labels.in_force`). What is added is written at once; what is taken back only by `settle`, when all
+    files have been looked at, for a file that was not yet looked at may still say it.
 
     Parameters
     ----------
@@ -38,6 +41,7 @@ class LabelLog:
             for image_id, selection in first.itertuples(index=False, name=None)
         }
         self._imports: dict[str, tuple[datetime, frozenset[_Said]]] = {}
+        self._doubtful: dict[str, None] = {}
         self._reviews: set[tuple] = set()
         columns = ["image_id", "annotator", "label", "label_confidence", "origin", "labelled_at"]
         shared: dict[tuple, tuple] = {}  # most images were given one of few labels at one of few moments
@@ -69,7 +73,7 @@ class LabelLog:
 
     def enter(self, photo: Photo, image_id: str) -> list[dict]:
         """Return the rows of `store.LABEL_SCHEMA` that the claims on a photo of this image add."""
-        rows = self._enter_imports(photo, image_id)
+        rows = self._add_imports(photo, image_id)
         for claim in photo.claims:
             if claim.origin != "import":
                 rows += self._enter_review(claim, image_id, photo.arrived_at)
@@ -89,28 +93,50 @@ class LabelLog:
     def _review_key(claim: LabelClaim, image_id: str, arrived_at: datetime) -> tuple:
         return image_id, claim.annotator, claim.label, claim.origin, claim.labelled_at or arrived_at
 
-    def _enter_imports(self, photo: Photo, image_id: str) -> list[dict]:
+    def settle(self) -> list[dict]:
+        """Return the rows that replace what no source says any more, once every photo was entered."""
+        rows = [row for image_id in self._doubtful for row in self._replace_imports(image_id)]
+        self._doubtful.clear()
+        return rows
+
+    def _add_imports(self, photo: Photo, image_id: str) -> list[dict]:
         mine = _imports(photo)
-        before, standing = self._imports.get(image_id, (None, frozenset()))
+        _, standing = self._imports.get(image_id, (None, frozenset()))
         if not mine or standing == mine.keys():
             return []
-        now = dict(mine)
-        for other in self._photos_of(image_id) if standing else ():
-            now |= _imports(other)
+        now = mine | (self._said_now(image_id) if standing else {})
+        if standing <= now.keys():
+            return self._write(now, image_id)
+        self._doubtful[image_id] = None
+        return []
+
+    def _replace_imports(self, image_id: str) -> list[dict]:
+        now = self._said_now(image_id)
+        return self._write(now, image_id) if now else []
+
+    def _said_now(self, image_id: str) -> dict[_Said, _Import]:
+        now: dict[_Said, _Import] = {}
+        for photo in self._photos_of(image_id):
+            now |= _imports(photo)
+        return now
+
+    def _write(self, now: dict[_Said, _Import], image_id: str) -> list[dict]:
+        """Return the rows that make `now` what is in force."""
+        before, standing = self._imports.get(image_id, (None, frozenset()))
         if standing == now.keys():
             return []
-        at = max((claim.labelled_at or photo.arrived_at) for claim in now.values())
+        at = max(moment for _, moment in now.values())
         if before is not None:
             # what was taken back must be older than what stands; what was merely added joins it
             at = max(at, before if standing <= now.keys() else before + _INSTANT)
         self._imports[image_id] = (at, frozenset(now))
         added = now.keys() - standing if at == before else now.keys()
-        return [_row(now[said], image_id, at) for said in sorted(added)]
+        return [_row(now[said][0], image_id, at) for said in sorted(added)]
 
 
-def _imports(photo: Photo) -> dict[_Said, LabelClaim]:
+def _imports(photo: Photo) -> dict[_Said, _Import]:
     return {
-        (claim.annotator, claim.label, claim.confidence): claim
+        (claim.annotator, claim.label, claim.confidence): (claim, claim.labelled_at or photo.arrived_at)
         for claim in photo.claims
         if claim.origin == "import"
     }
