@@ -35,9 +35,10 @@ class Promoters:
         self._models = models
         self._started: list[tuple[int, Path]] = []
         self._round = 0
+        paths = [str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         self._process = subprocess.Popen(
             [sys.executable, __file__],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -104,9 +105,10 @@ def promote(job: dict) -> None:
     answer.with_suffix(".ready").touch()
     while not Path(job["start"]).exists():
         time.sleep(0.001)
-    promotion = contest(
-        registry, candidate, {"n": 40}, photos.manifest, photos.read, {}, PromotionParameters(resamples=200)
-    )
+    parameters = PromotionParameters(resamples=200)
+    # with the hash of the parameters a comparison that a crash cut short is not counted twice
+    tags = {"parameters_sha256": "the same each time"}
+    promotion = contest(registry, candidate, {"n": 40}, photos.manifest, photos.read, tags, parameters)
     decision = promotion.decision
     answer.write_text(
         json.dumps(

@@ -182,7 +182,7 @@ class TrackingHook:
 
         mlflow.log_metrics(self._metrics)
         for name in sorted(pipeline.all_outputs()):
-            if name.endswith("_report") and (path := _path_of(catalog, name)):
+            if (name.endswith("_report") or name.startswith("model_card")) and (path := _path_of(catalog, name)):
                 mlflow.log_artifact(str(path), "reports")
         if not self._joined:
             mlflow.end_run()
@@ -217,7 +217,7 @@ class SummaryHook:
         reports = [
             path
             for name in sorted(pipeline.all_outputs())
-            if (name.endswith("_report") or name in {"report_index", "data_docs"})
+            if (name.endswith("_report") or name in {"report_index", "data_docs", "model_card"})
             and (path := _path_of(catalog, name))
         ]
         print_summary(made, reports)

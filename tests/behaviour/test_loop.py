@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -180,7 +181,7 @@ def test_runs_leave_no_temporary_files(retrained, project):
     assert left == []
 
 
-@pytest.mark.parametrize("name", ["1_first_run.ipynb", "2_calibration.ipynb"])
+@pytest.mark.parametrize("name", ["1_first_run.ipynb", "2_calibration.ipynb", "4_promotion.ipynb"])
 def test_a_notebook_runs_and_shows_pictures(name, first, project):
     import nbformat
     from nbclient import NotebookClient
@@ -190,6 +191,30 @@ def test_a_notebook_runs_and_shows_pictures(name, first, project):
     client.execute(cwd=str(project.path))
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in shown)
+
+
+def test_every_link_of_the_index_leads_to_a_page(drifted, project):
+    reports = project.path / "data/08_reporting"
+    links = re.findall(r'href="([^"#:]+)"', (reports / "index.html").read_text())
+    assert {"decision.html", "model_card.html", "evaluation.html", "examination.html", "drift.html"} <= set(
+        links
+    )
+    assert [link for link in links if not (reports / link).is_file()] == []
+
+
+def test_the_card_of_a_version_brings_its_data_back(retrained, project, tmp_path):
+    """Type what the model card says into a fresh clone that shares the DVC cache."""
+    card = (project.path / "data/08_reporting/model_card.md").read_text()
+    commands = card[card.index("cat > dvc.lock") : card.index("# the model; its settings")]
+    succeed(project, "git", "clone", "-q", str(project.path), str(tmp_path / "again"))
+    clone = Project(tmp_path / "again")
+    succeed(clone, "dvc", "cache", "dir", "--local", str(project.path / ".dvc/cache"))
+    succeed(clone, "bash", "-ec", commands)
+    for name in ("images", "labels"):
+        for path in (project.path / "data/01_raw" / name).glob("*.parquet"):
+            assert (clone.path / "data/01_raw" / name / path.name).read_bytes() == path.read_bytes()
+    manifest = "data/03_primary/admitted_manifest.parquet"
+    assert (clone.path / manifest).read_bytes() == (project.path / manifest).read_bytes()
 
 
 def test_a_run_with_other_parameters_is_not_passed_off_as_dvcs(retrained, project):

@@ -10,7 +10,14 @@ import pytest
 from kedro.io.core import DatasetError
 
 from visionpipe.datasets.predictions import Clock
-from visionpipe.datasets.registry import ChampionModel, DvcDataVersion, ModelRegistry, RunProvenance
+from visionpipe.datasets.registry import (
+    ChampionModel,
+    DvcDataVersion,
+    ModelRegistry,
+    RunEnvironment,
+    RunProvenance,
+)
+from visionpipe.datasets.tables import JsonDocuments
 
 
 @pytest.mark.parametrize(
@@ -21,6 +28,8 @@ from visionpipe.datasets.registry import ChampionModel, DvcDataVersion, ModelReg
         ChampionModel(model_name="m"),
         DvcDataVersion(project={"path": "."}, stage="ingestion", outs={}),
         RunProvenance(project={"path": "."}),
+        RunEnvironment(),
+        JsonDocuments(path=".", names=["decision"]),
     ],
     ids=lambda dataset: type(dataset).__name__,
 )

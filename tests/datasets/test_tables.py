@@ -16,7 +16,14 @@ from kedro.io.core import DatasetError
 from visionpipe.atomic import new_file, new_folder
 from visionpipe.datasets.models import CandidateFolder
 from visionpipe.datasets.photos import DecodedImages, StoredImages
-from visionpipe.datasets.tables import FileTree, JsonDocument, ParquetTable, WebPage
+from visionpipe.datasets.tables import (
+    FileTree,
+    JsonDocument,
+    JsonDocuments,
+    ParquetTable,
+    TextDocument,
+    WebPage,
+)
 from visionpipe.errors import VisionpipeError
 
 TABLE = pd.DataFrame({"image_id": ["a", "b"], "brightness": [1.5, None]})
@@ -181,3 +188,18 @@ def test_a_damaged_candidate_is_named_in_one_line(tmp_path):
     with pytest.raises(DatasetError) as error:
         CandidateFolder(path=str(tmp_path / "candidate")).load()
     assert "candidate: this model cannot be loaded" in cause_of(error)
+
+
+def test_of_several_documents_those_are_read_that_are_there(tmp_path):
+    JsonDocument(filepath=str(tmp_path / "drift.json")).save({"drifted": True})
+    (tmp_path / "decision.html").write_text("<p>")
+    (tmp_path / "other.json").write_text("{}")
+    documents = JsonDocuments(path=str(tmp_path), names=["decision", "drift"])
+    assert documents.load() == {"drift": {"drifted": True}}
+    assert JsonDocuments(path=str(tmp_path / "nowhere"), names=["drift"]).load() == {}
+
+
+def test_a_text_is_kept_in_utf_8_whatever_it_holds(tmp_path):
+    document = TextDocument(filepath=str(tmp_path / "card.md"))
+    document.save("0.870 (0.824–0.908)\u00a0%\n")
+    assert (tmp_path / "card.md").read_bytes().decode("utf-8") == document.load()

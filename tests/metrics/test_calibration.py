@@ -10,6 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from visionpipe.metrics.calibration import (
     brier,
+    classwise_calibration_error,
     expected_calibration_error,
     nll,
     probability_problems,
@@ -51,6 +52,43 @@ def test_ece_is_that_of_the_paper(n_classes, bins, n):
     np.testing.assert_allclose(
         expected_calibration_error(labels_N, probabilities_NK, bins, weights_BN), expected_B, atol=1e-12
     )
+
+
+def classwise_ece_by_loop(labels, probabilities, bins, weights):
+    """Kull et al. 2019, equation 3: each class against the rest, one image at a time."""
+    errors = []
+    for k, p_N in enumerate(probabilities.T):
+        inside = {m: [0.0, 0.0] for m in range(1, bins + 1)}
+        for label, p, weight in zip(labels, p_N, weights, strict=True):
+            m = next(m for m in inside if p <= m / bins)
+            inside[m][0] += weight * (label == k)
+            inside[m][1] += weight * p
+        errors.append(sum(abs(share - said) for share, said in inside.values()) / sum(weights))
+    return np.mean(errors)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("bins", [1, 15])
+@pytest.mark.parametrize("n", [1, 300])
+def test_classwise_ece_is_that_of_the_paper(n_classes, bins, n):
+    labels_N, probabilities_NK = predictions(n, n_classes, seed=n)
+    weights_BN = np.random.default_rng(0).integers(0, 4, size=(3, n)) + 0.5
+    assert classwise_calibration_error(labels_N, probabilities_NK, bins) == pytest.approx(
+        classwise_ece_by_loop(labels_N, probabilities_NK, bins, np.ones(n)), abs=1e-12
+    )
+    expected_B = [
+        classwise_ece_by_loop(labels_N, probabilities_NK, bins, weights_N) for weights_N in weights_BN
+    ]
+    np.testing.assert_allclose(
+        classwise_calibration_error(labels_N, probabilities_NK, bins, weights_BN), expected_B, atol=1e-12
+    )
+
+
+def test_classwise_ece_sees_a_class_that_is_never_the_likeliest():
+    """Class 0 is rightly given 60 %; the rest goes to class 1 alone, where it belongs to class 2."""
+    labels_N, probabilities_NK = np.array([0] * 6 + [2] * 4), np.tile([0.6, 0.3, 0.1], (10, 1))
+    assert expected_calibration_error(labels_N, probabilities_NK) == pytest.approx(0)
+    assert classwise_calibration_error(labels_N, probabilities_NK) == pytest.approx((0 + 0.3 + 0.3) / 3)
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below():

@@ -20,7 +20,7 @@ from sklearn.metrics import (
 )
 from statsmodels.stats.proportion import proportion_confint
 
-from visionpipe.metrics.calibration import expected_calibration_error
+from visionpipe.metrics.calibration import classwise_calibration_error, expected_calibration_error
 from visionpipe.metrics.classification import (
     accuracy,
     auroc,
@@ -30,6 +30,7 @@ from visionpipe.metrics.classification import (
     class_recall,
     macro_f1,
 )
+from visionpipe.metrics.selective import aurc
 from visionpipe.metrics.summary import classification_metrics
 
 
@@ -145,12 +146,21 @@ def test_the_summary_holds_every_metric_inside_its_interval_and_is_json():
         "log_loss",
         "brier",
         "ece",
+        "classwise_ece",
+        "aurc",
+        "expected_cost",
     }
-    per_class = {f"{kind}[class{k}]" for kind in ("recall", "precision") for k in range(3)}
+    kinds = ("recall", "precision", "false_positive_rate")
+    per_class = {f"{kind}[class{k}]" for kind in kinds for k in range(3)}
     assert set(found) == names | per_class | {"n"}
     for name in names | per_class:
         assert found[name]["low"] < found[name]["estimate"] < found[name]["high"], name
     assert found["ece"]["estimate"] == pytest.approx(expected_calibration_error(labels, probabilities))
+    assert found["classwise_ece"]["estimate"] == pytest.approx(
+        classwise_calibration_error(labels, probabilities)
+    )
+    right_N = probabilities.argmax(axis=1) == labels
+    assert found["aurc"]["estimate"] == pytest.approx(aurc(right_N, probabilities.max(axis=1)))
     json.dumps(found, allow_nan=False)
     assert summary(labels, probabilities) == found
     assert summary(labels, probabilities, seed=1)["auroc"] != found["auroc"]
@@ -173,6 +183,26 @@ def test_recall_and_precision_have_exact_intervals():
         expected = proportion_confint(right, int(rows.sum()), method="beta")
         np.testing.assert_allclose((found[name]["low"], found[name]["high"]), expected, atol=1e-9)
         assert found[name]["n"] == rows.sum()
+
+
+def test_a_false_positive_rate_is_the_share_of_other_classes_and_its_interval_is_exact():
+    labels, probabilities = predictions(150, 3, 13)
+    found, predicted = summary(labels, probabilities), probabilities.argmax(axis=1)
+    for k in range(3):
+        of_others, given = labels != k, predicted == k
+        expected = proportion_confint((of_others & given).sum(), of_others.sum(), method="beta")
+        entry = found[f"false_positive_rate[class{k}]"]
+        assert entry["estimate"] == pytest.approx(1 - recall_score(of_others, ~given))
+        np.testing.assert_allclose((entry["low"], entry["high"]), expected, atol=1e-9)
+        assert entry["n"] == of_others.sum()
+
+
+def test_the_risk_is_ordered_by_the_probability_of_the_class_that_was_given():
+    labels, probabilities = predictions(150, 3, 14)
+    given = (probabilities * [3, 1, 1]).argmax(axis=1)  # as a decision rule does
+    found = summary(labels, probabilities, predicted_N=given)["aurc"]["estimate"]
+    assert found == pytest.approx(aurc(given == labels, probabilities[np.arange(150), given]))
+    assert found != pytest.approx(aurc(given == labels, probabilities.max(axis=1)))
 
 
 def test_copies_of_images_do_not_narrow_the_intervals():
@@ -204,6 +234,8 @@ def test_one_class_only_has_no_auroc_but_a_reason():
     assert found["recall[class1]"]["estimate"] is None
     assert found["recall[class1]"]["reason"] == "no image has this label"
     assert found["precision[class1]"]["reason"] == "no image was given this class"
+    assert found["false_positive_rate[class0]"]["reason"] == "all images have this label"
+    assert found["false_positive_rate[class1]"]["estimate"] == 0
     assert found["accuracy"]["estimate"] == 1
     json.dumps(found, allow_nan=False)
 

@@ -12,6 +12,7 @@ from sklearn import metrics
 from visionpipe.errors import VisionpipeError
 from visionpipe.metrics.evaluation import codes_of, evaluate
 from visionpipe.metrics.parameters import EvaluationParameters
+from visionpipe.metrics.selective import aurc
 
 CLASSES = ["cat", "dog", "owl"]
 FAST = EvaluationParameters(resamples=200, min_slice_images=10)
@@ -100,6 +101,98 @@ def test_slices_are_judged_one_by_one_and_small_ones_left_out():
         assert judged["accuracy"]["estimate"] == pytest.approx(right[named == value].mean())
         assert judged["accuracy"]["low"] < judged["accuracy"]["estimate"] < judged["accuracy"]["high"]
     assert set(slices["site"]) == {"large"}  # 4 images are fewer than min_slice_images
+
+
+def with_a_weak_camera(n=600):
+    """Photos of cats that the south camera took are mostly called dogs."""
+    predictions = table(n)
+    weak_N = (predictions["camera"] == "south") & (predictions["label"] == "cat") & (np.arange(n) % 4 > 0)
+    flipped = [
+        row[[1, 0, 2]] if weak else row
+        for row, weak in zip(predictions["probabilities"], weak_N, strict=True)
+    ]
+    return predictions.assign(
+        probabilities=flipped, predicted_label=np.array(CLASSES)[np.stack(flipped).argmax(axis=1)]
+    )
+
+
+def test_a_weak_slice_has_its_verdict_and_is_named_the_worst():
+    found = evaluate(with_a_weak_camera(), CLASSES, ["camera", "site"], FAST)
+    south = found["slices"]["camera"]["south"]
+    assert south["verdict"] == "lower than the rest"
+    assert found["slices"]["camera"]["north"]["verdict"] == "no shortfall found"
+    worst = found["worst_slice"]
+    assert (worst["name"], worst["n"], worst["accuracy"]) == (
+        "camera is south",
+        south["n"],
+        south["accuracy"],
+    )
+    weakest = found["slice_pairs"][0]
+    assert (weakest["name"], weakest["metric"]) == ("camera is south", "recall[cat]")
+    assert weakest["verdict"] == "lower than the rest"
+    assert weakest["high"] < south["accuracy"]["low"]
+
+
+def test_pairs_and_classes_within_slices_are_measured_on_their_own_images():
+    predictions = table(300).assign(site=np.where(np.arange(300) % 3 > 0, "A", "B"))
+    found = evaluate(predictions, CLASSES, ["camera", "site"], FAST)["slice_pairs"]
+    assert len(found) == 2 * 2 + 2 * 3 + 2 * 3
+    right_N = predictions["label"] == predictions["predicted_label"]
+    named = {(each["name"], each["metric"]): each for each in found}
+    inside_N = (predictions["camera"] == "north") & (predictions["site"] == "B")
+    pair = named["camera is north and site is B", "accuracy"]
+    assert (pair["n"], pair["estimate"]) == (inside_N.sum(), pytest.approx(right_N[inside_N].mean()))
+    inside_N = (predictions["site"] == "A") & (predictions["label"] == "owl")
+    pair = named["site is A", "recall[owl]"]
+    assert (pair["n"], pair["estimate"]) == (inside_N.sum(), pytest.approx(right_N[inside_N].mean()))
+    assert [each["high"] for each in found] == sorted(each["high"] for each in found)
+    few = evaluate(predictions, CLASSES, ["camera", "site"], FAST.model_copy(update={"max_slice_pairs": 3}))
+    assert len(few["slice_pairs"]) == 3
+    assert "Of 16 pairs of attributes, the 3 largest were judged." in few["notes"]
+
+
+def test_without_attributes_there_are_no_slices_and_no_worst_one():
+    found = evaluate(table(), CLASSES, [], FAST)
+    assert (found["slices"], found["slice_pairs"], found["worst_slice"], found["notes"]) == ({}, [], None, [])
+
+
+def test_what_is_too_rare_for_a_slice_is_said():
+    predictions = table().assign(module=[f"m{row // 3}" for row in range(150)])
+    found = evaluate(predictions, CLASSES, ["camera", "site", "module"], FAST)
+    assert found["notes"] == [
+        "Values with fewer than 10 test images are not listed as slices: 1 of site, 50 of module."
+    ]
+
+
+def test_each_class_has_a_verdict_and_a_false_positive_rate():
+    predictions = table(400)
+    few = predictions[(predictions["label"] != "owl") | (np.arange(400) % 20 == 0)]
+    found = evaluate(few, CLASSES, [], FAST)["per_class"]
+    assert found["owl"]["verdict"] == "too few images to judge"
+    assert {found["cat"]["verdict"], found["dog"]["verdict"]} == {"no shortfall found"}
+    for name in CLASSES:
+        of_others = few[few["label"] != name]
+        expected = (of_others["predicted_label"] == name).mean()
+        assert found[name]["false_positive_rate"]["estimate"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("decide", [lambda given: given, under_a_rule], ids=["likeliest", "decision rule"])
+def test_deferral_goes_by_the_probability_of_the_label_that_is_given(decide):
+    predictions = decide(table())
+    given_N = codes_of(predictions["predicted_label"], CLASSES)
+    confidence_N = np.stack(predictions["probabilities"])[np.arange(150), given_N]
+    right_N = (predictions["label"] == predictions["predicted_label"]).to_numpy()
+    found = evaluate(predictions, CLASSES, [], FAST, deferral_confidence=0.6)["selective"]
+    assert found["aurc"]["estimate"] == pytest.approx(aurc(right_N, confidence_N))
+    assert found["deferral"]["coverage"]["estimate"] == pytest.approx((confidence_N >= 0.6).mean())
+    assert found["deferral"]["accuracy"]["estimate"] == pytest.approx(right_N[confidence_N >= 0.6].mean())
+    assert found["curve"][-1] == pytest.approx([1.0, 1 - right_N.mean()])
+    assert len(found["curve"]) <= 100
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_model_without_a_threshold_has_no_deferral():
+    assert evaluate(table(), CLASSES, [], FAST)["selective"]["deferral"] is None
 
 
 def test_values_that_are_no_text_make_slices_too():

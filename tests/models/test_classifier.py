@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import struct
@@ -16,7 +17,13 @@ from photo_sets import parameters, photo_set
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.candidate import train_candidate
-from visionpipe.models.classifier import ImageClassifier, ModelSpec, load_classifier, save_classifier
+from visionpipe.models.classifier import (
+    ImageClassifier,
+    ModelSpec,
+    load_classifier,
+    save_classifier,
+    weights_sha256,
+)
 from visionpipe.models.decisions import Decision
 
 
@@ -240,3 +247,9 @@ def test_predictions_take_the_passes_and_the_decision_rule():
     assert not np.allclose(made.predict(pixels).probabilities_NK, averaged.probabilities_NK)
     made.spec.decision = Decision(capped_class=2, capped_from=0.0)
     assert made.predict(pixels).labels == ["c"] * 5
+
+
+def test_the_hash_of_the_weights_is_that_of_their_file(classifier, folder):
+    written = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    assert weights_sha256(classifier) == written == weights_sha256(load_classifier(folder))
+    assert weights_sha256(small()) != written

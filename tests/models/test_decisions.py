@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
+from visionpipe.metrics.costs import cost_matrix
 from visionpipe.models.classifier import ModelSpec
-from visionpipe.models.decisions import Decision, capped_threshold, cost_matrix, fit_prior_weights
+from visionpipe.models.decisions import Decision, capped_threshold, fit_prior_weights
 from visionpipe.models.recipe_parameters import CalibrationParameters
 
 
@@ -50,11 +51,6 @@ def test_with_two_classes_the_threshold_is_elkan_s():
     bad_N = np.linspace(0, 1, 1001)
     chosen_N = by_least_cost(costs_KK).choose(np.column_stack([bad_N, 1 - bad_N]))
     assert bad_N[chosen_N == 0].min() == pytest.approx(1 / (1 + 9), abs=0.0011)
-
-
-def test_costs_that_are_not_named_are_1_for_mistakes_and_0_for_right_answers():
-    costs_KK = cost_matrix({"b": {"a": 5, "b": 0.5}}, ["a", "b", "c"])
-    np.testing.assert_array_equal(costs_KK, [[0, 1, 1], [5, 0.5, 1], [1, 1, 0]])
 
 
 @pytest.mark.parametrize("shares", [[0.5, 0.5], [0.9, 0.1], [0.7, 0.2, 0.1]])

@@ -59,11 +59,13 @@ def promote(photos, models, plant, evaluation) -> Callable:
     from visionpipe.promotion.parameters import PromotionParameters
     from visionpipe.promotion.registry import Registry
 
-    def challenge(name, manifest=photos.manifest, tags=(), **parameters):
+    def challenge(name, manifest=photos.manifest, tags=(), papers=None, **parameters):
         settings = PromotionParameters(**{"resamples": 200, "model_name": "cells"} | parameters)
         registry = Registry(settings.model_name, models[name])
         candidate = load_candidate(models[name])
-        return contest(registry, candidate, evaluation, manifest, photos.read, dict(tags), settings)
+        return contest(
+            registry, candidate, evaluation, manifest, photos.read, dict(tags), settings, papers=papers
+        )
 
     return challenge
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from photo_sets import good_candidate, photo_set
 from visionpipe.images.decode import decode_rgb
@@ -16,6 +17,7 @@ from visionpipe.promotion.contest import judge_of, report
 from visionpipe.promotion.gate import judge
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.promotion.registry import Champion, Promotion
+from visionpipe.promotion.wear import Comparison
 
 FAST = {"resamples": 200}
 
@@ -132,3 +134,116 @@ def test_the_outcome_fits_into_json(photos, models):
     told = json.loads(json.dumps(told, allow_nan=False))
     assert (told["outcome"], told["challenger_version"], told["alias"]) == ("promote", "4", "champion")
     assert (told["model_name"], told["provenance"]) == ("cells", {"git_commit": "abc"})
+
+
+class TestBadModels:
+    """Whatever is wrong with a model is a verdict: no traceback, and no promotion."""
+
+    def decide(self, photos, challenger, champion, **parameters):
+        judge = judge_of(
+            common_photos(photos), photos.read, challenger, PromotionParameters(**(FAST | parameters))
+        )
+        decision = judge(champion_of(champion) if champion else None, [])
+        json.dumps(decision.as_dict(), allow_nan=False)
+        assert decision.outcome in {"reject", "insufficient_evidence"}
+        return decision
+
+    @pytest.mark.parametrize(
+        ("broken", "told"),
+        [
+            ("shapes", "mat1 and mat2"),
+            ("papers", "group_id"),
+            ("nothing", "NoneType"),
+        ],
+    )
+    def test_a_champion_that_loads_and_then_fails(self, broken, told, photos, models):
+        good, champion = (load_candidate(models[name]) for name in ("good", "poor"))
+        if broken == "shapes":
+            champion.classifier.head = torch.nn.Linear(3, 2)
+        elif broken == "papers":  # an older visionpipe kept no groups
+            champion = replace(champion, seen=champion.seen[["image_id", "split"]])
+        else:
+            champion = replace(champion, seen=None)
+        decision = self.decide(photos, good, champion)
+        assert decision.outcome == "reject"
+        assert "the champion (version 7) fails on the test images" in decision.reason
+        assert told in decision.reason
+        assert "visionpipe rollback" in decision.reason
+        assert not decision.looked
+
+    @pytest.mark.parametrize("who", ["challenger", "champion"])
+    @pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+    @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # inf - inf, in the softmax
+    def test_a_model_that_gives_no_numbers(self, who, weight, photos, models):
+        good, poor = (load_candidate(models[name]) for name in ("good", "poor"))
+        broken = good if who == "challenger" else poor
+        with torch.no_grad():
+            broken.classifier.head.bias.fill_(weight)
+        decision = self.decide(photos, good, poor)
+        assert decision.outcome == "reject"
+        assert f"the {who}'s probabilities" in decision.reason
+
+    def test_no_test_image_at_all(self, photos, models):
+        manifest = photos.manifest
+        empty = replace(photos, manifest=manifest[manifest["split"] == "train"])
+        good, poor = (load_candidate(models[name]) for name in ("good", "poor"))
+        for champion in (poor, None):
+            assert self.decide(empty, good, champion).n_test_images == 0
+
+    def test_test_images_of_one_class_only(self, photos, models):
+        manifest = photos.manifest
+        blue = replace(photos, manifest=manifest[manifest["label"] == "blue"])
+        good, poor = (load_candidate(models[name]) for name in ("good", "poor"))
+        for champion in (poor, None):
+            decision = self.decide(blue, good, champion, min_test_images=10)
+            assert "at least two classes are needed" in decision.reason
+
+    def test_images_that_cannot_be_read_any_more(self, photos, models):
+        """The store has lost one: the predictions no longer fit the table."""
+        first = common_photos(photos)["image_id"].iloc[0]
+        lost = replace(photos, files={key: data for key, data in photos.files.items() if key != first})
+        good = load_candidate(models["good"])
+        assert self.decide(lost, good, None).outcome == "reject"
+
+
+def test_earlier_comparisons_on_the_same_photos_count(photos, models):
+    good, poor = (load_candidate(models[name]) for name in ("good", "poor"))
+    test = common_photos(photos)
+    decide = judge_of(test, photos.read, good, PromotionParameters(**FAST))
+    ids = frozenset(test["image_id"])
+    at_first = decide(champion_of(poor), [])
+    assert (at_first.wear.comparison, at_first.wear.n_fresh) == (1, 40)
+    again = decide(
+        champion_of(poor), [Comparison("", "6", ids, "reject"), Comparison("", None, None, "promote")]
+    )
+    assert (again.wear.comparison, again.wear.n_fresh) == (3, 0)
+    worn = decide(champion_of(poor), [Comparison("", "6", ids, "reject")] * 12)
+    assert worn.outcome == "insufficient_evidence"
+    assert "worn out" in worn.reason
+
+
+def test_a_class_that_only_one_model_knows_is_noticed(three_colours):
+    manifest = three_colours.manifest
+    two_colours = replace(three_colours, manifest=manifest[manifest["label"] != "green"])
+    all_three, only_two = good_candidate(three_colours), good_candidate(two_colours)
+    kinds = {}
+    for challenger, champion in ((all_three, only_two), (only_two, all_three)):
+        judge = judge_of(
+            common_photos(three_colours), three_colours.read, challenger, PromotionParameters(**FAST)
+        )
+        decision = judge(champion_of(champion))
+        kinds |= {c.name: c.passed for c in decision.checks if c.kind == "class_change"}
+    assert set(kinds) == {"new class green", "class green is still known"}
+    assert kinds["class green is still known"] is False
+
+
+def test_the_measured_speed_reaches_the_limit(photos, models):
+    limits = {"acceptance": ["latency_ms_p95 <= 20"]}
+    good, test = load_candidate(models["good"]), common_photos(photos)
+    outcomes = [
+        judge_of(test, photos.read, good, PromotionParameters(**FAST, **limits), latency_ms_p95=ms)(
+            None
+        ).outcome
+        for ms in (None, 12.0, 25.0)
+    ]
+    assert outcomes == ["insufficient_evidence", "promote", "reject"]

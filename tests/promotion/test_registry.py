@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -16,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow_store import clean_environment, free_port, running
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.candidate import load_candidate
-from visionpipe.promotion import registry as registry_module
+from visionpipe.promotion import aliases
 from visionpipe.promotion.contest import judge_of
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.promotion.registry import Registry
@@ -47,14 +49,19 @@ class TestOutcomes:
         assert versions() == {"1": [], "2": ["champion"]}
         assert is_good(Registry("cells").champion())
 
-    def test_a_rejected_one_leaves_no_trace(self, promote, plant, versions):
+    def test_a_rejected_one_is_in_its_run_and_not_in_the_registry(self, promote, models, versions, tmp_path):
         promote("good")
-        artifacts = files(plant / "mlartifacts")
-        promotion = promote("poor")
+        with mlflow.start_run() as run:
+            promotion = promote("poor")
         assert promotion.decision.outcome == "reject"
         assert (promotion.version, promotion.alias) == (None, None)
         assert versions() == {"1": ["champion"]}
-        assert files(plant / "mlartifacts") == artifacts
+        kept = Path(
+            mlflow.artifacts.download_artifacts(run_id=run.info.run_id, dst_path=str(tmp_path / "kept"))
+        )
+        assert files(kept / "candidate") == files(models["poor"])
+        decision = json.loads((kept / "comparison/decision.json").read_text())
+        assert decision == promotion.decision.as_dict()
 
     def test_without_enough_evidence_nothing_is_registered(self, promote, versions):
         promotion = promote("good", min_test_images=1000)
@@ -80,6 +87,7 @@ class TestOutcomes:
         assert promotion.decision.outcome == "promote"
         assert promotion.version is None
         assert versions() == {}
+        assert len(Registry("cells").comparisons()) == 1  # but it has looked at the test images
 
     def test_a_run_that_is_under_way_owns_the_version(self, promote):
         with mlflow.start_run() as run:
@@ -105,17 +113,37 @@ class TestChampion:
     def test_a_version_carries_its_provenance(self, promote):
         promote("good", tags={"git_commit": "abc", "dvc_store": "0123.dir", "git_dirty": "false"})
         tags = MlflowClient().get_model_version("cells", "1").tags
-        assert tags == {
-            "visionpipe.git_commit": "abc",
-            "visionpipe.dvc_store": "0123.dir",
-            "visionpipe.git_dirty": "false",
-            "visionpipe.decision": "promote",
-        }
+        provenance = {"git_commit": "abc", "dvc_store": "0123.dir", "git_dirty": "false"}
+        assert (
+            provenance.items() <= {key.removeprefix("visionpipe."): tag for key, tag in tags.items()}.items()
+        )
 
-    def test_its_decision_is_kept_with_it_and_nothing_is_pickled(self, promote, plant):
-        promotion = promote("good")
-        kept = list((plant / "mlartifacts").rglob("decision.json"))
-        assert [json.loads(path.read_text())["outcome"] for path in kept] == [promotion.decision.outcome]
+    def test_a_version_carries_the_verdict_in_its_tags(self, promote):
+        first, second = promote("poor").decision, promote("good").decision
+        tags = MlflowClient().get_model_version("cells", "1").tags
+        assert tags["visionpipe.champion_beaten"] == "none"
+        assert "visionpipe.decision_gain" not in tags
+        tags = MlflowClient().get_model_version("cells", "2").tags
+        (gain,) = (check for check in second.checks if check.name.startswith("gain in"))
+        assert tags == {
+            "visionpipe.decision": "promote",
+            "visionpipe.decision_reason": second.reason,
+            "visionpipe.decision_metric": "balanced_accuracy",
+            "visionpipe.decision_gain": f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})",
+            "visionpipe.champion_beaten": "1",
+            "visionpipe.test_images_comparison": f"2 of {second.wear.planned} planned",
+            "visionpipe.test_images_fresh": "0 of 40",
+        }
+        assert first.outcome == "promote"
+
+    def test_its_papers_are_kept_with_it_and_nothing_is_pickled(
+        self, photos, models, promote, plant, evaluation
+    ):
+        promotion = promote("good", papers=lambda decision: {"card.html": f"<p>{decision.outcome}"})
+        (folder,) = {path.parent for path in (plant / "mlartifacts").rglob("card.html")}
+        assert (folder / "card.html").read_text() == "<p>promote"
+        assert json.loads((folder / "decision.json").read_text()) == promotion.decision.as_dict()
+        assert json.loads((folder / "evaluation.json").read_text()) == evaluation
         assert not [name for name in files(plant / "mlartifacts") if name.endswith((".pkl", ".pth", ".pt"))]
 
     def test_reading_it_leaves_nothing_behind(self, promote, plant, monkeypatch, tmp_path):
@@ -135,22 +163,36 @@ class TestChampion:
     @pytest.mark.parametrize("name", ["weights.safetensors", "model.json", "seen.parquet", "evaluation.json"])
     def test_a_damaged_one_stops_the_promotion_and_stays_champion(self, name, promote, plant, versions):
         promote("poor")
-        (path,) = (plant / "mlartifacts").rglob(name)
+        (path,) = (plant / "mlartifacts").rglob(f"models/**/{name}")
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        for damaged in (lambda: promote("good"), Registry("cells").champion):
-            with pytest.raises(
-                VisionpipeError, match=r"champion cells v1 cannot be read: .*; restore"
-            ) as refused:
-                damaged()
-            assert "\n" not in str(refused.value)
-        assert versions() == {"1": ["champion"]}
+        with pytest.raises(
+            VisionpipeError, match=r"champion cells v1 cannot be read: .*; restore"
+        ) as refused:
+            Registry("cells").champion()
+        assert "\n" not in str(refused.value)
+        assert_turned_down(promote("good"), versions)
 
     def test_one_whose_files_are_gone_stops_the_promotion_too(self, promote, plant, versions):
         promote("poor")
         (plant / "mlartifacts").rename(plant / "moved away")
-        with pytest.raises(VisionpipeError, match="champion cells v1 cannot be read"):
-            promote("good")
-        assert versions() == {"1": ["champion"]}
+        assert_turned_down(promote("good"), versions)
+
+    def test_one_of_another_program_stops_the_promotion_too(self, promote, plant, versions):
+        """As a model would be that a version of visionpipe wrote which is long gone, or is yet to come."""
+        promote("poor")
+        (path,) = (plant / "mlartifacts").rglob("models/**/model.json")
+        path.write_text(json.dumps({**json.loads(path.read_text()), "layers_of_tomorrow": 3}))
+        assert_turned_down(promote("good"), versions)
+
+
+def assert_turned_down(promotion, versions):
+    """A verdict, no exception; nobody has looked at the test images."""
+    decision = promotion.decision
+    assert (decision.outcome, promotion.version, decision.champion_version) == ("reject", None, "1")
+    assert re.match(r"Not promoted: champion cells v1 cannot be read: .*; restore its files", decision.reason)
+    assert "\n" not in decision.reason
+    assert versions() == {"1": ["champion"]}
+    assert len(Registry("cells").comparisons()) == 1
 
 
 class TestTurns:
@@ -168,35 +210,37 @@ class TestTurns:
             PromotionParameters(resamples=200),
         )
 
-        def judge(champion):
+        def judge(champion, earlier):
             judged.append(champion.version)
-            decision = gate(champion)
+            decision = gate(champion, earlier)
             MlflowClient().set_registered_model_alias("cells", "champion", "2")
             return decision
 
         promotion = Registry("cells", models["good"]).promote(
-            judge, mode="promote", evaluation=evaluation, tags={}
+            judge, mode="promote", evaluation=evaluation, tags={}, test_image_ids=["a"], metric="accuracy"
         )
         assert judged == ["1", "2"]
         assert promotion.decision.outcome == "reject"  # it is no better than the one that came first
-        assert versions() == {"1": [], "2": ["challenger", "champion"]}
+        assert versions() == {"1": [], "2": ["champion"]}
 
     def test_a_champion_that_never_stops_changing_is_given_up_on(self, models, promote, versions):
         promote("poor")
         decision = promote("good", mode="propose").decision
         others = ["1", "2"]
 
-        def judge(champion):
+        def judge(champion, earlier):
             others.reverse()
             MlflowClient().set_registered_model_alias("cells", "champion", others[0])
             return decision
 
         with pytest.raises(VisionpipeError, match="cells: the champion kept changing; nothing was promoted"):
-            Registry("cells", models["good"]).promote(judge, mode="promote", evaluation={}, tags={})
+            Registry("cells", models["good"]).promote(
+                judge, mode="promote", evaluation={}, tags={}, test_image_ids=["a"], metric="accuracy"
+            )
         assert set(versions()) == {"1", "2"}
 
     def test_a_promotion_that_does_not_end_is_named(self, promote, plant, monkeypatch):
-        monkeypatch.setattr(registry_module, "_LOCK_TIMEOUT_S", 0.1)
+        monkeypatch.setattr(aliases, "_LOCK_TIMEOUT_S", 0.1)
         promote("poor")
         (lock,) = plant.glob("mlflow.db.*.lock")
         with (

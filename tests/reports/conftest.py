@@ -49,20 +49,38 @@ def an_evaluation(n_classes=2, names=None):
             "aurc": {"estimate": None, "reason": "fewer than 20 mistakes"},
         },
         "per_class": {
-            name: {"recall": interval(0.9), "precision": interval(0.8), "n": counts[name]} for name in classes
+            name: {
+                "recall": interval(0.9), "precision": interval(0.8), "n": counts[name],
+                "verdict": "no shortfall found",
+            }
+            for name in classes
         },
         "confusion": confusion,
         "reliability": bins,
         "slices": {
             "module": {
-                "A": {"n": 40, "accuracy": interval(0.93)},
-                "B": {"n": 21, "accuracy": interval(0.71)},
+                "A": {"n": 40, "accuracy": interval(0.93), "verdict": "no shortfall found"},
+                "B": {"n": 21, "accuracy": interval(0.71), "verdict": "lower than the rest"},
                 "C": {"n": 2, "accuracy": {"estimate": None, "reason": "2 images"}},
             }
         },
+        "worst_slice": {
+            "name": "module is B", "n": 21, "accuracy": interval(0.71), "verdict": "lower than the rest",
+        },
+        "slice_pairs": [
+            {"name": "module is B", "metric": f"recall[{classes[0]}]", "n": 11, "verdict": "lower than the rest",
+             **interval(0.41)},
+            {"name": "module is A and site is Linz", "metric": "accuracy", "n": 9,
+             "verdict": "too few images to judge", **interval(0.87, 0.2)},
+        ],
+        "selective": {
+            "aurc": interval(0.022, 0.01),
+            "curve": [[i / 20, 0.1 * (i / 20) ** 2] for i in range(1, 21)],
+            "deferral": {"threshold": 0.83, "n": 71, "coverage": interval(0.712), "accuracy": interval(0.953)},
+        },
         "notes": ["16 near-duplicates were kept out of the test split."],
         "demo_notice": "Demo data, not for commercial use.",
-    }
+    }  # fmt: skip
 
 
 def some_curves():
@@ -217,10 +235,13 @@ def parse():
 @pytest.fixture(scope="session")
 def all_pages():
     """Every page, drawn from realistic inputs, by name."""
+    from card_facts import card_decision, card_facts
     from visionpipe.reports import pages
+    from visionpipe.reports.model_card import model_card
     from visionpipe.reports.training_page import training_page
 
     return {
+        "model card": model_card(card_facts(), card_decision()).html,
         "evaluation of 2 classes": pages.evaluation_page(an_evaluation(2), some_mistakes()),
         "evaluation of 30 classes": pages.evaluation_page(an_evaluation(30), some_mistakes()),
         "decision": pages.decision_page(a_decision()),

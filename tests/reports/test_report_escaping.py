@@ -28,6 +28,8 @@ def test_an_evaluation_escapes_classes_files_slices_and_notes(text, make_evaluat
     evaluation |= {"title": text, "notes": [text], "demo_notice": text, "model": {text: text}}
     evaluation["metrics"] |= {text: {"estimate": None, "reason": text}}
     evaluation["slices"] = {text: {text: {"n": 3, "accuracy": {"estimate": None, "reason": text}}}}
+    evaluation["worst_slice"]["name"] = text
+    evaluation["slice_pairs"][0] |= {"name": text, "metric": f"recall[{text}]", "verdict": text}
     mistakes = make_mistakes(true=text, predicted=text, source_path=f"photos/{text.replace('/', '')}")
     page = parse(pages.evaluation_page(evaluation, mistakes))
     assert_shown_and_harmless(page, text)

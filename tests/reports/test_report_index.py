@@ -29,19 +29,92 @@ DECISION = {
 }
 
 
+VALIDATION = {"n_images": 60, "n_quarantined": 0, "warnings": [], "success": True}
+DRIFT = {"drifted": True, "reason": "Brightness is higher.", "model_version": "2"}
+AUDIT = {"n_judged": 60, "n_issues": 4}
+
+
+def documents(**changes):
+    """What a whole run leaves; `name=None` takes a document away."""
+    found = {
+        "decision": DECISION,
+        "evaluation": {"n": 60, "metrics": {"accuracy": FOUND}, "model": MODEL},
+        "validation": VALIDATION,
+        **changes,
+    }
+    return {name: document for name, document in found.items() if document is not None}
+
+
 @pytest.mark.parametrize("accuracy", [FOUND, MISSING])
 def test_the_index_writes_the_accuracy_as_every_page_does(accuracy):
-    validation = {"n_images": 60, "n_quarantined": 0, "warnings": [], "success": True}
-    page = run_index(DECISION, {"n": 60, "metrics": {"accuracy": accuracy}, "model": MODEL}, validation)
+    page = run_index(documents(evaluation={"n": 60, "metrics": {"accuracy": accuracy}, "model": MODEL}))
     assert f"60 test images, accuracy {wording.interval(accuracy)}" in page
 
 
 def test_the_index_links_every_page_of_the_run(parse):
-    validation = {"n_images": 60, "n_quarantined": 0, "warnings": [], "success": True}
-    page = parse(run_index(DECISION, {"n": 60, "metrics": {"accuracy": FOUND}, "model": MODEL}, validation))
-    names = ["decision.html", "evaluation.html", "training.html", "data_docs/index.html"]
+    page = parse(run_index(documents()))
+    names = ["decision.html", "model_card.html", "evaluation.html", "training.html", "data_docs/index.html"]
     assert [a["href"] for a in page.all("a")] == names
     assert "timm/resnet18, trained: stages 4-5 and head, 12 epochs" in page.text
+
+
+@pytest.mark.parametrize(
+    ("document", "pages"),
+    [
+        ("examination", ["examination.html"]),
+        ("drift", ["drift.html", "drift_evidently.html"]),
+        ("label_audit", ["label_audit.html"]),
+    ],
+)
+def test_a_report_is_linked_if_and_only_if_it_was_made(document, pages, parse):
+    made = {"examination": {}, "drift": DRIFT, "label_audit": AUDIT}
+    without = {a["href"] for a in parse(run_index(documents())).all("a")}
+    with_it = {a["href"] for a in parse(run_index(documents(**{document: made[document]}))).all("a")}
+    assert with_it - without == set(pages)
+    assert without < with_it
+
+
+@pytest.mark.parametrize(
+    ("changes", "headline"),
+    [
+        ({}, "cells version 2 is the new champion"),
+        ({"alias": "challenger"}, "cells version 2 has won and waits for approval"),
+        (
+            {"alias": None, "challenger_version": None},
+            "cells: the candidate would be promoted, but nothing is registered",
+        ),
+        (
+            {"outcome": "reject", "alias": None, "challenger_version": None},
+            "cells: candidate turned down, version 1 stays champion",
+        ),
+        (
+            {
+                "outcome": "insufficient_evidence",
+                "alias": None,
+                "challenger_version": None,
+                "champion_version": None,
+            },
+            "cells: not enough evidence, there is no champion yet",
+        ),
+    ],
+)
+def test_the_verdict_is_the_title(changes, headline):
+    page = run_index(documents(decision=DECISION | changes))
+    assert f"<h1>{headline}</h1>" in page
+
+
+def test_drift_of_a_model_that_is_champion_no_more_is_said_to_be_so(parse):
+    of_new, of_old = (
+        parse(run_index(documents(drift=DRIFT | {"model_version": version}))).text for version in ("2", "1")
+    )
+    assert "champion no more" not in of_new
+    assert "Of version 1, which is champion no more. Brightness is higher." in of_old
+
+
+def test_without_a_decision_the_index_links_what_there_is(parse):
+    page = parse(run_index({"drift": DRIFT}))
+    assert [a["href"] for a in page.all("a")] == ["drift.html", "drift_evidently.html"]
+    assert "No report has been written yet." in parse(run_index({})).text
 
 
 def test_the_last_table_of_a_run_writes_them_so_too(capsys, monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from visionpipe.errors import VisionpipeError
-from visionpipe.reports import pages
+from visionpipe.reports import evaluation_page, pages
 
 
 def test_an_evaluation_says_estimate_and_interval_and_counts(make_evaluation, parse):
@@ -40,7 +40,9 @@ def test_an_evaluation_needs_only_title_classes_metrics_and_confusion(parse):
     assert not page.all("img")
 
 
-@pytest.mark.parametrize("part", ["model", "data", "per_class", "reliability", "slices", "notes"])
+@pytest.mark.parametrize(
+    "part", ["model", "data", "per_class", "reliability", "selective", "slices", "notes"]
+)
 def test_any_optional_part_may_be_missing_none_or_empty(part, make_evaluation):
     small = {"title": "Small", "classes": ["a", "b"], "metrics": {}, "confusion": [[4, 1], [0, 5]]}
     given = make_evaluation(names=["a", "b"])[part]
@@ -97,7 +99,7 @@ def test_the_gallery_shows_the_most_confident_mistakes_first_and_says_how_many_t
     mistakes[10]["confidence"] = None
     page = parse(pages.evaluation_page(make_evaluation(), mistakes))
     said = [float(c) for c in re.findall(r"functional \( ?([\d.]+) % ?\)", page.text)]
-    assert len(said) == pages.MAX_PICTURED_MISTAKES
+    assert len(said) == evaluation_page.MAX_PICTURED_MISTAKES
     assert said == sorted(said, reverse=True)
     assert "The 60 most confident of 75 mistakes" in page.text
     assert [m["confidence"] for m in make_mistakes(75)] == sorted(m["confidence"] for m in make_mistakes(75))
@@ -106,6 +108,57 @@ def test_the_gallery_shows_the_most_confident_mistakes_first_and_says_how_many_t
 def test_slices_are_listed_lowest_first(make_evaluation, parse):
     text = parse(pages.evaluation_page(make_evaluation(), [])).text
     assert text.index("0.710 (") < text.index("0.930 (") < text.index("2 images")
+
+
+def test_the_worst_slice_is_named_and_verdicts_stand_where_they_are_needed(make_evaluation, parse):
+    text = parse(pages.evaluation_page(make_evaluation(), [])).text
+    assert "Weakest: module is B , accuracy 0.710 (0.680–0.740) on 21 images." in text
+    assert text.count("Lower than the rest") == 4  # worst slice, its row, a class within it; what it means
+    assert text.count("too few images to judge") == 1
+    assert "no shortfall found" not in text
+    assert "module is B Recall of class 0 0.410" in text
+    assert "module is A and site is Linz Accuracy 0.870" in text
+
+
+def test_a_class_with_too_few_images_is_said_to_have_them(make_evaluation, parse):
+    evaluation = make_evaluation()
+    evaluation["per_class"]["class 1"]["verdict"] = "too few images to judge"
+    text = parse(pages.evaluation_page(evaluation, [])).text
+    assert "class 1 0.900 (0.870–0.930) too few images to judge" in text
+
+
+def test_of_many_pairs_the_weakest_are_listed_and_all_are_counted(make_evaluation, parse):
+    evaluation = make_evaluation()
+    evaluation["slice_pairs"] = [evaluation["slice_pairs"][1] | {"name": f"pair {i}"} for i in range(33)]
+    text = parse(pages.evaluation_page(evaluation, [])).text
+    assert "The 20 weakest of 33." in text
+    assert "pair 19" in text
+    assert "pair 20" not in text
+
+
+def test_deferral_is_told_in_a_sentence(make_evaluation, parse):
+    evaluation = make_evaluation()
+
+    def said(deferral):
+        page = pages.evaluation_page(
+            evaluation | {"selective": evaluation["selective"] | {"deferral": deferral}}, []
+        )
+        return parse(page).text
+
+    found = said(evaluation["selective"]["deferral"])
+    assert "when its confidence is below 0.830. So it answers 71.2 % of the test images itself" in found
+    assert "(68.2 % to 74.2 %) and is right on 95.3 % of those (92.3 % to 98.3 %)" in found
+    assert "A confidence that tells nothing would have 0.100" in found
+    nobody = {"estimate": None, "low": None, "high": None, "reason": "every test image is left to a person"}
+    found = said({"threshold": 0.83, "n": 0, "coverage": {"estimate": 0.0}, "accuracy": nobody})
+    assert "No test image reached that." in found
+    assert "It leaves every image to a person" in said(None)
+
+
+def test_the_reliability_diagram_says_whose_probability_it_judges(make_evaluation, parse):
+    text = parse(pages.evaluation_page(make_evaluation(), [])).text
+    assert "The diagram judges the likeliest class" in text
+    assert "the accuracy on this page judges the label that was given" in text
 
 
 @pytest.mark.parametrize(

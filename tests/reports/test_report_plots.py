@@ -95,6 +95,30 @@ def test_a_reliability_diagram_draws_bins_that_hold_nothing():
     assert "this model" in {text for text, _, _ in texts_of(plots.reliability_diagram(bins))}
 
 
+def test_a_risk_coverage_curve_marks_the_threshold_where_there_is_one():
+    curve = [[0.25, 0.0], [0.5, 0.02], [1.0, 0.1]]
+    shares = {"coverage": {"estimate": 0.5, "low": 0.4, "high": 0.6}}
+    some = shares | {"accuracy": {"estimate": 0.98, "low": 0.93, "high": 0.99}}
+    none = shares | {"accuracy": {"estimate": None, "low": None, "high": None}}
+    with_point, *without = (
+        {text for text, _, _ in texts_of(plots.risk_coverage(curve, deferral))}
+        for deferral in (some, none, None)
+    )
+    assert with_point - without[0] == {"its threshold"}
+    assert without[0] == without[1] >= {"this model", "confidence tells nothing"}
+
+
+def test_one_sure_mistake_does_not_set_the_scale_of_a_risk_coverage_curve():
+    curve = [[0.01, 1.0], [0.02, 0.5], *([c / 100, 1 / c] for c in range(10, 101, 10))]
+    ticks = [float(text) for text, _, _ in texts_of(plots.risk_coverage(curve)) if text.startswith("0.")]
+    assert max(t for t in ticks if t not in {0.2, 0.4, 0.6, 0.8}) < 0.13
+
+
+@pytest.mark.parametrize("curve", [[[1.0, 0.0]], [[1.0, 1.0]], [[0.5, 0.0], [1.0, 0.0]]])
+def test_a_curve_of_a_single_threshold_or_without_mistakes_is_drawn(curve):
+    assert plots.risk_coverage(curve).startswith("data:image/svg+xml")
+
+
 def test_training_curves_leave_out_what_was_not_recorded():
     drawn = {text for text, _, _ in texts_of(training_curves({"train_loss": [0.5, float("nan"), 0.3]}))}
     assert {"loss", "epoch"} <= drawn

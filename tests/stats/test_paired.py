@@ -13,7 +13,6 @@ from statsmodels.stats.multitest import multipletests
 
 from visionpipe.stats.paired import (
     cluster_swap_test,
-    compare_slices,
     holm,
     mcnemar_exact,
     mcnemar_from_counts,
@@ -159,58 +158,3 @@ def test_the_gain_is_resampled_in_pairs():
     assert gain.estimate == pytest.approx(challenger_N.mean() - champion_N.mean())
     share = gain.estimate
     assert gain.high - gain.low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / 300), rel=0.1)
-
-
-def planted(n, losses, random):
-    champion_N = random.random(n) < 0.9
-    challenger_N = champion_N.copy()
-    rows = [np.arange(k, n, len(losses)) for k in range(len(losses))]
-    for k, loss in enumerate(losses):
-        challenger_N[rows[k]] &= random.random(len(rows[k])) >= loss
-    return champion_N, challenger_N, rows
-
-
-def test_slices_are_corrected_together_and_a_planted_loss_is_found():
-    champion_N, challenger_N, rows = planted(2000, [0.0, 0.0, 0.3, 0.01], np.random.default_rng(2))
-    found = compare_slices(champion_N, challenger_N, np.arange(2000), rows, margin=0.05, level=0.95)
-    raw = [mcnemar_exact(champion_N[r], challenger_N[r]).p_less for r in rows]
-    np.testing.assert_allclose([f.p_worse for f in found], multipletests(raw, method="holm")[1])
-    shown = [
-        non_inferiority(x.b, x.c, len(r), 0.05).p_value
-        for r in rows
-        for x in [mcnemar_exact(champion_N[r], challenger_N[r])]
-    ]
-    np.testing.assert_allclose([f.test.p_value for f in found], multipletests(shown, method="holm")[1])
-    assert [f.test.p_value <= 0.025 for f in found] == [True, True, False, True]
-    assert [f.test.low > -0.05 for f in found] == [True, True, False, True]
-    assert found[2].p_worse < 1e-6
-
-
-def test_a_small_slice_is_not_judgeable_and_a_large_one_is():
-    random = np.random.default_rng(3)
-    champion_N, challenger_N = random.random(3000) < 0.9, random.random(3000) < 0.9
-    rows = [np.arange(40), np.arange(40, 3000)]
-    found = compare_slices(champion_N, challenger_N, np.arange(3000), rows, margin=0.05, level=0.95)
-    assert [f.judgeable for f in found] == [False, True]
-
-
-def test_an_equally_good_challenger_passes_judgeable_slices():
-    random, passed = np.random.default_rng(4), []
-    for _ in range(200):
-        champion_N, challenger_N = random.random((2, 1800)) < 0.93
-        for f in compare_slices(
-            champion_N,
-            challenger_N,
-            np.arange(1800),
-            [np.arange(900), np.arange(900, 1800)],
-            margin=0.05,
-            level=0.95,
-        ):
-            if f.judgeable:
-                passed.append(f.test.p_value <= 0.025)
-    assert len(passed) > 200
-    assert np.mean(passed) > 0.9
-
-
-def test_no_slices_no_comparisons():
-    assert compare_slices([True], [True], ["a"], [], margin=0.05, level=0.95) == []

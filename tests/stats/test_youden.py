@@ -36,7 +36,7 @@ def test_its_interval_covers_the_truth_as_often_as_it_says():
 def test_without_a_disagreement_few_images_prove_nothing_and_many_do():
     def p_value(n: int) -> float:
         called = np.arange(2 * n) % 2 == 0
-        return youden_difference(called, called, called, np.arange(2 * n), level=0.95).p_below(-0.05)
+        return youden_difference(called, called, called, np.arange(2 * n), level=0.95).p_inferior(0.05)
 
     assert p_value(30) > 0.025
     assert p_value(2000) < 1e-6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -153,3 +154,23 @@ class RunProvenance(AbstractDataset[None, "Callable[[dict[str, Any]], dict[str, 
 
     def _describe(self) -> dict[str, Any]:
         return {"project": str(self._project)}
+
+
+class RunEnvironment(AbstractDataset[None, "dict[str, Any]"]):
+    """When and on what this run runs."""
+
+    def __init__(self, *, metadata: dict | None = None) -> None:
+        self.metadata = metadata
+
+    def load(self) -> dict[str, Any]:
+        """Return `day` (UTC, `YYYY-MM-DD`), and `system` and `versions` as `describe_environment` finds them."""
+        from visionpipe.lineage.environment import describe_environment
+
+        return {"day": datetime.now(UTC).date().isoformat(), **describe_environment()}
+
+    def save(self, data: None) -> NoReturn:
+        """Refuse: an environment is looked at, not set."""
+        raise DatasetError("the environment is read only")
+
+    def _describe(self) -> dict[str, Any]:
+        return {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kedro.io import AbstractDataset
+from kedro.io.core import DatasetError
 
 from visionpipe.atomic import new_file, new_folder
 from visionpipe.errors import VisionpipeError
@@ -74,18 +75,55 @@ class JsonDocument(WholeFile):
             temporary.write_text(document + "\n", encoding="utf-8")
 
 
-class WebPage(WholeFile):
-    """A self-contained HTML page that is replaced whole."""
+class JsonDocuments(AbstractDataset[None, dict[str, dict]]):
+    """The JSON documents of a folder that are there, whichever run wrote them.
+
+    Parameters
+    ----------
+    path : str
+        The folder.
+    names : list of str
+        File names without `.json`.
+    """
+
+    def __init__(self, *, path: str, names: list[str], metadata: dict | None = None) -> None:
+        self._path = Path(path)
+        self._names = names
+        self.metadata = metadata
+
+    def load(self) -> dict[str, dict]:
+        """Read them, keyed by name; those that are not there are left out."""
+        files = {name: self._path / f"{name}.json" for name in self._names}
+        return {
+            name: json.loads(file.read_text(encoding="utf-8"))
+            for name, file in files.items()
+            if file.is_file()
+        }
+
+    def save(self, data: None) -> NoReturn:
+        """Refuse: each has its own entry in the catalog."""
+        raise DatasetError("these documents are read only")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path), "names": self._names}
+
+
+class TextDocument(WholeFile):
+    """A text file, UTF-8, that is replaced whole."""
 
     def load(self) -> str:
-        """Read the page."""
+        """Read the text."""
         require_there(self._filepath)
         return self._filepath.read_text(encoding="utf-8")
 
     def save(self, data: str) -> None:
-        """Write the page."""
+        """Write the text."""
         with new_file(self._filepath) as temporary:
             temporary.write_text(data, encoding="utf-8")
+
+
+class WebPage(TextDocument):
+    """A self-contained HTML page that is replaced whole."""
 
 
 class FileTree(AbstractDataset[dict[str, bytes], dict[str, bytes]]):

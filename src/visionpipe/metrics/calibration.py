@@ -1,4 +1,4 @@
-"""Are the probabilities true? ECE, reliability bins, Brier score and log loss.
+"""Are the probabilities true? ECE, classwise ECE, reliability bins, Brier score and log loss.
 
 Shapes: N images, K classes, B resamples. Every score takes weights: None (a float), weights_N (a float) or
 weights_BN (values_B), so that one call scores all resamples of a bootstrap.
@@ -70,10 +70,30 @@ def expected_calibration_error(
     >>> round(ece, 6)
     0.3
     """
-    confidence_N, correct_N, bin_N = _binned(labels_N, probabilities_NK, bins)
-    weights_BN, single = weight_rows(weights, len(bin_N))
-    gap_BM = sum_by_code(weights_BN, bin_N, bins, values_N=correct_N - confidence_N)
-    return as_scores(np.abs(gap_BM).sum(axis=1), weights_BN.sum(axis=1), single)
+    return _mean_gap(calibration_gaps(labels_N, probabilities_NK, bins), bins, weights)
+
+
+def classwise_calibration_error(
+    labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int = 15, weights: ArrayLike | None = None
+) -> Scores:
+    """Return the mean gap between the probability of a class and its share, over bins and classes, 0 to 1.
+
+    Classwise ECE = (1 / K) sum over classes j, sum over bins of (images in bin / N) * |share of class j - mean p_j|,
+    with the bins of `expected_calibration_error` on p_j (Kull et al. 2019, equation 3). It also sees a class whose
+    probabilities are wrong while it is never the likeliest. As the ECE, it is too large on few images.
+
+    Parameters
+    ----------
+    labels_N, probabilities_NK, bins, weights
+        As in `expected_calibration_error`.
+
+    Examples
+    --------
+    >>> error = classwise_calibration_error([0, 1], [[0.8, 0.2], [0.8, 0.2]])   # both classes are off by 30 %
+    >>> round(error, 6)
+    0.3
+    """
+    return _mean_gap(calibration_gaps(labels_N, probabilities_NK, bins, classwise=True), bins, weights)
 
 
 def chance_calibration_error(
@@ -84,11 +104,13 @@ def chance_calibration_error(
     draws: int,
     level: float,
     seed: int,
+    classwise: bool = False,
 ) -> float:
     """Return the calibration error that a perfectly calibrated model would reach here by chance alone.
 
-    Right answers are drawn with the stated confidence (consistency resampling, Broecker and Smith 2007); it is
-    the quantile (1 + level) / 2 of their calibration errors. An estimate up to it does not refute an error of 0.
+    Right answers are drawn with the stated confidence, or labels with the stated probabilities (consistency
+    resampling, Broecker and Smith 2007); it is the quantile (1 + level) / 2 of their calibration errors. An estimate
+    up to it does not refute an error of 0.
 
     Parameters
     ----------
@@ -98,16 +120,28 @@ def chance_calibration_error(
         Images of one cluster are right or wrong together.
     draws, level, seed
         Number of draws (>= 1), confidence (0 to 1) and the seed.
+    classwise
+        Whether the error is that of `classwise_calibration_error`.
     """
     confidence_N, bin_N = _confidence_bins(probabilities_NK, bins)
     index_N, sizes_G = cluster_index(cluster_ids_N)
+    # an event happens when luck falls between two of its image's marks: (0, confidence), or a class's share of (0, 1)
+    events = [(0.0, confidence_N, bin_N)]
+    if classwise:
+        probabilities = np.asarray(probabilities_NK, dtype=float)
+        marks_NK, bin_NK = probabilities.cumsum(axis=1), _bin_of(probabilities, bins)
+        events = list(zip((marks_NK - probabilities).T, marks_NK.T, bin_NK.T, strict=True))
     random = np.random.default_rng(seed)
     rows = max(1, CELLS_PER_CHUNK // len(index_N))
     errors = []
     for start in range(0, draws, rows):
-        luck_BG = random.random((min(rows, draws - start), len(sizes_G)))
-        gap_BM = sum_by_code((luck_BG[:, index_N] < confidence_N) - confidence_N, bin_N, bins)
-        errors.append(np.abs(gap_BM).sum(axis=1) / len(index_N))
+        luck_BN = random.random((min(rows, draws - start), len(sizes_G)))[:, index_N]
+        gap_B = np.zeros(len(luck_BN))
+        for from_N, to_N, of_event_N in events:
+            happens_BN = (luck_BN >= from_N) & (luck_BN < to_N)
+            gap_BM = sum_by_code(happens_BN - (to_N - from_N), of_event_N, bins)
+            gap_B += np.abs(gap_BM).sum(axis=1)
+        errors.append(gap_B / len(index_N) / len(events))
     return float(np.quantile(np.concatenate(errors), (1 + level) / 2))
 
 
@@ -161,6 +195,31 @@ def nll(labels_N: ArrayLike, probabilities_NK: ArrayLike, weights: ArrayLike | N
     return mean_over_images(-np.log(np.clip(at_label, smallest, 1 - smallest)), weights)
 
 
+def calibration_gaps(
+    labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int, *, classwise: bool = False
+) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Return what a calibration error adds up: the bin of each image, and its outcome (0 or 1) less its probability.
+
+    One pair (bin_N, gap_N) for the answer's being right; classwise, one for each class.
+    """
+    if not classwise:
+        confidence_N, correct_N, bin_N = _binned(labels_N, probabilities_NK, bins)
+        return [(bin_N, correct_N - confidence_N)]
+    probabilities = np.asarray(probabilities_NK, dtype=float)
+    gap_NK = (np.asarray(labels_N)[:, None] == np.arange(probabilities.shape[1])) - probabilities
+    return list(zip(_bin_of(probabilities, bins).T, gap_NK.T, strict=True))
+
+
+def _mean_gap(
+    gaps: list[tuple[NDArray[np.int64], NDArray[np.float64]]], bins: int, weights: ArrayLike | None
+) -> Scores:
+    weights_BN, single = weight_rows(weights, len(gaps[0][0]))
+    sums_B = [
+        np.abs(sum_by_code(weights_BN, bin_N, bins, values_N=gap_N)).sum(axis=1) for bin_N, gap_N in gaps
+    ]
+    return as_scores(np.mean(sums_B, axis=0), weights_BN.sum(axis=1), single)
+
+
 def _binned(
     labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
@@ -170,10 +229,14 @@ def _binned(
 
 
 def _confidence_bins(probabilities_NK: ArrayLike, bins: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    confidence_N = np.asarray(probabilities_NK, dtype=float).max(axis=1, initial=-math.inf)
+    return confidence_N, _bin_of(confidence_N, bins)
+
+
+def _bin_of(probabilities: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
     if bins < 1:
         raise ValueError(f"bins is {bins}: at least one is needed")
-    confidence_N = np.asarray(probabilities_NK, dtype=float).max(axis=1, initial=-math.inf)
-    return confidence_N, np.digitize(confidence_N, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    return np.digitize(probabilities, np.linspace(0, 1, bins + 1)[1:-1], right=True)
 
 
 def probability_problems(probabilities_NK: NDArray[np.float64], n_images: int, n_classes: int) -> list[str]:

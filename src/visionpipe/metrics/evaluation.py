@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,19 @@ import numpy as np
 from visionpipe.errors import VisionpipeError
 from visionpipe.metrics.calibration import reliability_bins
 from visionpipe.metrics.parameters import EvaluationParameters
+from visionpipe.metrics.selective import deferral, risk_coverage_curve
+from visionpipe.metrics.slices import (
+    LOWER,
+    JudgedSlice,
+    Slice,
+    cut,
+    judge_slices,
+    pairs_of_attributes,
+    slices_of_classes,
+    worst_slice,
+)
 from visionpipe.metrics.summary import classification_metrics
-from visionpipe.stats.intervals import clustered_proportion
+from visionpipe.stats.intervals import cluster_index
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +34,7 @@ def evaluate(
     classes: Sequence[str],
     slice_columns: Sequence[str],
     parameters: EvaluationParameters,
+    deferral_confidence: float | None = None,
 ) -> dict:
     """Measure predictions against labels.
 
@@ -32,20 +45,24 @@ def evaluate(
     classes : sequence of str
         The K classes, in the order of `probabilities`.
     slice_columns : sequence of str
-        Attributes whose values are judged one by one.
+        Attributes whose values, pairs of values, and values within each class are judged one by one.
     parameters : EvaluationParameters
-        Confidence level, resamples and seed.
+        Confidence level, resamples, seed and what a slice needs.
+    deferral_confidence : float or None
+        Below it a person decides, 0 to 1. None: the model has no such threshold.
 
     Returns
     -------
     dict
-        `classes, n, metrics, per_class, confusion, reliability, slices, notes`; intervals as
-        `{estimate, low, high, level, n}`.
+        `classes, n, metrics, per_class, confusion, reliability, selective, slices, slice_pairs, worst_slice, notes`;
+        intervals as `{estimate, low, high, level, n}`.
     """
     labels_N = codes_of(predictions["label"], classes)
     probabilities_NK = np.stack(predictions["probabilities"].to_list())
     predicted_N = codes_of(predictions["predicted_label"], classes)
-    groups_N = predictions["group_id"].to_numpy()
+    groups_N = cluster_index(predictions["group_id"])[0]
+    correct_N = labels_N == predicted_N
+    confidence_N = probabilities_NK[np.arange(len(labels_N)), predicted_N]
     measured = classification_metrics(
         labels_N,
         probabilities_NK,
@@ -58,23 +75,96 @@ def evaluate(
     )
     confusion_KK = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(confusion_KK, (labels_N, predicted_N), 1)
-    scalar = {name: value for name, value in measured.items() if isinstance(value, dict) and "[" not in name}
+    deferred = (
+        None
+        if deferral_confidence is None
+        else deferral(correct_N, confidence_N, groups_N, deferral_confidence, parameters.level)
+    )
+    judge = partial(
+        judge_slices,
+        correct_N=correct_N,
+        groups_N=groups_N,
+        level=parameters.level,
+        precision=parameters.slice_precision,
+    )
     return {
         "classes": list(classes),
         "n": len(predictions),
-        "metrics": scalar,
+        "metrics": {
+            name: value
+            for name, value in measured.items()
+            # without costs, the expected cost is the error rate
+            if isinstance(value, dict) and "[" not in name and name != "expected_cost"
+        },
         "per_class": {
             name: {
-                "recall": measured[f"recall[{name}]"],
-                "precision": measured[f"precision[{name}]"],
-                "n": int(confusion_KK[k].sum()),
+                **{
+                    kind: measured[f"{kind}[{name}]"]
+                    for kind in ("recall", "precision", "false_positive_rate")
+                },
+                "n": judged.n,
+                "verdict": judged.verdict,
             }
-            for k, name in enumerate(classes)
+            for name, judged in zip(classes, judge(slices_of_classes(labels_N, classes)), strict=True)
         },
         "confusion": confusion_KK.tolist(),
         "reliability": [bin_.as_dict() for bin_ in reliability_bins(labels_N, probabilities_NK)],
-        "slices": _slices(predictions, labels_N == predicted_N, slice_columns, parameters),
-        "notes": [],
+        "selective": {
+            "aurc": measured["aurc"],
+            "curve": [list(point) for point in risk_coverage_curve(correct_N, confidence_N)],
+            "deferral": deferred,
+        },
+        **_sliced(predictions[list(slice_columns)], labels_N, classes, judge, parameters),
+    }
+
+
+def _sliced(
+    attributes: pd.DataFrame,
+    labels_N: np.ndarray,
+    classes: Sequence[str],
+    judge: Callable[[Sequence[Slice]], list[JudgedSlice]],
+    parameters: EvaluationParameters,
+) -> dict:
+    """Return `slices`, `slice_pairs` (weakest first), `worst_slice` and `notes` on what is not listed."""
+    columns = [
+        cut(name, attributes[name].astype("string").fillna("unknown"), parameters.min_slice_images)
+        for name in attributes
+    ]
+    singles = judge([each for column in columns for each in column.slices()])
+    pairs, n_pairs = pairs_of_attributes(
+        columns, labels_N, classes, least=parameters.min_slice_images, most=parameters.max_slice_pairs
+    )
+    judged_pairs = judge(pairs)
+    in_order = iter(singles)
+    slices = {
+        column.name: {
+            value: {"n": each.n, "accuracy": each.share.as_dict(), "verdict": each.verdict}
+            for value, each in zip(column.values, in_order, strict=False)
+        }
+        for column in columns
+        if column.values
+    }
+    worst = worst_slice([*singles, *judged_pairs])
+    notes = []
+    if rare := [f"{column.n_rare:,} of {column.name}" for column in columns if column.n_rare]:
+        notes.append(
+            f"Values with fewer than {parameters.min_slice_images} test images are not listed as slices: "
+            f"{', '.join(rare)}."
+        )
+    if n_pairs > len(pairs):
+        notes.append(f"Of {n_pairs:,} pairs of attributes, the {len(pairs):,} largest were judged.")
+    weakest_first = sorted(judged_pairs, key=lambda each: (each.verdict != LOWER, each.share.high, each.name))
+    return {
+        "slices": slices,
+        "slice_pairs": [each.as_dict() for each in weakest_first],
+        "worst_slice": worst
+        and {
+            "name": worst.name,
+            "n": worst.n,
+            "accuracy": worst.share.as_dict(),
+            "verdict": worst.verdict,
+        },
+        "notes": notes,
     }
 
 
@@ -91,25 +181,3 @@ def codes_of(labels: pd.Series, classes: Sequence[str]) -> np.ndarray:
     if unknown:
         raise VisionpipeError(f"labels {unknown} are none of the classes {', '.join(classes)}")
     return labels.map(position).to_numpy(dtype=np.int64)
-
-
-def _slices(
-    predictions: pd.DataFrame, correct_N: np.ndarray, columns: Sequence[str], parameters: EvaluationParameters
-) -> dict[str, dict[str, dict]]:
-    slices: dict[str, dict[str, dict]] = {}
-    for column in columns:
-        values = predictions[column].astype("string").fillna("unknown")
-        judged = {}
-        for value in sorted(values.unique()):
-            inside_N = (values == value).to_numpy()
-            if inside_N.sum() < parameters.min_slice_images:
-                continue
-            accuracy = clustered_proportion(
-                correct_N[inside_N].astype(float),
-                predictions["group_id"].to_numpy()[inside_N],
-                parameters.level,
-            )
-            judged[str(value)] = {"n": int(inside_N.sum()), "accuracy": accuracy.as_dict()}
-        if judged:
-            slices[column] = judged
-    return slices

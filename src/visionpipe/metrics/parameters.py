@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from visionpipe.metrics.examination_parameters import ExaminationParameters
+
 
 class EvaluationParameters(BaseModel):
     """How the test metrics and their intervals are made."""
@@ -23,6 +25,12 @@ class EvaluationParameters(BaseModel):
     """Worst mistakes shown as pictures."""
     min_slice_images: Annotated[int, Field(ge=1)] = 10
     """Slices with fewer test images are not listed."""
+    slice_precision: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """A class or slice whose interval reaches further than this from its estimate has too few images to judge [0-1]."""
+    max_slice_pairs: Annotated[int, Field(ge=0, le=2000)] = 200
+    """Pairs of attributes, and of attribute and class, that are judged: the largest so many; 0 turns them off."""
+    examination: ExaminationParameters = ExaminationParameters()
+    """How far the model is driven beyond its test images."""
     notices: dict[str, str] = {}
     """Source -> a sentence to show on top of every report of a model that learned from it."""
 

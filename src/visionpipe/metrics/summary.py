@@ -6,21 +6,18 @@ Shapes: N images, K classes, B resamples. Labels and predictions are class codes
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visionpipe.metrics.calibration import (
-    brier,
-    chance_calibration_error,
-    expected_calibration_error,
-    nll,
-    probability_problems,
-)
+from visionpipe.metrics.calibration import brier, nll, probability_problems
+from visionpipe.metrics.calibration_interval import calibration_interval
 from visionpipe.metrics.classification import Floats, auroc, average_precision, macro_f1
+from visionpipe.metrics.costs import cost_matrix, expected_cost
+from visionpipe.metrics.selective import aurc
 from visionpipe.metrics.weighting import Scores
 from visionpipe.stats.intervals import (
     Interval,
@@ -29,6 +26,8 @@ from visionpipe.stats.intervals import (
     cluster_index,
     clustered_proportion,
 )
+
+CALIBRATION_ERRORS = ("ece", "classwise_ece")
 
 
 def classification_metrics(
@@ -42,15 +41,16 @@ def classification_metrics(
     seed: int,
     only: Collection[str] | None = None,
     predicted_N: ArrayLike | None = None,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
 ) -> dict[str, object]:
     """Return every metric of a model on its test images, each with its confidence interval.
 
-    Accuracy and per-class recall and precision have exact intervals: Clopper-Pearson, on the effective
-    number of images when groups hold several (Korn and Graubard 1998). Balanced accuracy combines those of
-    the recalls (MOVER, Zou and Donner 2008), so that a class with three images widens it as it should. The
-    others have a cluster bootstrap over groups: BCa, and basic for the calibration error, which noise can
-    only raise; its lower bound is 0 unless the error is larger than chance explains. A model without any
-    mistake has nothing to resample; its lower bounds are exact ones. No interval leaves its metric's range.
+    Accuracy and per-class recall, precision and false-positive rate have exact intervals: Clopper-Pearson, on the
+    effective number of images when groups hold several (Korn and Graubard 1998). Balanced accuracy combines those of
+    the recalls (MOVER, Zou and Donner 2008), so that a class with three images widens it as it should; the expected
+    cost those of its steps. The others have a cluster bootstrap over groups: BCa, and for the calibration errors,
+    which noise can only raise, `calibration_interval`. A model without any mistake has nothing to resample; its bounds
+    are exact ones. No interval leaves its metric's range.
 
     Parameters
     ----------
@@ -66,18 +66,23 @@ def classification_metrics(
         The bootstrapped metrics that are wanted: they take the time. None: all.
     predicted_N
         Class codes that were decided on, where the likeliest class is not always given. None: the likeliest.
+    costs
+        True class -> given class -> cost; unnamed mistakes cost 1, right answers 0.
 
     Returns
     -------
     dict
         ``n`` (images) and, by name (``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``auroc``,
-        ``average_precision``, ``log_loss``, ``brier``, ``ece``, ``recall[CLASS]``, ``precision[CLASS]``), a
-        mapping ``estimate, low, high, level, n``, JSON-safe: None and a ``reason`` where it does not exist.
+        ``average_precision``, ``log_loss``, ``brier``, ``ece``, ``classwise_ece``, ``aurc``, ``expected_cost``,
+        ``recall[CLASS]``, ``precision[CLASS]``, ``false_positive_rate[CLASS]``), a mapping ``estimate, low, high,
+        level, n``, JSON-safe: None and a ``reason`` where it does not exist. ``aurc`` orders the images by the
+        probability of the class that was given.
 
     Raises
     ------
     ValueError
-        When there is no image, shapes don't line up, or labels or probabilities are out of range.
+        When there is no image, shapes don't line up, labels or probabilities are out of range, or a cost names an
+        unknown class.
     """
     labels, probabilities = _checked(labels_N, probabilities_NK, classes)
     groups, n_classes = cluster_index(group_ids_N)[0], len(classes)
@@ -89,8 +94,15 @@ def classification_metrics(
     precisions = [
         clustered_proportion(right[predicted == k], groups[predicted == k], level) for k in range(n_classes)
     ]
-    metrics["accuracy"] = _entry(clustered_proportion(right, groups, level), len(labels))
+    false_positives = [
+        clustered_proportion((predicted == k)[labels != k].astype(float), groups[labels != k], level)
+        for k in range(n_classes)
+    ]
+    accurate = clustered_proportion(right, groups, level)
+    metrics["accuracy"] = _entry(accurate, len(labels))
     metrics["balanced_accuracy"] = _entry(_mean_interval(recalls, level), len(labels))
+    costs_KK = cost_matrix(costs or {}, classes)
+    metrics["expected_cost"] = _entry(expected_cost(labels, predicted, costs_KK, groups, level), len(labels))
 
     functions: dict[str, Callable[[Floats], Scores]] = {
         "macro_f1": partial(macro_f1, labels, predicted, n_classes),
@@ -98,7 +110,7 @@ def classification_metrics(
         "average_precision": partial(average_precision, labels, probabilities),
         "log_loss": partial(nll, labels, probabilities),
         "brier": partial(brier, labels, probabilities),
-        "ece": partial(expected_calibration_error, labels, probabilities, 15),
+        "aurc": partial(aurc, right, probabilities[np.arange(len(labels)), predicted]),
     }
     wanted = {name: function for name, function in functions.items() if only is None or name in only}
     intervals = cluster_bootstrap_many(
@@ -107,31 +119,47 @@ def classification_metrics(
         resamples=resamples,
         level=level,
         seed=seed,
-        methods=["basic" if name == "ece" else "bca" for name in wanted],
     )
     flawless_low = _flawless_bounds(recalls, labels, groups)
     largest = {"log_loss": math.inf, "brier": 1.0 if n_classes == 2 else 2.0}
     for name, interval in zip(wanted, intervals, strict=True):
         if interval.low == 1.0 and name in flawless_low:
             interval = replace(interval, low=flawless_low[name])
-        if name == "ece" and interval.estimate <= chance_calibration_error(
-            probabilities, groups, draws=resamples, level=level, seed=seed
-        ):
-            interval = replace(interval, low=0.0)
+        if name == "aurc" and interval.high == 0.0:
+            interval = replace(interval, high=_worst_aurc(1 - accurate.low))
         interval = interval.clipped(0.0, largest.get(name, 1.0))
         entry = _entry(interval, len(labels))
         missing = {"reason": f"only class {classes[labels[0]]!r} occurs in the labels"}
         metrics[name] = entry | missing if math.isnan(interval.estimate) else entry
 
-    for kind, of_class, codes, missing in (
-        ("recall", recalls, labels, "no image has this label"),
-        ("precision", precisions, predicted, "no image was given this class"),
+    counts_K = np.bincount(labels, minlength=n_classes)
+    for name in CALIBRATION_ERRORS:
+        if only is None or name in only:
+            error = calibration_interval(
+                labels, probabilities, groups, classwise=name == "classwise_ece",
+                resamples=resamples, level=level, seed=seed,
+            )  # fmt: skip
+            metrics[name] = _entry(error, len(labels))
+
+    for kind, of_class, images_K, missing in (
+        ("recall", recalls, counts_K, "no image has this label"),
+        (
+            "precision",
+            precisions,
+            np.bincount(predicted, minlength=n_classes),
+            "no image was given this class",
+        ),
+        ("false_positive_rate", false_positives, len(labels) - counts_K, "all images have this label"),
     ):
-        counts_K = np.bincount(codes, minlength=n_classes)
         for k, name in enumerate(classes):
-            entry = _entry(of_class[k], int(counts_K[k]))
-            metrics[f"{kind}[{name}]"] = entry if counts_K[k] else entry | {"reason": missing}
+            entry = _entry(of_class[k], int(images_K[k]))
+            metrics[f"{kind}[{name}]"] = entry if images_K[k] else entry | {"reason": missing}
     return metrics
+
+
+def _worst_aurc(error_rate: float) -> float:
+    """Return the AURC of a model that is surest of all its mistakes, the largest at this error rate."""
+    return error_rate * (1 - math.log(error_rate))
 
 
 def _flawless_bounds(

@@ -10,8 +10,9 @@ import logging
 import numpy as np
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.metrics.costs import cost_matrix
 from visionpipe.models.classifier import ModelSpec, softmax
-from visionpipe.models.decisions import Decision, capped_threshold, cost_matrix, fit_prior_weights
+from visionpipe.models.decisions import Decision, capped_threshold, fit_prior_weights
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.recipe_parameters import CalibrationParameters
 

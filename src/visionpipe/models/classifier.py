@@ -5,6 +5,7 @@ Legend: N images, B batch, K classes, D features, E embedding width (32), H and 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -219,9 +220,19 @@ def save_classifier(classifier: ImageClassifier, folder: Path) -> None:
     """Write `weights.safetensors` and `model.json` into a folder."""
     from safetensors.torch import save_file
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
-    save_file(state, folder / "weights.safetensors")
+    save_file(_state(classifier), folder / "weights.safetensors")
     (folder / "model.json").write_text(classifier.spec.model_dump_json(indent=2) + "\n")
+
+
+def weights_sha256(classifier: ImageClassifier) -> str:
+    """Return the SHA-256 of `weights.safetensors` as `save_classifier` writes it."""
+    from safetensors.torch import save
+
+    return hashlib.sha256(save(_state(classifier))).hexdigest()
+
+
+def _state(classifier: ImageClassifier) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
 
 
 def load_classifier(folder: Path) -> ImageClassifier:

@@ -53,22 +53,6 @@ class Decision(BaseModel):
         return codes_N, probabilities_NK[np.arange(len(codes_N)), codes_N]
 
 
-def cost_matrix(costs: dict[str, dict[str, float]], classes: list[str]) -> np.ndarray:
-    """Return costs_KK of giving class j to an image of class k: 0 when right, 1 when wrong and not named.
-
-    Examples
-    --------
-    >>> cost_matrix({"defective": {"functional": 10.0}}, ["defective", "functional"])
-    array([[ 0., 10.],
-           [ 1.,  0.]])
-    """
-    costs_KK = 1 - np.eye(len(classes))
-    for label, by_given in costs.items():
-        for given, cost in by_given.items():
-            costs_KK[classes.index(label), classes.index(given)] = cost
-    return costs_KK
-
-
 def fit_prior_weights(probabilities_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     """Find the weights of the classes that make the probabilities likeliest on validation.
 

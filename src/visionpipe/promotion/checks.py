@@ -1,14 +1,14 @@
-"""What the gate asks of a challenger: a gain, no loss, and the acceptance limits.
+"""What the gate asks of a challenger before all else: a gain.
 
-Shapes: N test images, K classes, B resamples. alpha = (1 - level) / 2: 2.5 % by default.
+Shapes: N test images, K classes, B resamples. alpha is the one-sided error rate of this comparison: (1 - level) / 2,
+2.5 % by default, or the part of it that test images which have decided before may still spend
+(`visionpipe.promotion.wear`). Resamples and swaps grow with 1 / alpha, or no p-value could be below it.
 
 - Gain: passes when the lower bound of its paired cluster bootstrap is above 0 and the swap test has p <= alpha.
   That test is exact for two equally good models, whatever the metric and the number of images, so at most alpha
   of A/A comparisons pass. Fails when the interval holds nothing above 0, or both models answer alike.
 - Exact McNemar on right answers: for accuracy it must show the gain as well; for balanced accuracy and macro-F1
   it must not show a loss. AUROC ranks, it decides nothing: there it is only listed.
-- No loss in any class or slice: `visionpipe.promotion.regressions`.
-- Acceptance: passes when the confidence bound meets the limit, fails when not even the estimate does.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from visionpipe.metrics.classification import accuracy, auroc, balanced_accuracy, macro_f1
-from visionpipe.metrics.summary import classification_metrics
 from visionpipe.promotion.decision import Check
-from visionpipe.promotion.parameters import AcceptanceLimit, PromotionParameters
+from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.stats.paired import (
     cluster_swap_test,
     effective_disagreements,
@@ -35,6 +34,7 @@ from visionpipe.stats.paired import (
     paired_cluster_bootstrap,
 )
 
+BEYOND_ALPHA = 5  # resamples, and swaps, that are expected beyond alpha when there is nothing to find
 POWER = 0.8  # with which `images_needed` would decide, if the estimates are true
 MOST_IMAGES = 10_000_000  # a larger need means that there is nothing to find
 WORDS = {
@@ -58,21 +58,25 @@ class ScoredImages:
     challenger_N: NDArray[np.int64]
     champion_N: NDArray[np.int64] | None
     slices: dict[str, NDArray[Any]]
+    champion_classes: list[str]
+    """Those of `classes` that the champion can give."""
+    challenger_classes: list[str]
 
 
 def gain_checks(
-    test: ScoredImages, champion_NK: NDArray[np.float64], parameters: PromotionParameters, version: str | None
+    test: ScoredImages,
+    champion_NK: NDArray[np.float64],
+    parameters: PromotionParameters,
+    version: str | None,
+    alpha: float,
 ) -> list[Check]:
     """Return whether the challenger is better by the metric, and McNemar's test of its right answers."""
-    n_images, alpha = len(test.labels_N), (1 - parameters.level) / 2
+    n_images, resamples = len(test.labels_N), resamples_for(alpha, parameters)
     assert test.champion_N is not None
     models, metric = (champion_NK, test.challenger_NK), parameters.metric
     champion_N, challenger_N = test.champion_N, test.challenger_N
-    alike = np.array_equal(champion_N, challenger_N)
-    if metric == "auroc":
-        alike = np.allclose(*models, rtol=0, atol=1e-7)
     words, incumbent = WORDS[metric], "the champion" + (f" (version {version})" if version else "")
-    if alike:
+    if answer_alike(test, metric):
         detail = f"the challenger gives the same predictions as {incumbent} on all {n_images} test images"
         check = Check(name=f"gain in {words}", kind="gain", value=0.0, limit=0.0, passed=False, detail=detail)
         return [check]
@@ -85,20 +89,23 @@ def gain_checks(
         champion,
         challenger,
         test.group_ids_N,
-        resamples=parameters.resamples,
-        level=parameters.level,
+        resamples=resamples,
+        level=1 - 2 * alpha,
         seed=parameters.seed,
     )
     p_value = cluster_swap_test(
         _swapped_gain(metric, test, champion_NK),
         test.group_ids_N,
-        permutations=parameters.resamples,
+        permutations=resamples,
         seed=parameters.seed,
     )
     proven, refuted = gain.low > 0 and p_value <= alpha, gain.high <= 0
     spread = (gain.high - gain.low) / (2 * z_of(alpha))
     z = abs(gain.estimate) / spread if spread > 0 else math.nan
     z = min(z, z_of(p_value)) if gain.estimate > 0 else z
+    luck = ""
+    if gain.low > 0 and not proven:
+        luck = f", but chance alone gives as much with p = {p_value:.2g}, and {alpha:.2g} is needed"
     gained = Check(
         name=f"gain in {words}",
         kind="gain",
@@ -109,10 +116,24 @@ def gain_checks(
         p_value=p_value,
         passed=False if refuted else (True if proven else None),
         detail=f"{words} changes by {100 * gain.estimate:+.1f} points against {incumbent}, "
-        f"{100 * parameters.level:g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}",
+        f"{100 * (1 - 2 * alpha):.4g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}{luck}",
         images_needed=images_needed(n_images, z, alpha),
     )
-    return [gained, _mcnemar(test, champion_N, challenger_N, metric, alpha)]
+    return [gained, _mcnemar(test, champion_N, challenger_N, parameters, alpha)]
+
+
+def answer_alike(test: ScoredImages, metric: str) -> bool:
+    """Return whether both models say the same of every test image, as far as the metric can see."""
+    if test.champion_NK is None or test.champion_N is None:
+        return False
+    if metric == "auroc":
+        return np.allclose(test.champion_NK, test.challenger_NK, rtol=0, atol=1e-7)
+    return np.array_equal(test.champion_N, test.challenger_N)
+
+
+def resamples_for(alpha: float, parameters: PromotionParameters) -> int:
+    """Return how many resamples or swaps judge at alpha: a few must lie beyond it."""
+    return max(parameters.resamples, math.ceil(BEYOND_ALPHA / alpha))
 
 
 def _score(
@@ -151,15 +172,16 @@ def _mcnemar(
     test: ScoredImages,
     champion_N: NDArray[np.int64],
     challenger_N: NDArray[np.int64],
-    metric: str,
+    parameters: PromotionParameters,
     alpha: float,
 ) -> Check:
     right = [champion_N == test.labels_N, challenger_N == test.labels_N]
     counted, n_images = mcnemar_exact(*right), len(champion_N)
     b, c, _ = effective_disagreements(*right, test.group_ids_N, 1 - 2 * alpha)
     found = mcnemar_from_counts(b, c)
+    metric = parameters.metric
     supported = found.p_greater <= alpha if metric == "accuracy" else metric != "auroc"
-    contradicted = metric != "auroc" and found.p_less <= alpha
+    contradicted = metric != "auroc" and found.p_less <= parameters.alpha  # worn images excuse no loss
     return Check(
         name="right answers (exact McNemar)",
         kind="gain",
@@ -170,51 +192,6 @@ def _mcnemar(
         detail=f"only the challenger is right on {counted.c} test images, only the champion on {counted.b}",
         blocking=metric != "auroc",
         images_needed=images_needed(n_images, z_of(found.p_greater), alpha),
-    )
-
-
-def acceptance_checks(test: ScoredImages, parameters: PromotionParameters) -> list[Check]:
-    """Return for each acceptance limit whether the challenger meets it."""
-    limits = parameters.limits(test.classes)
-    if not limits:
-        return []
-    metrics: Any = classification_metrics(
-        test.labels_N,
-        test.challenger_NK,
-        test.classes,
-        test.group_ids_N,
-        resamples=parameters.resamples,
-        level=parameters.level,
-        seed=parameters.seed,
-        only={limit.metric for limit in limits},
-        predicted_N=test.challenger_N,
-    )
-    return [
-        _met(limit, text, metrics[limit.name], len(test.labels_N), (1 - parameters.level) / 2)
-        for limit, text in zip(limits, parameters.acceptance, strict=True)
-    ]
-
-
-def _met(limit: AcceptanceLimit, text: str, entry: dict[str, Any], n_images: int, alpha: float) -> Check:
-    value, bound = entry["estimate"], entry["low" if limit.higher_is_better else "high"]
-    passed, needed = None, None
-    if value is None or bound is None:
-        detail = f"{text}: can't be judged, {entry.get('reason', 'too few images to know its spread')}"
-    else:
-        detail = f"{text}: {value:.3f}, and {bound:.3f} at its confidence bound"
-        passed = True if limit.is_met_by(bound) else (None if limit.is_met_by(value) else False)
-        z = abs(value - limit.limit) / max(abs(value - bound), 1e-12) * z_of(alpha)
-        needed = images_needed(n_images, z, alpha)
-    return Check(
-        name=text,
-        kind="acceptance",
-        value=value,
-        low=entry["low"],
-        high=entry["high"],
-        limit=limit.limit,
-        passed=passed,
-        detail=detail,
-        images_needed=needed,
     )
 
 

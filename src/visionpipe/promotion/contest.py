@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from visionpipe.errors import first_line
 from visionpipe.images.manifest import attribute_columns
 from visionpipe.images.prepare import decode_batches
 from visionpipe.images.store import ImageReader
@@ -15,10 +17,12 @@ from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.candidate import Candidate
 from visionpipe.models.classifier import Predictions
 from visionpipe.promotion.decision import Decision
-from visionpipe.promotion.gate import judge
+from visionpipe.promotion.gate import judge, refuse
 from visionpipe.promotion.parameters import PromotionParameters
+from visionpipe.promotion.wear import Comparison, wear_of
 
 if TYPE_CHECKING:
+    from visionpipe.promotion.challenge import Judge, Papers
     from visionpipe.promotion.registry import Champion, Promotion, Registry
 
 
@@ -30,6 +34,9 @@ def contest(
     read: ImageReader,
     tags: Mapping[str, str],
     parameters: PromotionParameters,
+    *,
+    examination: Mapping[str, Any] | None = None,
+    papers: Papers | None = None,
 ) -> Promotion:
     """Let the candidate challenge whoever is champion now.
 
@@ -49,47 +56,110 @@ def contest(
         Provenance of the challenger.
     parameters : PromotionParameters
         Metric, margins and limits.
+    examination : mapping or None
+        Its examination: where a limit on its speed finds the measured time.
+    papers : callable or None
+        Further files of a version, given the decision.
     """
     test = manifest[manifest["split"] == "test"]
+    speed = (examination or {}).get("speed") or {}
     return registry.promote(
-        judge_of(test, read, candidate, parameters), mode=parameters.mode, evaluation=evaluation, tags=tags
+        judge_of(test, read, candidate, parameters, latency_ms_p95=speed.get("latency_ms_p95")),
+        mode=parameters.mode,
+        evaluation=evaluation,
+        tags=tags,
+        test_image_ids=test["image_id"].tolist(),
+        metric=parameters.metric,
+        papers=papers,
     )
 
 
-def judge_of(
-    test: pd.DataFrame, read: ImageReader, challenger: Candidate, parameters: PromotionParameters
-) -> Callable[[Champion | None], Decision]:
-    """Return the gate as a function of the champion, the challenger's predictions made once."""
-    challenger_says = _predictions(challenger, test, read)
+@dataclass(frozen=True)
+class _Contestant:
+    """What a model says of the test images, and what it has learned from."""
 
-    def decide(champion: Champion | None) -> Decision:
-        models = [challenger, *([champion.candidate] if champion else [])]
-        classes = sorted(
-            {*test["label"], *(name for model in models for name in model.classifier.spec.classes)}
-        )
-        seen = champion.candidate.seen if champion else challenger.seen.head(0)
-        champion_says = _predictions(champion.candidate, test, read) if champion else None
+    classes: list[str]
+    says: Predictions
+    seen_ids: set[str]
+    seen_groups: set[str]
+
+    def probabilities(self, classes: list[str]) -> np.ndarray:
+        """Spread the columns over the union of classes; a class it does not know has probability 0."""
+        aligned_NK = np.zeros((len(self.says.labels), len(classes)))
+        aligned_NK[:, [classes.index(name) for name in self.classes]] = self.says.probabilities_NK
+        return aligned_NK
+
+    def decided(self, classes: list[str]) -> np.ndarray:
+        """Return what its decision rule says, as codes of `classes`."""
+        return np.array([classes.index(label) for label in self.says.labels], dtype=np.int64)
+
+
+def judge_of(
+    test: pd.DataFrame,
+    read: ImageReader,
+    challenger: Candidate,
+    parameters: PromotionParameters,
+    *,
+    latency_ms_p95: float | None = None,
+) -> Judge:
+    """Return the gate as a function of the champion and the earlier comparisons.
+
+    The challenger's predictions are made once. A champion that fails on these images is a verdict, as one that cannot
+    be read is: the challenger is not promoted.
+    """
+    newcomer = _contestant(challenger, test, read)
+
+    def decide(champion: Champion | None, earlier: Sequence[Comparison] = ()) -> Decision:
+        incumbent, version = None, champion.version if champion else None
+        if champion is not None:
+            try:
+                incumbent = _contestant(champion.candidate, test, read)
+            except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+                return refuse(
+                    "champion can predict",
+                    f"the champion (version {version}) fails on the test images: {first_line(error)}; put another "
+                    "version in its place (visionpipe rollback)",
+                    n_images=len(test),
+                    champion_version=version,
+                    metric=parameters.metric,
+                )
+        both = [newcomer, *([incumbent] if incumbent else [])]
+        classes = sorted({*test["label"], *(name for each in both for name in each.classes)})
         return judge(
             labels_N=codes_of(test["label"], classes),
             classes=classes,
             image_ids_N=test["image_id"],
             group_ids_N=test["group_id"],
-            challenger_probabilities_NK=_in_columns(challenger_says, challenger, classes),
-            champion_probabilities_NK=_in_columns(champion_says, champion.candidate, classes)
-            if champion and champion_says
-            else None,
-            challenger_decided_N=_codes(challenger_says, classes),
-            champion_decided_N=_codes(champion_says, classes) if champion_says else None,
+            challenger_probabilities_NK=newcomer.probabilities(classes),
+            champion_probabilities_NK=incumbent.probabilities(classes) if incumbent else None,
+            challenger_decided_N=newcomer.decided(classes),
+            champion_decided_N=incumbent.decided(classes) if incumbent else None,
             slices={column: test[column].to_numpy() for column in attribute_columns(test)},
-            champion_seen_ids=set(seen["image_id"]),
-            challenger_seen_ids=set(challenger.seen["image_id"]),
-            champion_seen_groups=set(seen["group_id"]),
-            challenger_seen_groups=set(challenger.seen["group_id"]),
+            champion_seen_ids=incumbent.seen_ids if incumbent else set(),
+            challenger_seen_ids=newcomer.seen_ids,
+            champion_seen_groups=incumbent.seen_groups if incumbent else set(),
+            challenger_seen_groups=newcomer.seen_groups,
+            champion_classes=incumbent.classes if incumbent else None,
+            challenger_classes=newcomer.classes,
             parameters=parameters,
-            champion_version=champion.version if champion else None,
+            champion_version=version,
+            wear=wear_of(
+                test["image_id"], earlier, planned=parameters.planned_comparisons, alpha=parameters.alpha
+            ),
+            latency_ms_p95=latency_ms_p95,
         )
 
     return decide
+
+
+def _contestant(model: Candidate, test: pd.DataFrame, read: ImageReader) -> _Contestant:
+    seen = model.seen
+    return _Contestant(
+        list(model.classifier.spec.classes),
+        _predictions(model, test, read),
+        set(seen["image_id"]),
+        set(seen["group_id"]),
+    )
 
 
 def _predictions(model: Candidate, test: pd.DataFrame, read: ImageReader) -> Predictions:
@@ -104,19 +174,6 @@ def _predictions(model: Candidate, test: pd.DataFrame, read: ImageReader) -> Pre
             yield pixels_BHWC
 
     return model.classifier.predict_batches(pixels()).take(np.argsort([row_of[image_id] for image_id in ids]))
-
-
-def _codes(predictions: Predictions, classes: list[str]) -> np.ndarray:
-    """Return what the model's decision rule says, as codes of `classes`."""
-    return np.array([classes.index(label) for label in predictions.labels], dtype=np.int64)
-
-
-def _in_columns(predictions: Predictions, model: Candidate, classes: list[str]) -> np.ndarray:
-    """Spread a model's columns over the union of classes; a class it does not know has probability 0."""
-    aligned_NK = np.zeros((len(predictions.labels), len(classes)))
-    columns = [classes.index(name) for name in model.classifier.spec.classes]
-    aligned_NK[:, columns] = predictions.probabilities_NK
-    return aligned_NK
 
 
 def report(

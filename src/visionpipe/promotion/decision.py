@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-Kind = Literal["gain", "non_inferiority", "acceptance", "leak", "sanity"]
+from visionpipe.promotion.wear import Wear
+
+Kind = Literal["gain", "non_inferiority", "acceptance", "leak", "sanity", "wear", "class_change"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +45,14 @@ class Decision:
     images_needed: int | None
     champion_version: str | None
     metric: str
+    looked: bool = False
+    """Whether the test images told anything of the challenger: only then has the comparison used them."""
+    wear: Wear | None = None
+    """How often the test images have decided before; None when that was not asked."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-safe mapping: plain Python types, NaN and infinity as None."""
-        return json_safe(asdict(self))
+        return json_safe(asdict(self) | {"wear": self.wear.as_dict() if self.wear else None})
 
 
 def json_safe(value: Any) -> Any:

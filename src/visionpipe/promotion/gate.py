@@ -6,30 +6,38 @@ Shapes: N test images, K classes.
 - Each check passes, fails or is open. A failed one rejects; an open one that blocks leaves the evidence
   insufficient; else the challenger is promoted. Promotion needs every check, so a model that is no better gets
   in no more often than by the gain check alone (an intersection-union test: no correction is needed).
-- What each asks for: gain and acceptance in `visionpipe.promotion.checks`, no loss in `.regressions`.
+- What each asks for: a gain in `visionpipe.promotion.checks`, no loss in `.regressions`, classes that come and go in
+  `.class_changes`, the user's limits in `.acceptance`.
 - A test image that either model learned from, or an input that makes no sense, rejects before anything is judged.
+- On test images that have decided before, gain and limits are judged at a smaller error rate, at last not at all
+  (`.wear`). What guards classes and slices keeps its own: a stricter proof of loss would protect less.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from visionpipe.metrics.calibration import probability_problems
-from visionpipe.promotion.checks import (
-    ScoredImages,
-    acceptance_checks,
-    gain_checks,
+from visionpipe.promotion.acceptance import acceptance_checks
+from visionpipe.promotion.admission import (
+    decided,
+    enough_images,
+    enough_left,
+    floats_or_none,
+    known,
+    leaks,
+    names,
+    problems,
 )
+from visionpipe.promotion.checks import ScoredImages, answer_alike, gain_checks
+from visionpipe.promotion.class_changes import class_changes
 from visionpipe.promotion.decision import Check, Decision
 from visionpipe.promotion.parameters import PromotionParameters
-from visionpipe.promotion.regressions import regression_checks
-
-MOST_NAMED = 10  # ids of leaked images in a sentence
+from visionpipe.promotion.regressions import empty_slices, regression_checks, slice_rows
+from visionpipe.promotion.wear import Wear
 
 
 def judge(
@@ -49,6 +57,10 @@ def judge(
     champion_version: str | None,
     challenger_decided_N: ArrayLike | None = None,
     champion_decided_N: ArrayLike | None = None,
+    champion_classes: Collection[str] | None = None,
+    challenger_classes: Collection[str] | None = None,
+    wear: Wear | None = None,
+    latency_ms_p95: float | None = None,
 ) -> Decision:
     """Decide whether the challenger takes over; never raises on what the models or the tables hold.
 
@@ -72,6 +84,12 @@ def judge(
         For the words of the verdict.
     challenger_decided_N, champion_decided_N
         Class codes that each model's decision rule gives; None: the likeliest class.
+    champion_classes, challenger_classes
+        Those of ``classes`` that each model can give; None: all.
+    wear
+        How often the test images have decided before. None: they are judged as if they were fresh.
+    latency_ms_p95
+        95th percentile of the challenger's time for one image [milliseconds], where a limit asks for it.
     """
     try:
         test = ScoredImages(
@@ -80,31 +98,67 @@ def judge(
             image_ids_N=np.asarray(image_ids_N),
             group_ids_N=np.asarray(group_ids_N),
             challenger_NK=np.asarray(challenger_probabilities_NK, dtype=float),
-            champion_NK=_floats_or_none(champion_probabilities_NK),
-            challenger_N=_decided(challenger_decided_N, challenger_probabilities_NK),
+            champion_NK=floats_or_none(champion_probabilities_NK),
+            challenger_N=decided(challenger_decided_N, challenger_probabilities_NK),
             champion_N=None
             if champion_probabilities_NK is None
-            else _decided(champion_decided_N, champion_probabilities_NK),
-            slices={name: _names(values) for name, values in slices.items()},
+            else decided(champion_decided_N, champion_probabilities_NK),
+            slices={name: names(values) for name, values in slices.items()},
+            champion_classes=known(champion_classes, classes),
+            challenger_classes=known(challenger_classes, classes),
         )
-        problems = _problems(test, parameters)
+        found = problems(test, parameters)
     except (TypeError, ValueError) as error:
         return _decide([_sanity(f"the test table can't be read: {error}")], 0, parameters, champion_version)
     n_images = len(test.image_ids_N)
-    if problems:
-        return _decide([_sanity("; ".join(problems))], n_images, parameters, champion_version)
+    if found:
+        return _decide([_sanity("; ".join(found))], n_images, parameters, champion_version)
     test = replace(test, labels_N=test.labels_N.astype(np.int64))
     checks = [
-        *_leaks(test, "champion", champion_seen_ids, champion_seen_groups),
-        *_leaks(test, "challenger", challenger_seen_ids, challenger_seen_groups),
-        _enough_images(test, parameters),
+        *leaks(test, "champion", champion_seen_ids, champion_seen_groups),
+        *leaks(test, "challenger", challenger_seen_ids, challenger_seen_groups),
+        enough_images(test, parameters),
+        *empty_slices(test, parameters),
+        *([enough_left(wear)] if wear is not None else []),
     ]
-    if all(check.passed for check in checks):
+    looked = all(check.passed for check in checks)
+    if looked:
+        alpha = parameters.alpha if wear is None else wear.spent
+        rows = slice_rows(test, parameters)
         if test.champion_NK is not None:
-            checks += gain_checks(test, test.champion_NK, parameters, champion_version)
-            checks += regression_checks(test, parameters)
-        checks += acceptance_checks(test, parameters)
-    return _decide(checks, n_images, parameters, champion_version)
+            checks += gain_checks(test, test.champion_NK, parameters, champion_version, alpha)
+            checks += class_changes(test, parameters)
+            checks += regression_checks(test, rows, parameters)
+        checks += acceptance_checks(test, rows, parameters, alpha, latency_ms_p95)
+    decision = _decide(checks, n_images, parameters, champion_version)
+    # the same answers once more tell nothing that was not known
+    return replace(decision, looked=looked and not answer_alike(test, parameters.metric), wear=wear)
+
+
+def refuse(name: str, detail: str, *, n_images: int, champion_version: str | None, metric: str) -> Decision:
+    """Return the verdict on a comparison that cannot be made: a rejection, and never a promotion.
+
+    Parameters
+    ----------
+    name
+        What was looked at, such as "champion can be read".
+    detail
+        What is wrong with it and what to do, as the middle of a sentence.
+    n_images
+        Test images there are.
+    champion_version, metric
+        As in `Decision`.
+    """
+    check = Check(name=name, kind="sanity", passed=False, detail=detail.rstrip("."))
+    return Decision(
+        outcome="reject",
+        reason=f"Not promoted: {check.detail}.",
+        checks=[check],
+        n_test_images=n_images,
+        images_needed=None,
+        champion_version=champion_version,
+        metric=metric,
+    )
 
 
 def _decide(
@@ -142,108 +196,5 @@ def _decide(
     )
 
 
-def _problems(test: ScoredImages, parameters: PromotionParameters) -> list[str]:
-    """Return what makes the test table unfit to judge anything, in words."""
-    n_images, n_classes = len(test.image_ids_N), len(test.classes)
-    lengths = {"labels": test.labels_N, "group ids": test.group_ids_N}
-    lengths |= {f"values of slice {name!r}": values for name, values in test.slices.items()}
-    found = [
-        f"{what} of shape {values.shape} for {n_images} images"
-        for what, values in lengths.items()
-        if values.shape != (n_images,)
-    ]
-    if len(set(test.classes)) < n_classes:
-        found.append("two classes have the same name")
-    if missing := sum(map(_is_missing, test.group_ids_N.flat)):
-        found.append(f"{missing} test images have no group id")
-    if n_images:
-        if not np.issubdtype(test.labels_N.dtype, np.integer):
-            found.append(f"labels are {test.labels_N.dtype}, integer class codes are needed")
-        elif test.labels_N.min() < 0 or test.labels_N.max() >= n_classes:
-            found.append(f"label codes outside of 0 to {n_classes - 1}")
-    if twice := n_images - len(set(test.image_ids_N.tolist())):
-        found.append(f"{twice} test images occur more than once")
-    for who, probabilities_NK in (("challenger", test.challenger_NK), ("champion", test.champion_NK)):
-        if probabilities_NK is not None and n_images:
-            problems = probability_problems(probabilities_NK, n_images, n_classes)
-            found += [f"the {who}'s probabilities: {problem}" for problem in problems]
-    for who, decided_N in (("challenger", test.challenger_N), ("champion", test.champion_N)):
-        if decided_N is not None and decided_N.shape != (n_images,):
-            found.append(f"the {who}'s decisions: shape {decided_N.shape} instead of ({n_images},)")
-        elif decided_N is not None and not np.isin(decided_N, np.arange(n_classes)).all():
-            found.append(f"the {who} decided on class codes outside of 0 to {n_classes - 1}")
-    found += [f"no column {name!r} to slice by" for name in parameters.slices if name not in test.slices]
-    try:
-        parameters.limits(test.classes)
-    except ValueError as error:
-        found.append(str(error))
-    return found
-
-
 def _sanity(problem: str) -> Check:
     return Check(name="test table", kind="sanity", passed=False, detail=problem)
-
-
-def _leaks(test: ScoredImages, who: str, ids: Collection[str], groups: Collection[str]) -> list[Check]:
-    checks = []
-    for what, values_N, seen in (
-        ("test images", test.image_ids_N, ids),
-        ("test groups", test.group_ids_N, groups),
-    ):
-        known = sorted(set(values_N.tolist()) & set(seen), key=str)
-        named = ", ".join(map(str, known[:MOST_NAMED])) + (", ..." if len(known) > MOST_NAMED else "")
-        detail = f"the {who} has learned from {len(known)} of the {what}: {named}"
-        checks.append(
-            Check(
-                name=f"{what} new to the {who}",
-                kind="leak",
-                value=float(len(known)),
-                limit=0.0,
-                passed=not known,
-                detail=detail if known else f"the {who} has learned from none of the {what}",
-            )
-        )
-    return checks
-
-
-def _enough_images(test: ScoredImages, parameters: PromotionParameters) -> Check:
-    n_images, minimum = len(test.image_ids_N), parameters.min_test_images
-    n_labelled = len(np.unique(test.labels_N))
-    detail = f"{n_images} test images of {n_labelled} {'class' if n_labelled == 1 else 'classes'}"
-    if n_images < minimum:
-        detail += f", at least {minimum} images are needed (promotion.min_test_images)"
-    elif n_labelled < 2:
-        detail += ", at least two classes are needed"
-    return Check(
-        name="enough test images",
-        kind="sanity",
-        value=float(n_images),
-        limit=float(minimum),
-        passed=True if n_images >= minimum and n_labelled >= 2 else None,
-        detail=detail,
-        images_needed=minimum if n_images < minimum else None,
-    )
-
-
-def _floats_or_none(values: ArrayLike | None) -> NDArray[np.float64] | None:
-    return None if values is None else np.asarray(values, dtype=float)
-
-
-def _decided(codes_N: ArrayLike | None, probabilities_NK: ArrayLike) -> NDArray[np.int64]:
-    if codes_N is not None:
-        return np.asarray(codes_N)
-    return np.asarray(probabilities_NK, dtype=float).argmax(axis=-1)
-
-
-def _names(values: ArrayLike) -> NDArray[Any]:
-    return np.array([None if _is_missing(value) else str(value) for value in values], dtype=object)
-
-
-def _is_missing(value: Any) -> bool:
-    """Tell whether a table has no value here: None, NaN, NaT or pandas' NA."""
-    if isinstance(value, list | np.ndarray):
-        raise ValueError(f"{value!r} where one value is needed")
-    try:
-        return value is None or bool(value != value)
-    except TypeError:  # NA is neither equal to itself nor not
-        return True

@@ -3,90 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from visionpipe.errors import VisionpipeError
-
-HIGHER_IS_BETTER = {
-    "accuracy": True,
-    "balanced_accuracy": True,
-    "macro_f1": True,
-    "auroc": True,
-    "average_precision": True,
-    "log_loss": False,
-    "brier": False,
-    "ece": False,
-}
-"""Metrics of the whole test set that an acceptance limit may name."""
-OF_A_CLASS = {"recall": True, "precision": True}
-"""Metrics of one class, written ``recall[defective]``."""
-MAXIMUM = {"log_loss": float("inf"), "brier": 2.0}
-
-_LIMIT = re.compile(r"\s*(\w+)\s*(?:\[(.+)\])?\s*(>=|<=)\s*(\S+)\s*")
-
-
-@dataclass(frozen=True)
-class AcceptanceLimit:
-    """One sentence of the problem definition, such as ``recall[defective] >= 0.80``."""
-
-    metric: str
-    class_name: str | None
-    higher_is_better: bool
-    limit: float
-
-    @property
-    def name(self) -> str:
-        """The key of the metric in `visionpipe.metrics.classification_metrics`."""
-        return self.metric if self.class_name is None else f"{self.metric}[{self.class_name}]"
-
-    def is_met_by(self, value: float) -> bool:
-        """Return whether a value, or a confidence bound, is on the right side of the limit."""
-        return value >= self.limit if self.higher_is_better else value <= self.limit
-
-
-def parse_limit(text: str) -> AcceptanceLimit:
-    """Read one acceptance limit.
-
-    Raises
-    ------
-    ValueError
-        Names the text, what is wrong with it and what would be right.
-
-    Examples
-    --------
-    >>> parse_limit("recall[defective] >= 0.80")
-    AcceptanceLimit(metric='recall', class_name='defective', higher_is_better=True, limit=0.8)
-    """
-    found = _LIMIT.fullmatch(text)
-    if found is None:
-        raise ValueError(f"acceptance {text!r}: write METRIC >= NUMBER or METRIC[CLASS] >= NUMBER, or <=")
-    metric, class_name, operator, number = found.groups()
-    known = HIGHER_IS_BETTER | OF_A_CLASS
-    if metric not in known:
-        close = get_close_matches(metric, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-        raise ValueError(f"acceptance {text!r}: no metric is called {metric!r}; {hint}")
-    if (metric in OF_A_CLASS) != (class_name is not None):
-        right = f"{metric}[CLASS]" if metric in OF_A_CLASS else metric
-        raise ValueError(f"acceptance {text!r}: write {right} {operator} {number}")
-    better = ">=" if known[metric] else "<="
-    if operator != better:
-        direction = "higher" if known[metric] else "lower"
-        raise ValueError(f"acceptance {text!r}: {metric} is better when {direction}; use {better}")
-    try:
-        limit = float(number)
-    except ValueError:
-        raise ValueError(f"acceptance {text!r}: {number!r} is no number") from None
-    maximum = MAXIMUM.get(metric, 1.0)
-    if not 0 <= limit <= maximum or limit == float("inf"):
-        raise ValueError(f"acceptance {text!r}: {metric} lies between 0 and {maximum:g}")
-    return AcceptanceLimit(metric, class_name.strip() if class_name else None, known[metric], limit)
+from visionpipe.promotion.limits import AcceptanceLimit, meant, parse_limit
+from visionpipe.promotion.wear import MOST_PLANNED
+from visionpipe.reports.card_parameters import CardParameters
 
 
 class PromotionParameters(BaseModel):
@@ -109,12 +34,23 @@ class PromotionParameters(BaseModel):
     non_inferiority_margin: float = Field(default=0.05, gt=0, lt=1)
     """Loss of Youden's J in a class, or of accuracy in a slice, that the gain may cost."""
     slices: list[str] = []
-    """Attribute columns whose values are judged one by one."""
+    """Attribute columns that there must be; every attribute column is judged, value by value."""
+    slice_pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = []
+    """Pairs of columns whose combinations are judged as well: ``[site, camera]``; ``label`` stands for the class."""
     min_slice_images: int = Field(default=30, ge=2)
     """A class or slice with fewer test images is listed as too small to judge."""
+    vanished_classes: Literal["reject", "allow"] = "reject"
+    """What becomes of a challenger that does not know a class which the champion knows."""
+    new_classes: Literal["allow", "reject"] = "allow"
+    """What becomes of one that knows a class which the champion does not; allowed, it must find that class."""
+    planned_comparisons: int = Field(default=12, ge=1, le=MOST_PLANNED)
+    """Comparisons that the same test images may decide; they share the error rate of one."""
     acceptance: list[str] = []
     """Limits every model must meet, with its confidence bound: ``recall[defective] >= 0.80``."""
+    costs: dict[str, dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]] = {}
+    """True class -> class given -> what that mistake costs, for ``expected_cost``; an unnamed mistake costs 1."""
     seed: int = Field(default=0, ge=0)
+    card: CardParameters = CardParameters()
 
     @field_validator("acceptance")
     @classmethod
@@ -123,6 +59,14 @@ class PromotionParameters(BaseModel):
             parse_limit(text)
         return acceptance
 
+    @field_validator("costs")
+    @classmethod
+    def _right_answers_are_free(cls, costs: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for name, row in costs.items():
+            if row.get(name):
+                raise ValueError(f"costs[{name}][{name}] is {row[name]:g}: a right answer costs nothing")
+        return costs
+
     @model_validator(mode="after")
     def _enough_resamples(self) -> Self:
         needed = math.ceil(2 / (1 - self.level) - 1 - 1e-9)
@@ -130,31 +74,66 @@ class PromotionParameters(BaseModel):
             raise ValueError(f"resamples is {self.resamples}: level {self.level} needs at least {needed}")
         return self
 
+    @property
+    def alpha(self) -> float:
+        """One-sided error rate: of one test, and of all planned comparisons on the same images together."""
+        return (1 - self.level) / 2
+
     def limits(self, classes: Sequence[str] | None = None) -> list[AcceptanceLimit]:
         """Return the acceptance limits.
 
         Parameters
         ----------
         classes
-            When given, every class that a limit names must be one of them.
+            When given, every class that a limit or a cost names must be one of them.
 
         Raises
         ------
         ValueError
-            When a limit names an unknown class.
+            When one names an unknown class.
         """
         limits = [parse_limit(text) for text in self.acceptance]
-        for limit, text in zip(limits, self.acceptance, strict=True):
-            if classes is not None and limit.class_name is not None and limit.class_name not in classes:
-                known = ", ".join(classes)
-                raise ValueError(
-                    f"acceptance {text!r}: no class is called {limit.class_name!r}; known: {known}"
-                )
+        if classes is not None:
+            named = [
+                (f"acceptance {text!r}", limit.class_name)
+                for text, limit in zip(self.acceptance, limits, strict=True)
+            ]
+            named += [(f"costs[{true}]", name) for true, row in self.costs.items() for name in (true, *row)]
+            for where, name in named:
+                if name is not None and name not in classes:
+                    raise ValueError(f"{where}: no class is called {name!r}; known: {', '.join(classes)}")
         return limits
 
-    def require_classes(self, classes: Iterable[str]) -> None:
-        """Raise `VisionpipeError` when an acceptance limit names a class that is not among these."""
+    def require_names(self, classes: Iterable[str], columns: Iterable[str]) -> None:
+        """Refuse, before anything is trained, what names a class or a slice that there is not.
+
+        Parameters
+        ----------
+        classes
+            Class names of the data.
+        columns
+            Its attribute columns.
+
+        Raises
+        ------
+        VisionpipeError
+            Names the key, the unknown name and what was probably meant.
+        """
         try:
             self.limits(sorted(classes))
         except ValueError as error:
-            raise VisionpipeError(f"promotion.acceptance: {error}") from error
+            raise VisionpipeError(f"promotion.{error}") from error
+        if unknown := self.unknown_columns(columns):
+            raise VisionpipeError(f"promotion.{unknown[0]}")
+
+    def unknown_columns(self, columns: Iterable[str]) -> list[str]:
+        """Return, in words, each column to slice by that is not there."""
+        known = sorted(columns)
+        asked = [("slices", name, known) for name in self.slices]
+        asked += [("slice_pairs", name, [*known, "label"]) for pair in self.slice_pairs for name in pair]
+        return [
+            f"{key}: no attribute column is called {name!r}; "
+            + (meant(name, there) if known else "the photos have no attributes")
+            for key, name, there in asked
+            if name not in there
+        ]

@@ -1,5 +1,8 @@
 """No class and no slice may pay for the gain: non-inferiority, Holm-corrected within classes and within slices.
 
+This is the guard against forgetting: each class that both models know is judged, and so is the accuracy on the classes
+that the champion knew, when others have come up since. What only one of them knows: `.class_changes`.
+
 A class is judged on Youden's J = recall + specificity - 1, so that a champion which calls everything by its name is
 not protected for its recall (docs/decisions/0002); a slice on accuracy. A member
 
@@ -14,8 +17,7 @@ alpha = (1 - level) / 2: 2.5 % by default. Shapes: N test images, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,129 +25,126 @@ from numpy.typing import NDArray
 from visionpipe.promotion.checks import ScoredImages, images_needed, z_of
 from visionpipe.promotion.decision import Check
 from visionpipe.promotion.parameters import PromotionParameters
-from visionpipe.stats.paired import JUDGEABLE_POWER, compare_slices, holm
+from visionpipe.stats.families import JudgedDifference, compare_family, slice_differences
 from visionpipe.stats.youden import youden_difference
 
 MOST_LISTED = 30  # classes and slices that are too small to judge
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    """One member of a family: its difference, its Holm-adjusted p-values, and whether it can be judged at all."""
+def regression_checks(
+    test: ScoredImages, slices: Mapping[str, NDArray[np.int64]], parameters: PromotionParameters
+) -> list[Check]:
+    """Return for each class and slice whether the challenger loses there; those too small are only listed.
 
-    difference: float
-    low: float
-    high: float
-    p_inferior: float
-    p_worse: float
-    judgeable: bool
-
-
-def regression_checks(test: ScoredImages, parameters: PromotionParameters) -> list[Check]:
-    """Return for each class and slice whether the challenger loses there; those too small are only listed."""
+    Parameters
+    ----------
+    test
+        The test images and what both models decided on each.
+    slices
+        Rows of each slice (`slice_rows`).
+    parameters
+        Margin, confidence and the smallest slice that is judged.
+    """
     assert test.champion_N is not None
-    champion_N, challenger_N = test.champion_N, test.challenger_N
-    classes = _class_rows(test)
-    slices = _slice_rows(test)
-    checks, small = [], {}
-    for members, compare in ((classes, _compare_classes), (slices, _compare_slices)):
-        judged = {name: rows for name, rows in members.items() if len(rows) >= parameters.min_slice_images}
-        small |= {name: len(rows) for name, rows in members.items() if name not in judged}
-        compared = compare(test, champion_N, challenger_N, judged, parameters)
-        checks += [
-            _check(name, len(rows), found, len(test.labels_N), parameters)
-            for (name, rows), found in zip(judged.items(), compared, strict=True)
+    right = [test.champion_N == test.labels_N, test.challenger_N == test.labels_N]
+    known_M = np.flatnonzero(np.isin(test.labels_N, [test.classes.index(c) for c in test.champion_classes]))
+    if len(known_M) < len(test.labels_N):
+        slices = {"the champion knew the class": known_M, **slices}
+    classes, small_classes = _large_enough(_class_rows(test), parameters)
+    slices, small_slices = _large_enough(slices, parameters)
+    called = [
+        [
+            models_N == test.classes.index(name)
+            for models_N in (test.champion_N, test.challenger_N, test.labels_N)
         ]
-    return checks + list(_too_small(small, parameters))
+        for name in classes
+    ]
+    level, groups_N = parameters.level, test.group_ids_N
+    of_classes = [youden_difference(*each, groups_N, level=level) for each in called]
+    of_slices = slice_differences(*right, groups_N, list(slices.values()), level=level)
+    margin = parameters.non_inferiority_margin
+    checks = [
+        _check(f"{what} {name}", len(rows), found, len(test.labels_N), parameters)
+        for what, members, differences in (
+            ("Youden's J of class", classes, of_classes),
+            ("accuracy where", slices, of_slices),
+        )
+        for (name, rows), found in zip(
+            members.items(), compare_family(differences, margin=margin, level=level), strict=True
+        )
+    ]
+    small = {f"Youden's J of class {name}": n for name, n in small_classes.items()}
+    return checks + list(
+        _too_small(small | {f"accuracy where {name}": n for name, n in small_slices.items()}, parameters)
+    )
 
 
-def _class_rows(test: ScoredImages) -> dict[str, NDArray[np.int64]]:
-    """Return the rows of each class; of two classes the rarer alone, for both have the same J."""
-    rows = {name: np.flatnonzero(test.labels_N == k) for k, name in enumerate(test.classes)}
-    if len(rows) == 2:
-        rarer = min(rows, key=lambda name: len(rows[name]))
-        rows = {rarer: rows[rarer]}
-    return {f"Youden's J of class {name}": of_class for name, of_class in rows.items()}
+def slice_rows(test: ScoredImages, parameters: PromotionParameters) -> dict[str, NDArray[np.int64]]:
+    """Return the test images of each value of each attribute column, and of the pairs that are asked for.
 
-
-def _slice_rows(test: ScoredImages) -> dict[str, NDArray[np.int64]]:
-    members = {}
-    for column, values_N in test.slices.items():
-        known_M = np.flatnonzero(values_N != None)  # noqa: E711 - element by element
-        values, codes_M = np.unique(values_N[known_M], return_inverse=True)
-        members |= {
-            f"accuracy where {column} is {value}": known_M[codes_M == k] for k, value in enumerate(values)
-        }
+    Returns
+    -------
+    dict
+        Row indices by the words that name the slice: "site is Linz", "site is Linz and camera is new".
+    """
+    labels_N = np.array(test.classes, dtype=object)[test.labels_N]
+    columns = {
+        name: _values(name, values_N) for name, values_N in (test.slices | {"label": labels_N}).items()
+    }
+    members = {name: rows for column in test.slices for name, rows in columns[column].items()}
+    for first, second in parameters.slice_pairs:
+        for one, rows_one in columns[first].items():
+            for other, rows_other in columns[second].items():
+                both = np.intersect1d(rows_one, rows_other, assume_unique=True)
+                if len(both):
+                    members[f"{one} and {other}"] = both
     return members
 
 
-def _compare_classes(
-    test: ScoredImages,
-    champion_N: NDArray[np.int64],
-    challenger_N: NDArray[np.int64],
-    judged: dict[str, NDArray[np.int64]],
-    parameters: PromotionParameters,
-) -> list[_Comparison]:
-    codes = [int(test.labels_N[rows[0]]) for rows in judged.values()]
-    found = [
-        youden_difference(
-            champion_N == code,
-            challenger_N == code,
-            test.labels_N == code,
-            test.group_ids_N,
-            level=parameters.level,
-        )
-        for code in codes
-    ]
-    margin, alpha = parameters.non_inferiority_margin, (1 - parameters.level) / 2
-    p_inferior = np.array([each.p_below(-margin) for each in found])
-    p_worse = holm([each.p_above(0.0) for each in found])
-    steps = len(found) - np.argsort(np.argsort(p_inferior, kind="stable"))  # Holm divides alpha by these
-    enough = z_of(alpha / max(1, len(found))) + z_of(1 - JUDGEABLE_POWER)
+def empty_slices(test: ScoredImages, parameters: PromotionParameters) -> list[Check]:
+    """Return an open check for each column to slice by in which no test image has a value."""
+    columns = dict.fromkeys([*parameters.slices, *(name for pair in parameters.slice_pairs for name in pair)])
     return [
-        _Comparison(
-            each.difference,
-            *each.interval(1 - 2 * alpha / step),
-            p_inferior=float(adjusted),
-            p_worse=float(worse),
-            judgeable=bool(margin >= enough * each.standard_error),
+        Check(
+            name=f"slices of {column}",
+            kind="sanity",
+            value=0.0,
+            passed=None,
+            detail=f"no test image has a value of {column!r}, by whose values the challenger is to be judged",
         )
-        for each, step, adjusted, worse in zip(found, steps, holm(p_inferior), p_worse, strict=True)
+        for column in columns
+        if column in test.slices and not any(value is not None for value in test.slices[column])
     ]
 
 
-def _compare_slices(
-    test: ScoredImages,
-    champion_N: NDArray[np.int64],
-    challenger_N: NDArray[np.int64],
-    judged: dict[str, NDArray[np.int64]],
-    parameters: PromotionParameters,
-) -> list[_Comparison]:
-    found = compare_slices(
-        champion_N == test.labels_N,
-        challenger_N == test.labels_N,
-        test.group_ids_N,
-        list(judged.values()),
-        margin=parameters.non_inferiority_margin,
-        level=parameters.level,
-    )
-    return [
-        _Comparison(
-            each.test.difference,
-            each.test.low,
-            each.test.high,
-            p_inferior=each.test.p_value,
-            p_worse=each.p_worse,
-            judgeable=each.judgeable,
-        )
-        for each in found
-    ]
+def _values(column: str, values_N: NDArray[np.object_]) -> dict[str, NDArray[np.int64]]:
+    known_M = np.flatnonzero(values_N != None)  # noqa: E711 - element by element
+    values, codes_M = np.unique(values_N[known_M], return_inverse=True)
+    return {f"{column} is {value}": known_M[codes_M == k] for k, value in enumerate(values)}
+
+
+def _class_rows(test: ScoredImages) -> dict[str, NDArray[np.int64]]:
+    """Return the rows of each class both models know; of two classes the rarer alone, for both have the same J."""
+    known = set(test.champion_classes) & set(test.challenger_classes)
+    rows = {name: np.flatnonzero(test.labels_N == k) for k, name in enumerate(test.classes) if name in known}
+    if len(rows) == len(test.classes) == 2:
+        rarer = min(rows, key=lambda name: len(rows[name]))
+        rows = {rarer: rows[rarer]}
+    return rows
+
+
+def _large_enough(
+    members: Mapping[str, NDArray[np.int64]], parameters: PromotionParameters
+) -> tuple[dict[str, NDArray[np.int64]], dict[str, int]]:
+    """Split into the members that can be judged and the sizes of the others."""
+    judged = {name: rows for name, rows in members.items() if len(rows) >= parameters.min_slice_images}
+    return judged, {name: len(rows) for name, rows in members.items() if name not in judged}
 
 
 def _check(
-    name: str, n_rows: int, found: _Comparison, n_images: int, parameters: PromotionParameters
+    name: str, n_rows: int, found: JudgedDifference, n_images: int, parameters: PromotionParameters
 ) -> Check:
-    margin, alpha = parameters.non_inferiority_margin, (1 - parameters.level) / 2
+    margin, alpha = parameters.non_inferiority_margin, parameters.alpha
     detail = f"{name} changes by {100 * found.difference:+.1f} points on {n_rows} images"
     passed = True if found.p_inferior <= alpha else None
     if found.difference < -margin and found.p_worse <= alpha:

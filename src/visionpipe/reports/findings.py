@@ -56,8 +56,8 @@ def is_difference(check: Mapping[str, Any]) -> bool:
 
 
 def is_count(check: Mapping[str, Any]) -> bool:
-    """Return whether the value of a check of the gate is a number of images."""
-    return check["kind"] in {"leak", "sanity"}
+    """Return whether the value of a check of the gate is a count, of images or of comparisons."""
+    return check["kind"] in {"leak", "sanity", "wear"}
 
 
 def blocking_first(check: Mapping[str, Any]) -> tuple[bool, int, bool]:

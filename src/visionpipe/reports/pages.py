@@ -6,24 +6,17 @@ nothing of the network, holds no script, prints well and fits a phone. All text 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.reports import plots
-from visionpipe.reports.findings import (
-    blocking_first,
-    commonest_confusions,
-    is_count,
-    is_difference,
-    most_mistaken,
-)
-from visionpipe.reports.rendering import render
-from visionpipe.reports.wording import is_number
+from visionpipe.reports.evaluation_page import evaluation_page
+from visionpipe.reports.findings import blocking_first, is_count, is_difference
+from visionpipe.reports.rendering import render, require
+from visionpipe.reports.wording import CHECK_KINDS, is_number, title_of
 
-MAX_PICTURED_MISTAKES = 60  # about 10 kB each: the page stays small enough to mail
-MAX_DRAWN_CLASSES = 50
+__all__ = ["decision_page", "drift_page", "evaluation_page", "index_page"]
 
 _OUTCOMES = {
     # outcome: (tone, headline with a champion, headline without one)
@@ -42,79 +35,6 @@ _STATUS_TONES = {
 }  # fmt: skip
 
 
-def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[str, Any]]) -> str:
-    """Return the page on how good a model is, on images it has not seen.
-
-    Parameters
-    ----------
-    evaluation
-        Must hold `title`, `classes` (K names), `metrics` (name -> interval) and `confusion` (K x K counts,
-        rows true). May hold `model` and `data` (split -> class -> count), `per_class` (class -> `recall`,
-        `precision`, `n`), `reliability` (bins), `slices` (column -> value -> `n`, `accuracy`),
-        `notes` (list of str), `training_report` (path relative to the page), `demo_notice`. An interval
-        holds `estimate`, `low`, `high`, `level`, or `estimate: None` and a `reason`.
-    mistakes
-        Mappings of `image_id`, `true`, `predicted`, `confidence` (0 to 1), `thumbnail` (JPEG or PNG bytes)
-        and `source_path`; the 60 most confident are pictured.
-
-    Returns
-    -------
-    str
-        HTML.
-
-    Raises
-    ------
-    VisionpipeError
-        A required key is missing, or the confusion matrix is not K x K.
-    """
-    _require(evaluation, "evaluation", "title", "classes", "metrics", "confusion")
-    classes, confusion = (
-        list(evaluation["classes"]),
-        [[int(n) for n in row] for row in evaluation["confusion"]],
-    )
-    if len(confusion) != len(classes) or any(len(row) != len(classes) for row in confusion):
-        raise VisionpipeError(
-            f"evaluation.confusion: {len(confusion)} rows of {sorted({len(row) for row in confusion})} "
-            f"counts for {len(classes)} classes; give one row and one column a class"
-        )
-    per_class = evaluation.get("per_class") or {}
-    in_class_table = {f"{metric}[{name}]" for name in per_class for metric in ("recall", "precision")}
-    metrics = {
-        name: found
-        for name, found in evaluation["metrics"].items()
-        if isinstance(found, Mapping) and name not in in_class_table  # "n" is a count among the metrics
-    }
-    bins = evaluation.get("reliability") or []
-    drawn = most_mistaken(confusion, MAX_DRAWN_CLASSES)
-    kept = {classes[i]: per_class[classes[i]] for i in drawn if classes[i] in per_class}
-    ranked = sorted(mistakes, key=lambda m: (-_or_nothing(m.get("confidence")), str(m.get("image_id"))))
-    return render(
-        "evaluation.html",
-        **{key: evaluation.get(key) or {} for key in ("model", "data", "slices")},
-        title=evaluation["title"],
-        notes=evaluation.get("notes") or [],
-        demo_notice=evaluation.get("demo_notice"),
-        classes=classes,
-        metrics=metrics,
-        lead="accuracy" if "accuracy" in metrics else next(iter(metrics), None),
-        per_class=per_class,
-        n_test=sum(map(sum, confusion)),
-        n_right=sum(confusion[i][i] for i in range(len(classes))),
-        n_drawn=len(drawn),
-        confusions=commonest_confusions(confusion, classes),
-        confusion_plot=plots.confusion_matrix(
-            [[confusion[i][j] for j in drawn] for i in drawn], [classes[i] for i in drawn]
-        )
-        if any(map(any, confusion))
-        else None,
-        class_plot=plots.bar_per_class(kept) if kept else None,
-        reliability_plot=plots.reliability_diagram(bins) if any(b.get("count") for b in bins) else None,
-        training_report=evaluation.get("training_report"),
-        mistakes=ranked[:MAX_PICTURED_MISTAKES],
-        n_mistakes=len(ranked),
-    )
-
-
 def decision_page(decision: Mapping[str, Any]) -> str:
     """Return the page on what the promotion gate decided and why, to be understood in ten seconds.
 
@@ -124,7 +44,9 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         The gate's decision: `outcome` (promote, reject or insufficient_evidence), `reason`, `metric`,
         `champion_version`, `challenger_version` (either may be None), `n_test_images`, `images_needed`,
         `checks` (mappings of `name`, `kind`, `value`, `low`, `high`, `limit`, `p_value`, `passed`, which is
-        None for "open", `detail`, and perhaps `blocking`: False if it may stay open), and `provenance` (dict of str).
+        None for "open", `detail`, and perhaps `blocking`: False if it may stay open), `provenance` (dict of str),
+        and perhaps `wear`: how often the test images have decided before (`n_images, n_fresh, mean_uses, most_uses,
+        comparison, planned, alpha, spent, fresh_needed, worn_out`).
 
     Returns
     -------
@@ -136,7 +58,7 @@ def decision_page(decision: Mapping[str, Any]) -> str:
     VisionpipeError
         A required key is missing or the outcome is unknown.
     """
-    _require(decision, "decision", "outcome", "reason", "checks")
+    require(decision, "decision", "outcome", "reason", "checks")
     if decision["outcome"] not in _OUTCOMES:
         raise VisionpipeError(f"decision.outcome: {decision['outcome']!r} is none of {', '.join(_OUTCOMES)}")
     tone, with_champion, without_champion = _OUTCOMES[decision["outcome"]]
@@ -146,6 +68,8 @@ def decision_page(decision: Mapping[str, Any]) -> str:
     for check in checks:
         check["passed"] = None if check["passed"] is None else bool(check["passed"])
         check["difference"], check["counted"] = is_difference(check), is_count(check)
+        check["about"] = CHECK_KINDS.get(str(check["kind"]), title_of(check["kind"] or ""))
+        check["detail"] = str(check["detail"] or "").removeprefix(f"{check['name']}: ")
     checks.sort(key=blocking_first)
     differences = [
         c for c in checks if c["difference"] and all(is_number(c[k]) for k in ("value", "low", "high"))
@@ -169,7 +93,9 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         n_open=len(open_checks),
         n_unjudged=sum(c["passed"] is None and not c["blocking"] for c in checks),
         n_differences=len(differences),
+        uses_j=any("Youden" in str(c["name"]) for c in differences),
         forest=plots.forest_plot(differences) if differences else None,
+        wear=decision.get("wear"),
         provenance=decision.get("provenance") or {},
     )
 
@@ -197,7 +123,7 @@ def drift_page(verdict: Mapping[str, Any]) -> str:
     VisionpipeError
         A required key is missing.
     """
-    _require(verdict, "verdict", "drifted", "reason", "tests")
+    require(verdict, "verdict", "drifted", "reason", "tests")
     empty = dict.fromkeys(
         ("test", "statistic", "p_value", "p_adjusted", "drifted", "effect", "min_effect", "shift")
     )
@@ -249,7 +175,7 @@ def index_page(links: Sequence[Mapping[str, Any]], headline: Mapping[str, Any]) 
     ----------
     links
         Mappings of `title`, `path` (relative to the page), `summary` and `status` (a word, such as
-        "promote" or "drift", or None).
+        "promote" or "drift", or None), and perhaps `group` (the heading under which it stands).
     headline
         `title`, and optionally `summary` and `status`; every other key is shown as a fact, in order, and may
         be text, a number or an interval.
@@ -264,9 +190,9 @@ def index_page(links: Sequence[Mapping[str, Any]], headline: Mapping[str, Any]) 
     VisionpipeError
         The headline has no `title`, or a link has no `title` or `path`.
     """
-    _require(headline, "headline", "title")
+    require(headline, "headline", "title")
     for place, link in enumerate(links):
-        _require(link, f"links[{place}]", "title", "path")
+        require(link, f"links[{place}]", "title", "path")
     status = headline.get("status")
     return render(
         "index.html",
@@ -276,18 +202,16 @@ def index_page(links: Sequence[Mapping[str, Any]], headline: Mapping[str, Any]) 
         tone=_tone(status),
         facts={k: v for k, v in headline.items() if k not in {"title", "summary", "status"}},
         links=[
-            {"summary": None, "status": None, **link, "tone": _tone(link.get("status"))} for link in links
+            {
+                "group": "Reports of this run",
+                "summary": None,
+                "status": None,
+                **link,
+                "tone": _tone(link.get("status")),
+            }
+            for link in links
         ],
     )
-
-
-def _require(given: Mapping[str, Any], what: str, *keys: str) -> None:
-    if missing := [key for key in keys if key not in given]:
-        raise VisionpipeError(f"{what}: {', '.join(missing)} missing; the page cannot be written without")
-
-
-def _or_nothing(confidence: Any) -> float:
-    return float(confidence) if is_number(confidence) else -math.inf
 
 
 def _tone(status: Any) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "forest_plot",
     "histogram_pair",
     "reliability_diagram",
+    "risk_coverage",
 ]
 
 
@@ -184,3 +185,44 @@ def bar_per_class(per_class: Mapping[str, Mapping[str, Any]]) -> str:
 
     row_in = 0.42 if len(per_class) <= 12 else 0.28
     return svg_data_uri(draw, width_in=4.8, height_in=0.8 + row_in * len(per_class))
+
+
+def risk_coverage(curve: Sequence[Sequence[float]], deferral: Mapping[str, Any] | None = None) -> str:
+    """Draw the share of wrong answers against the share of images that the model answers itself.
+
+    Parameters
+    ----------
+    curve
+        (coverage, risk) pairs, 0 to 1, coverage ascending; the last one is of all images.
+    deferral
+        `coverage` and `accuracy` (intervals) at the model's threshold, drawn as a point with both intervals.
+    """
+    coverage, risk = [point[0] for point in curve], [point[1] for point in curve]
+    overall = risk[-1]
+    # the few surest images may hold a mistake by chance: they must not set the scale
+    highest = max([overall, *(r for c, r in zip(coverage, risk, strict=True) if c >= 0.1)])
+    chosen = deferral if deferral and is_number((deferral.get("accuracy") or {}).get("estimate")) else None
+
+    def draw(figure: Figure) -> None:
+        top = highest
+        ax = figure.subplots()
+        ax.axhline(
+            overall, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.1, label="confidence tells nothing"
+        )
+        ax.plot(coverage, risk, color=BLUE, marker="o" if len(curve) < 3 else None, label="this model")
+        if chosen:
+            share, right = chosen["coverage"], chosen["accuracy"]
+            x, y = share["estimate"], 1 - right["estimate"]
+            if is_number(share.get("low")) and is_number(right.get("low")):
+                ax.plot([share["low"], share["high"]], [y, y], color=ORANGE, linewidth=1.4)
+                ax.plot([x, x], [1 - right["high"], 1 - right["low"]], color=ORANGE, linewidth=1.4)
+                top = max(top, 1 - right["low"])
+            ax.plot(
+                x, y, color=ORANGE, marker="D", markersize=7, markeredgecolor="white", linestyle="none",
+                label="its threshold",
+            )  # fmt: skip
+        ax.set(xlim=(0, 1.01), ylim=(0, min(1.02, max(0.02, 1.15 * top))))
+        ax.set(xlabel="coverage: share answered by the model", ylabel="risk: share wrong among those")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, columnspacing=1.2)
+
+    return svg_data_uri(draw, width_in=4.8, height_in=3.4)

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from visionpipe.errors import VisionpipeError
 from visionpipe.reports import findings, wording
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jinja2 import Environment
 
 _PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"GIF8": "image/gif"}
@@ -83,6 +86,12 @@ def _environment() -> Environment:
     )
     templates.tests["written_number"] = wording.is_number
     return templates
+
+
+def require(given: Mapping[str, Any], what: str, *keys: str) -> None:
+    """Raise `VisionpipeError` when what a page is made from lacks a key."""
+    if missing := [key for key in keys if key not in given]:
+        raise VisionpipeError(f"{what}: {', '.join(missing)} missing; the page cannot be written without")
 
 
 def render(template: str, **values: Any) -> str:

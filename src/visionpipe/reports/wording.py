@@ -36,6 +36,16 @@ METRICS: dict[str, tuple[str, str]] = {
     "nll": ("Log loss", "Mean negative log-likelihood of the true class. Lower is better."),
     "aurc": ("AURC", "Area under the risk–coverage curve. Lower is better."),
 }
+CHECK_KINDS = {
+    "gain": "Is it better?",
+    "non_inferiority": "Is anything worse?",
+    "class_change": "Classes come and gone",
+    "acceptance": "Is it good enough?",
+    "leak": "Are the images new to it?",
+    "sanity": "Can it be judged?",
+    "wear": "May the images decide again?",
+}
+"""What a check of the gate asks, by its kind."""
 _SYNONYMS = {
     "auc": "auroc",
     "roc_auc": "auroc",
@@ -57,6 +67,7 @@ _CAPITALS = (
     "SHA256",
     "GPU",
     "CPU",
+    "JPEG",
     "MLflow",
 )
 _SPELLINGS = {word.lower(): word for word in _CAPITALS}

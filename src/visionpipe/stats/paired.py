@@ -7,8 +7,8 @@ positive gain or difference favours the challenger.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,6 @@ from visionpipe.stats.intervals import (
     effective_size,
 )
 
-JUDGEABLE_POWER = 0.95  # with which a slice must be able to acquit an equally good challenger
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -52,18 +51,6 @@ class NonInferiority:
     high: float
     p_value: float
     """One-sided, against ``difference <= -margin``: small when the challenger is shown not to be worse."""
-
-
-@dataclass(frozen=True)
-class SliceComparison:
-    """What can be said of one slice in a family that is corrected together (Holm)."""
-
-    test: NonInferiority
-    """Its interval has the confidence at which Holm's procedure judged this slice; its p-value is adjusted."""
-    p_worse: float
-    """Exact McNemar, one-sided and adjusted: small when the challenger is right less often."""
-    judgeable: bool
-    """Whether an equally good challenger would have passed with 95 % power: else no verdict is due."""
 
 
 def mcnemar_exact(champion_correct_N: ArrayLike, challenger_correct_N: ArrayLike) -> PairedTest:
@@ -138,50 +125,6 @@ def non_inferiority(b: float, c: float, n: float, margin: float, level: float = 
     low = _where(lambda d: tango_z(b, c, n, d) > z_limit, -1.0, difference)
     high = _where(lambda d: tango_z(b, c, n, d) >= -z_limit, difference, 1.0)
     return NonInferiority(difference, low, high, p_value)
-
-
-def compare_slices(
-    champion_correct_N: ArrayLike,
-    challenger_correct_N: ArrayLike,
-    cluster_ids_N: ArrayLike,
-    slices: Sequence[NDArray[np.int64]],
-    *,
-    margin: float,
-    level: float,
-) -> list[SliceComparison]:
-    """Test every slice for non-inferiority and for loss, each family corrected by Holm at ``(1 - level) / 2``.
-
-    Parameters
-    ----------
-    champion_correct_N, challenger_correct_N
-        Booleans of the same N images.
-    cluster_ids_N
-        Clustered disagreements count by their effective number (`effective_size`).
-    slices
-        Row indices of each slice, none empty; slices may overlap.
-    margin, level
-        As in `non_inferiority`.
-    """
-    champion_N, challenger_N = (np.asarray(c, dtype=bool) for c in (champion_correct_N, challenger_correct_N))
-    clusters_N = np.asarray(cluster_ids_N)
-    counts = [
-        effective_disagreements(champion_N[rows], challenger_N[rows], clusters_N[rows], level)
-        for rows in slices
-    ]
-    alpha = (1 - level) / 2
-    p_inferior = np.array([non_inferiority(b, c, n, margin, level).p_value for b, c, n in counts])
-    adjusted = holm(p_inferior)
-    worse = holm([mcnemar_from_counts(b, c).p_less for b, c, _ in counts])
-    steps = len(counts) - np.argsort(np.argsort(p_inferior, kind="stable"))  # Holm divides alpha by these
-    enough = -ndtri(alpha / max(1, len(counts))) - ndtri(1 - JUDGEABLE_POWER)
-    result = []
-    for (b, c, n), step, p_adjusted, p_worse in zip(counts, steps, adjusted, worse, strict=True):
-        test = non_inferiority(b, c, n, margin, 1 - 2 * alpha / step)
-        judgeable = tango_z((b + c) / 2, (b + c) / 2, n, -margin) >= enough
-        result.append(
-            SliceComparison(replace(test, p_value=float(p_adjusted)), float(p_worse), bool(judgeable))
-        )
-    return result
 
 
 def effective_disagreements(

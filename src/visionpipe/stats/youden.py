@@ -27,13 +27,17 @@ class YoudenDifference:
     difference: float
     standard_error: float
 
-    def p_below(self, value: float) -> float:
-        """Return the p-value of the hypothesis that the true difference is at or below `value`."""
-        return float(norm.sf((self.difference - value) / self.standard_error))
+    def p_inferior(self, margin: float) -> float:
+        """Return the p-value of the hypothesis that the true difference is at or below -margin."""
+        return float(norm.sf((self.difference + margin) / self.standard_error))
 
-    def p_above(self, value: float) -> float:
-        """Return the p-value of the hypothesis that the true difference is at or above `value`."""
-        return float(norm.sf((value - self.difference) / self.standard_error))
+    def p_worse(self) -> float:
+        """Return the p-value of the hypothesis that the true difference is 0 or above."""
+        return float(norm.sf(-self.difference / self.standard_error))
+
+    def reach(self, margin: float) -> float:
+        """Return by how many standard errors an equally good challenger would clear the margin."""
+        return margin / self.standard_error
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return the normal interval at a two-sided confidence in (0, 1)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from visionpipe.monitoring.parameters import DriftParameters
@@ -43,3 +43,10 @@ def render_drift(
         verdict=drift_verdict["reason"],
     )
     return drift_page({**drift_verdict, "evidently_report": "drift_evidently.html"}), evidently
+
+
+def index_drift(earlier_reports: Mapping[str, dict], drift_verdict: dict) -> str:
+    """Link this report on the page that links all reports."""
+    from visionpipe.reports.index import run_index
+
+    return run_index({**earlier_reports, "drift": drift_verdict})

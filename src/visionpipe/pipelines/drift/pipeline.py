@@ -2,11 +2,11 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from visionpipe.pipelines.drift.nodes import detect_drift, render_drift
+from visionpipe.pipelines.drift.nodes import detect_drift, index_drift, render_drift
 
 
 def create_pipeline() -> Pipeline:
-    """Champion's reference, prediction log -> verdict -> reports."""
+    """Champion's reference, prediction log -> verdict -> reports, index."""
     return pipeline(
         [
             node(
@@ -20,6 +20,12 @@ def create_pipeline() -> Pipeline:
                 inputs=["champion", "drift_verdict", "judged_predictions", "params:drift"],
                 outputs=["drift_report", "drift_evidently_report"],
                 name="render_drift",
+            ),
+            node(
+                index_drift,
+                inputs=["earlier_reports", "drift_verdict"],
+                outputs="drift_index",
+                name="index_drift",
             ),
         ]
     )

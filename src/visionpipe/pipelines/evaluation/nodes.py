@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from visionpipe.metrics.parameters import EvaluationParameters
-from visionpipe.pipelines.annotations import Candidate, DataFrame, PreparedImages
+from visionpipe.pipelines.annotations import Candidate, DataFrame, Photo, PreparedImages
 
 
 def predict_test(
@@ -36,8 +36,58 @@ def evaluate_candidate(
             candidate.classifier.spec.classes,
             attribute_columns(admitted_manifest),
             parameters,
+            deferral_confidence=candidate.classifier.spec.deferral_confidence,
         ),
     }
+
+
+def examine_candidate(
+    candidate: Candidate,
+    admitted_manifest: DataFrame,
+    test_predictions: DataFrame,
+    prepared_images: PreparedImages,
+    unrelated_photos: list[Photo],
+    parameters: EvaluationParameters,
+) -> dict:
+    """Drive the candidate beyond its test images: corruption, attack, unrelated pictures, speed, shortcuts."""
+    from visionpipe.models.candidate import describe_model
+    from visionpipe.models.examination.examine import examine
+
+    return {
+        "model": describe_model(candidate),
+        "classes": list(candidate.classifier.spec.classes),
+        "demo_notice": parameters.notice_of(admitted_manifest["source"].unique()),
+        **examine(
+            candidate.classifier,
+            admitted_manifest,
+            test_predictions,
+            prepared_images,
+            unrelated_photos,
+            parameters,
+        ),
+    }
+
+
+def render_examination(
+    examination: dict,
+    candidate: Candidate,
+    test_predictions: DataFrame,
+    prepared_images: PreparedImages,
+    unrelated_photos: list[Photo],
+    parameters: EvaluationParameters,
+) -> str:
+    """Render the examination, with what the candidate looked at in its worst mistakes."""
+    from visionpipe.models.examination.gradcam import mistakes_looked_at
+    from visionpipe.models.examination.pictures import example_pictures
+    from visionpipe.reports.examination_page import examination_page
+
+    mistakes = mistakes_looked_at(
+        candidate.classifier, test_predictions, prepared_images, parameters.examination.gradcam_images
+    )
+    examples = example_pictures(
+        test_predictions, candidate.classifier.spec.classes, prepared_images, unrelated_photos, parameters
+    )
+    return examination_page(examination, mistakes, examples)
 
 
 def render_training(training_log: dict, evaluation: dict) -> str:
@@ -57,9 +107,9 @@ def render_evaluation(
 ) -> str:
     """Render the evaluation with its worst mistakes as pictures."""
     from visionpipe.images.gallery import worst_mistakes
-    from visionpipe.reports.pages import evaluation_page
+    from visionpipe.reports.evaluation_page import evaluation_page
 
     return evaluation_page(
-        {**evaluation, "training_report": "training.html"},
+        {**evaluation, "training_report": "training.html", "examination_report": "examination.html"},
         worst_mistakes(test_predictions, prepared_images, parameters.gallery_images),
     )

@@ -4,14 +4,16 @@ from kedro.pipeline import Pipeline, node, pipeline
 
 from visionpipe.pipelines.evaluation.nodes import (
     evaluate_candidate,
+    examine_candidate,
     predict_test,
     render_evaluation,
+    render_examination,
     render_training,
 )
 
 
 def create_pipeline() -> Pipeline:
-    """Candidate, prepared images -> test predictions -> evaluation -> reports on it and on the training."""
+    """Candidate, prepared images -> test predictions, evaluation, examination -> reports, also on the training."""
     return pipeline(
         [
             node(
@@ -31,6 +33,32 @@ def create_pipeline() -> Pipeline:
                 inputs=["evaluation", "test_predictions", "prepared_images", "params:evaluation"],
                 outputs="evaluation_report",
                 name="render_evaluation",
+            ),
+            node(
+                examine_candidate,
+                inputs=[
+                    "candidate",
+                    "admitted_manifest",
+                    "test_predictions",
+                    "prepared_images",
+                    "unrelated_photos",
+                    "params:evaluation",
+                ],
+                outputs="examination",
+                name="examine_candidate",
+            ),
+            node(
+                render_examination,
+                inputs=[
+                    "examination",
+                    "candidate",
+                    "test_predictions",
+                    "prepared_images",
+                    "unrelated_photos",
+                    "params:evaluation",
+                ],
+                outputs="examination_report",
+                name="render_examination",
             ),
             # not in the training pipeline: there, DVC would train again when a page's template changes
             node(

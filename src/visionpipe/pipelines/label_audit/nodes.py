@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from visionpipe.models.parameters import TrainingParameters
@@ -70,3 +71,10 @@ def render_audit(
     shown = [*disagreements[:MAX_DISPUTED_PICTURES], *doubtful]
     thumbnails = photo_thumbnails(image_bytes, {each["image_id"] for each in shown})
     return label_audit_page(label_audit, disagreements, doubtful, thumbnails)
+
+
+def index_label_audit(earlier_reports: Mapping[str, dict], label_audit: dict) -> str:
+    """Link this report on the page that links all reports."""
+    from visionpipe.reports.index import run_index
+
+    return run_index({**earlier_reports, "label_audit": label_audit})

@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline, node, pipeline
 
 from visionpipe.pipelines.label_audit.nodes import (
     audit_agreement,
+    index_label_audit,
     predict_out_of_fold,
     rank_issues,
     render_audit,
@@ -11,7 +12,7 @@ from visionpipe.pipelines.label_audit.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """Manifest, image bytes, label history -> label issues, audit -> report."""
+    """Manifest, image bytes, label history -> label issues, audit -> report, index."""
     return pipeline(
         [
             node(
@@ -49,6 +50,12 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="label_audit_report",
                 name="render_audit",
+            ),
+            node(
+                index_label_audit,
+                inputs=["earlier_reports", "label_audit"],
+                outputs="label_audit_index",
+                name="index_label_audit",
             ),
         ]
     )

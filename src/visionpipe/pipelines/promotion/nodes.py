@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from visionpipe.images.parameters import IngestionParameters
 from visionpipe.pipelines.annotations import Candidate, DataFrame, DataVersion, ImageReader, Registry
 from visionpipe.promotion.parameters import PromotionParameters
+
+
+def gather_card_facts(
+    candidate: Candidate,
+    evaluation: dict,
+    examination: dict,
+    validation_result: dict,
+    admitted_manifest: DataFrame,
+    environment: dict,
+    parameters: PromotionParameters,
+    ingestion: IngestionParameters,
+) -> dict:
+    """Gather what a model card says, but for the verdict."""
+    from visionpipe.images.composition import composition
+    from visionpipe.models.classifier import weights_sha256
+
+    return {
+        "card": parameters.card.model_dump(),
+        "evaluation": evaluation,
+        "examination": examination,
+        "validation": validation_result,
+        "composition": composition(admitted_manifest),
+        "privacy": ingestion.privacy.model_dump(),
+        "environment": environment,
+        "written_on": environment["day"],
+        "weights_sha256": weights_sha256(candidate.classifier),
+    }
 
 
 def promote_candidate(
     registry: Registry,
     candidate: Candidate,
-    evaluation: dict,
+    card_facts: dict,
     admitted_manifest: DataFrame,
     image_bytes: ImageReader,
     data_version: DataVersion,
@@ -20,15 +48,29 @@ def promote_candidate(
     all_parameters: dict[str, Any],
     parameters: PromotionParameters,
 ) -> dict:
-    """Judge, register if it wins, and say why."""
+    """Judge, register with its card if it wins, and say why."""
     from visionpipe.promotion.contest import contest, report
+    from visionpipe.reports.model_card import card_papers
 
-    provenance = {**provenance_of(all_parameters), **data_version.tags()}
+    evaluation, provenance = card_facts["evaluation"], provenance_of(all_parameters)
+    about = {"model_name": registry.model_name, "provenance": provenance, "data": data_version.as_dict()}
     promotion = contest(
-        registry, candidate, evaluation, admitted_manifest, image_bytes, provenance, parameters
+        registry,
+        candidate,
+        evaluation,
+        admitted_manifest,
+        image_bytes,
+        {**provenance, **data_version.tags()},
+        parameters,
+        examination=card_facts["examination"],
+        papers=card_papers(card_facts, about),
     )
     return report(
-        promotion, registry.model_name, provenance, data_version.as_dict(), evaluation["demo_notice"]
+        promotion,
+        registry.model_name,
+        {**provenance, **data_version.tags()},
+        data_version.as_dict(),
+        evaluation["demo_notice"],
     )
 
 
@@ -39,8 +81,28 @@ def render_decision(decision: dict) -> str:
     return decision_page(decision)
 
 
-def render_index(decision: dict, evaluation: dict, validation_result: dict) -> str:
-    """Render the page that links every report of the run."""
+def render_model_card(card_facts: dict, decision: dict) -> tuple[str, str]:
+    """Render the model card as a page and as Markdown."""
+    from visionpipe.reports.model_card import model_card
+
+    card = model_card(card_facts, decision)
+    return card.html, card.markdown
+
+
+def render_index(
+    earlier_reports: Mapping[str, dict],
+    decision: dict,
+    evaluation: dict,
+    examination: dict,
+    validation_result: dict,
+) -> str:
+    """Render the page that links every report of the run, and those of other pipelines."""
     from visionpipe.reports.index import run_index
 
-    return run_index(decision, evaluation, validation_result)
+    run = {
+        "decision": decision,
+        "evaluation": evaluation,
+        "examination": examination,
+        "validation": validation_result,
+    }
+    return run_index({**earlier_reports, **run})

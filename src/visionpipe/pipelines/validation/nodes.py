@@ -27,9 +27,10 @@ def validate_data(
 
 
 def admit_data(manifest: DataFrame, validation_result: dict, promotion: PromotionParameters) -> DataFrame:
-    """Let the manifest through to training only if every expectation was met and the limits name its classes."""
+    """Let the manifest through to training only if every expectation was met and the gate's names are its own."""
+    from visionpipe.images.manifest import attribute_columns
     from visionpipe.quality.expectations import require_success
 
     require_success(validation_result)
-    promotion.require_classes(manifest["label"].unique())
+    promotion.require_names(manifest["label"].unique(), attribute_columns(manifest))
     return manifest

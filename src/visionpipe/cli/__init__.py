@@ -1,0 +1,155 @@
+"""The commands: `visionpipe …`, and `kedro run` with errors that fit in one line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+
+from visionpipe.cli.errors import one_line_errors
+from visionpipe.cli.project import connected_project, find_project
+from visionpipe.cli.registry import approve, rollback
+from visionpipe.cli.report import report
+from visionpipe.errors import VisionpipeError
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a machine to read.")
+
+
+@click.group(name="visionpipe")
+def cli() -> None:
+    """Kedro's own commands, with `run` as below."""
+
+
+cli.add_command(
+    click.Command(
+        name="run",
+        params=kedro_run.params,
+        callback=one_line_errors(kedro_run.callback),
+        help=kedro_run.help,
+        short_help=kedro_run.short_help,
+    )
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="visionpipe")
+def main() -> None:
+    """Keep an image classifier true: retrain it, trace it, keep its data versioned.
+
+    The pipelines themselves run with `kedro run`.
+    """
+
+
+main.add_command(approve)
+main.add_command(rollback)
+main.add_command(report)
+
+
+@main.command()
+@click.argument("path")
+@click.option(
+    "--table", help="The document that labels the photos: CSV, TSV, Parquet, COCO, CVAT, Label Studio."
+)
+@click.option("--path-column", help="The table's column that names the image.")
+@click.option("--label-column", help="The table's column of the label.")
+@click.option("--group-by", help="Attribute whose values must not span two splits, e.g. sender_id.")
+@click.option("--name", help="Name of the source; default: the folder's.")
+@click.option("--dry-run", is_flag=True, help="Look only; write nothing.")
+@click.option("--force", is_flag=True, help="Replace the photos that conf/local names now.")
+@_JSON
+@one_line_errors
+def use(path: str, *, group_by: str | None, dry_run: bool, force: bool, as_json: bool, **layout: str) -> None:
+    """Look at the photos in PATH (a folder or URL), say what they are, and train on them from now on.
+
+    \N{BACKSPACE}
+    Example:
+      visionpipe use /data/clothing --group-by sender_id
+    """
+    from rich.console import Console
+
+    from visionpipe.images.use import look
+
+    found = look(path, group_by=group_by, **layout)
+    if not as_json:
+        found.render(Console())
+    written = [] if dry_run else found.write(find_project() / "conf/local", force=force)
+    if as_json:
+        click.echo(json.dumps({**found.as_dict(), "written": [str(file) for file in written]}, indent=2))
+    else:
+        click.echo(found.closing_words(written, dry_run=dry_run))
+
+
+@main.command()
+@click.option("--env", default=None, help="Kedro environment, e.g. gpu.")
+@click.option("--params", default="", help="Kedro parameters, e.g. training.epochs=4.")
+@one_line_errors
+def retrain(env: str | None, params: str) -> None:
+    """Take in reviewed labels, train a challenger, promote it only if it is proven better.
+
+    Meant for a scheduler, every quarter or after drift was seen.
+
+    \N{BACKSPACE}
+    Example:
+      visionpipe retrain
+    """
+    from visionpipe.retraining.schedule import retrain as run_retraining
+
+    run_retraining(find_project(), env=env, parameters=_split(params))
+
+
+@main.command()
+@click.argument("model_uri", metavar="MODEL")
+@_JSON
+@one_line_errors
+def trace(model_uri: str, *, as_json: bool) -> None:
+    """Walk from a registered MODEL to its run, its commit and the bytes it learned from.
+
+    \N{BACKSPACE}
+    Example:
+      visionpipe trace models:/visionpipe@champion
+    """
+    from rich.console import Console
+
+    from visionpipe.lineage.trace import render
+    from visionpipe.lineage.trace import trace as trace_model
+
+    project, tracking_uri = connected_project()
+    report = trace_model(model_uri, project, tracking_uri=tracking_uri)
+    if as_json:
+        click.echo(json.dumps(report.as_dict(), indent=2, allow_nan=False))
+    else:
+        render(report, Console())
+
+
+@main.command("dvc-stages")
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 when dvc.yaml is out of date.")
+@click.option("--env", default=None, help="Kedro environment; `base` leaves conf/local out.")
+@one_line_errors
+def dvc_stages(*, check: bool, env: str | None) -> None:
+    """Write dvc.yaml from the pipelines and the catalog.
+
+    \N{BACKSPACE}
+    Example:
+      visionpipe dvc-stages --check
+    """
+    from visionpipe.lineage import dvc_stages as stages
+
+    project = find_project()
+    if not check:
+        stages.write(project, env=env)
+        click.echo(f"wrote {project / 'dvc.yaml'}")
+        return
+    differences = stages.check(project, env=env)
+    if differences:
+        raise VisionpipeError(
+            "dvc.yaml is out of date, run `visionpipe dvc-stages`: " + "; ".join(differences)
+        )
+    click.echo("dvc.yaml is up to date")
+
+
+def _split(params: str) -> dict[str, Any]:
+    from kedro.framework.cli.utils import _split_params
+
+    return _split_params(None, None, params)

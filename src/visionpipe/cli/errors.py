@@ -1,0 +1,75 @@
+"""Errors that fit in one line: what the user can mend is printed so, a defect of ours keeps its traceback."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+from visionpipe.errors import VisionpipeError
+
+
+def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Print what the user can mend as one line; let a defect of ours keep its traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except Exception as error:
+            mendable = _mendable(error)
+            if mendable is None:
+                raise
+            _fail(mendable)
+
+    return wrapped
+
+
+def _mendable(error: BaseException | None) -> str | None:
+    """Find, behind Kedro's wrappers, the error that is meant for the user."""
+    from kedro.config import BadConfigException, MissingConfigException
+    from kedro.validation import ParameterValidationError
+    from yaml import YAMLError
+
+    while error is not None:
+        if isinstance(error, VisionpipeError):
+            return str(error)
+        if isinstance(error, MissingConfigException | BadConfigException | YAMLError):
+            return "configuration: " + " ".join(str(error).split())
+        if isinstance(error, ParameterValidationError):
+            return _parameter_errors(str(error))
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+            return f"{error}: nothing that was written before is lost; make room and run again"
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _parameter_errors(text: str) -> str:
+    r"""Fold Kedro's and pydantic's paragraphs into `section.key: what is wrong`.
+
+    Examples
+    --------
+    >>> _parameter_errors(
+    ...     "Parameter validation failed:\n- Parameter 'training': Failed to instantiate X for parameter "
+    ...     "'training': 1 validation error for X\nepoch\n  Extra inputs are not permitted [type=extra_forbidden]"
+    ... )
+    'parameters: training.epoch: unknown key (see conf/base for those there are)'
+    """
+    found = []
+    for section, report in re.findall(r"Parameter '([^']+)': (.*?)(?=\n- Parameter '|\Z)", text, re.DOTALL):
+        for key, wrong in re.findall(r"^(\S.*)\n +(.+?)(?: \[type=.*)?$", report, re.MULTILINE):
+            name = section if key.startswith("Failed to") else f"{section}.{key}"
+            if wrong.startswith("Extra inputs"):
+                wrong = "unknown key (see conf/base for those there are)"
+            found.append(f"{name}: {wrong}")
+    return "parameters: " + ("; ".join(found) or " ".join(text.split()))
+
+
+def _fail(message: str) -> NoReturn:
+    click.secho(f"Error: {message}", fg="red", err=True)
+    sys.exit(1)

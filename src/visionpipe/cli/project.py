@@ -1,0 +1,47 @@
+"""The project that a command is about: the one around the working directory, its settings, its MLflow store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from visionpipe.errors import VisionpipeError
+
+if TYPE_CHECKING:
+    from kedro.config import AbstractConfigLoader
+
+
+def find_project() -> Path:
+    """Find the project around the working directory."""
+    from kedro.utils import find_kedro_project
+
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        raise VisionpipeError(
+            f"{Path.cwd()} is in no visionpipe project: change to the folder with its pyproject.toml"
+        )
+    return Path(project)
+
+
+def configuration_of(project: Path) -> AbstractConfigLoader:
+    """Return the project's configuration, as a run without `--env` sees it."""
+    from kedro.framework.startup import bootstrap_project
+
+    bootstrap_project(project)
+    from kedro.framework.project import settings
+
+    return settings.CONFIG_LOADER_CLASS(str(project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
+
+
+def connected_project() -> tuple[Path, str]:
+    """Find the project and connect to its MLflow store."""
+    from visionpipe.promotion.tracking import connect, tracking_parameters
+
+    project = find_project()
+    return project, connect(project, tracking_parameters(configuration_of(project)["mlflow"]))
+
+
+def connected_model() -> str:
+    """Connect to the project's MLflow store and return the name of its registered model."""
+    project, _ = connected_project()
+    return configuration_of(project)["catalog"]["model_registry"]["model_name"]

@@ -1,0 +1,1 @@
+"""A model driven beyond its test images: corruption, attack, unrelated pictures, speed, and what it looks at."""

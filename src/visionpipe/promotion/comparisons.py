@@ -1,0 +1,101 @@
+"""The comparisons on record: what the gate has seen of the test images before.
+
+The images themselves are named in a file of the MLflow run that compared; the event holds its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from visionpipe import __version__
+from visionpipe.promotion.wear import Comparison
+
+if TYPE_CHECKING:
+    from visionpipe.promotion.record import Event
+
+logger = logging.getLogger(__name__)
+TEST_IMAGES = "comparison/test_images.json"
+
+
+def digest_of(image_ids: Iterable[str]) -> str:
+    """Return the SHA-256 of a set of image ids."""
+    return hashlib.sha256("\n".join(sorted(set(image_ids))).encode()).hexdigest()
+
+
+def identity_of(
+    candidate_folder: Path | None,
+    champion_version: str | None,
+    images_sha256: str,
+    parameters_sha256: str | None,
+) -> str | None:
+    """Return a hash of all that a comparison rests on: the same again is no second look at the test images.
+
+    As after a crash, or when a pipeline is run twice: the verdict is the same, so nothing new is learned from the
+    images. None where the parameters, or the candidate, are not known: every comparison is a new one then.
+    """
+    if candidate_folder is None or not parameters_sha256:
+        return None
+    whole = hashlib.sha256(
+        f"{__version__}\n{champion_version}\n{images_sha256}\n{parameters_sha256}".encode()
+    )
+    for path in sorted(path for path in candidate_folder.rglob("*") if path.is_file()):
+        whole.update(str(path.relative_to(candidate_folder)).encode())
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()
+
+
+def comparisons_of(
+    record: Sequence[Event], *, known: Collection[str] = (), but: str | None = None
+) -> list[Comparison]:
+    """Return the distinct comparisons of a record, oldest first.
+
+    Parameters
+    ----------
+    record : list of Event
+        The whole record.
+    known : collection of str
+        Image ids that need not be downloaded: the present test set, which most comparisons share.
+    but : str or None
+        Identity of the comparison that is being made now: if it was made before, that one is left out.
+    """
+    images: dict[str, frozenset[str] | None] = {digest_of(known): frozenset(known)} if known else {}
+    found, made = [], {but} - {None}
+    for event in record:
+        if event.kind != "comparison" or event.payload.get("identity") in made:
+            continue
+        made |= {event.payload.get("identity")} - {None}
+        digest = event.payload.get("images_sha256")
+        if images.get(digest) is None:  # another run may still have the list that one has lost
+            images[digest] = _download(event.payload, digest)
+        found.append(
+            Comparison(
+                at=event.at,
+                champion_version=event.payload.get("champion_version"),
+                image_ids=images[digest],
+                outcome=event.payload.get("outcome", "unknown"),
+            )
+        )
+    return found
+
+
+def _download(payload: dict[str, Any], digest: str | None) -> frozenset[str] | None:
+    from mlflow.artifacts import load_dict
+    from mlflow.exceptions import MlflowException
+
+    try:
+        image_ids = frozenset(load_dict(f"runs:/{payload['run_id']}/{TEST_IMAGES}")["image_ids"])
+        if digest_of(image_ids) == digest:
+            return image_ids
+        reason = "it was changed"
+    except (MlflowException, OSError, ValueError, KeyError, TypeError) as error:
+        reason = type(error).__name__
+    logger.warning(
+        "The test images of an earlier comparison (run %s) can't be read (%s): it counts for every image",
+        payload.get("run_id"),
+        reason,
+    )
+    return None

@@ -1,0 +1,122 @@
+"""A version of the registered model as files: the candidate, its evaluation, its decision, its model card."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from visionpipe import __version__
+from visionpipe.errors import VisionpipeError, first_line
+from visionpipe.models.candidate import Candidate, load_candidate
+
+if TYPE_CHECKING:
+    from mlflow.models.model import ModelInfo
+
+_SERVED_MODEL = Path(__file__).with_name("served_model.py")
+
+
+class UnreadableVersionError(VisionpipeError):
+    """A version whose files are gone, damaged, or of another program."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model in production.
+
+    Attributes
+    ----------
+    name, version : str
+        Registered model and its version.
+    candidate : Candidate
+        The model and its papers.
+    evaluation : dict
+        Its evaluation on its own test images, as it was when it was registered.
+    """
+
+    name: str
+    version: str
+    candidate: Candidate
+    evaluation: dict
+
+
+def read_version(model_name: str, version: str, *, called: str = "champion") -> Champion:
+    """Download and read a version.
+
+    Parameters
+    ----------
+    called : str
+        What it is, for the words of the error.
+
+    Raises
+    ------
+    UnreadableVersionError
+        When its files are gone or damaged, or this program cannot read them.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    uri = f"models:/{model_name}/{version}"
+    try:
+        # a copy even of a local store: MLflow would write into the store, and leave downloads behind
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(download_artifacts(uri, dst_path=scratch))
+            # where each lies is named after the folder that it was registered from
+            papers = Model.load(str(folder)).flavors["python_function"]["artifacts"]
+            evaluation_file = folder / papers["evaluation"]["path"] / "evaluation.json"
+            evaluation = json.loads(evaluation_file.read_text())
+            candidate = load_candidate(folder / papers["candidate"]["path"])
+    except (MlflowException, OSError, ValueError, KeyError, TypeError, VisionpipeError) as error:
+        raise UnreadableVersionError(
+            f"{called} {model_name} v{version} cannot be read: {first_line(error)}; restore its files, or put "
+            "another version in its place (visionpipe rollback)"
+        ) from error
+    return Champion(model_name, version, candidate, evaluation)
+
+
+def log_version(candidate_folder: Path, papers: Mapping[str, str]) -> ModelInfo:
+    """Log a candidate as a pyfunc model from code, with its papers; it becomes no version yet.
+
+    Parameters
+    ----------
+    candidate_folder : Path
+        The candidate's files.
+    papers : mapping
+        File name -> text: `evaluation.json`, `decision.json`, the model card.
+    """
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Array, ColSpec, DataType, Schema
+
+    signature = ModelSignature(
+        inputs=Schema([ColSpec(DataType.binary, "image")]),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "predicted_label"),
+                ColSpec(DataType.double, "confidence"),
+                ColSpec(DataType.boolean, "deferred"),
+                ColSpec(Array(DataType.double), "probabilities"),
+            ]
+        ),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "evaluation"
+        folder.mkdir()
+        for name, text in papers.items():
+            (folder / name).write_text(text)
+        with warnings.catch_warnings():
+            # with an example MLflow would load and run the model here; the tests serve it instead
+            warnings.filterwarnings("ignore", message="(?s).*input example.*")
+            return mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(_SERVED_MODEL),
+                artifacts={"candidate": str(candidate_folder), "evaluation": str(folder)},
+                signature=signature,
+                # stated, not guessed: guessing imports the model and takes 20 s
+                pip_requirements=[f"visionpipe=={__version__}"],
+            )

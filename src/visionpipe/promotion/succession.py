@@ -1,0 +1,154 @@
+"""What a person decides: to let a proposed model take over, or to put an earlier champion back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.promotion import record
+from visionpipe.promotion.aliases import CHALLENGER, CHAMPION, holder, turn
+from visionpipe.promotion.challenge import NOBODY
+from visionpipe.promotion.model_version import read_version
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+    from visionpipe.promotion.record import Event, Kind
+
+_MAX_CHARACTERS = {"by": 200, "why": 1000}
+
+
+def approve(model_name: str, version: str | None = None, *, by: str, why: str) -> Event:
+    """Make a proposed version champion.
+
+    Parameters
+    ----------
+    model_name : str
+        Registered model in the MLflow store that is connected.
+    version : str or None
+        Which; None: the one that waits (alias `challenger`).
+    by, why : str
+        Who decides this, and the reason; kept on record.
+
+    Returns
+    -------
+    Event
+        As it is on record: `version`, `previous` (None without a champion) and `why`.
+
+    Raises
+    ------
+    VisionpipeError
+        When nothing waits, the version did not win a comparison with the present champion, or cannot be read.
+    """
+    _require_words(by=by, why=why)
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    with turn(model_name):
+        so_far = record.reconcile(client, model_name)
+        waiting, champion = (holder(client, model_name, alias) for alias in (CHALLENGER, CHAMPION))
+        chosen = version or waiting
+        if chosen is None:
+            raise VisionpipeError(
+                f"{model_name}: no version waits for approval; with promotion.mode: propose a winner does"
+            )
+        if chosen == champion:
+            raise VisionpipeError(f"{model_name} v{chosen} is champion already")
+        tags = _version(client, model_name, chosen).tags
+        proposed = {event.payload.get("version") for event in so_far if event.kind == "proposal"}
+        if chosen not in proposed | {waiting} or tags.get("visionpipe.decision") != "promote":
+            raise VisionpipeError(
+                f"{model_name} v{chosen} was never proposed: only a version that won its comparison can be approved"
+            )
+        beaten = tags.get("visionpipe.champion_beaten")
+        if beaten != (champion or NOBODY):
+            was = "no champion" if beaten in (None, NOBODY) else f"champion v{beaten}"
+            now = f"v{champion} is champion now" if champion else "there is none now"
+            raise VisionpipeError(
+                f"{model_name} v{chosen} was judged against {was}, and {now}: run the promotion again"
+            )
+        event = _crown(client, model_name, "approval", chosen, champion, by=by, why=why)
+        if waiting == chosen:
+            client.delete_registered_model_alias(model_name, CHALLENGER)
+        return event
+
+
+def rollback(model_name: str, version: str | None = None, *, by: str, why: str) -> Event:
+    """Put an earlier champion back; the present one need not be readable.
+
+    Parameters
+    ----------
+    model_name : str
+        Registered model in the MLflow store that is connected.
+    version : str or None
+        Which; None: the champion before the present one.
+    by, why : str
+        Who decides this, and the reason; kept on record.
+
+    Returns
+    -------
+    Event
+        As it is on record: `version`, `previous` and `why`.
+
+    Raises
+    ------
+    VisionpipeError
+        When there was no champion before, the version never was champion, or it cannot be read.
+    """
+    _require_words(by=by, why=why)
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    with turn(model_name):
+        so_far = record.reconcile(client, model_name)
+        champion = holder(client, model_name, CHAMPION)
+        line = [each for each in record.champions(so_far) if each != champion]
+        chosen = version or (line[-1] if line else None)
+        if chosen is None:
+            raise VisionpipeError(f"{model_name}: no earlier champion is on record to go back to")
+        if chosen == champion:
+            raise VisionpipeError(f"{model_name} v{chosen} is champion already")
+        former = record.ever_champion(so_far)
+        if chosen not in former:
+            known = ", ".join(f"v{each}" for each in former if each != champion) or "none"
+            raise VisionpipeError(f"{model_name} v{chosen} was never champion; earlier champions: {known}")
+        _version(client, model_name, chosen)
+        return _crown(client, model_name, "rollback", chosen, champion, by=by, why=why)
+
+
+def _crown(
+    client: MlflowClient,
+    model_name: str,
+    kind: Kind,
+    version: str,
+    previous: str | None,
+    *,
+    by: str,
+    why: str,
+) -> Event:
+    """Put it on record, then do it: the other way round, a crash would lose who and why."""
+    read_version(model_name, version, called="version")
+    payload = {"version": version, "previous": previous, "why": why}
+    event = record.append(client, model_name, kind, payload, who=by)
+    client.set_registered_model_alias(model_name, CHAMPION, version)
+    return event
+
+
+def _version(client: MlflowClient, model_name: str, version: str) -> ModelVersion:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(model_name, version)
+    except MlflowException as error:
+        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            raise
+        raise VisionpipeError(f"{model_name} has no version {version}") from error
+
+
+def _require_words(**given: str) -> None:
+    for name, text in given.items():
+        if not text.strip():
+            raise VisionpipeError(f"--{name} is empty: say {'who decides this' if name == 'by' else 'why'}")
+        if len(text) > _MAX_CHARACTERS[name]:
+            raise VisionpipeError(f"--{name}: at most {_MAX_CHARACTERS[name]} characters are kept on record")

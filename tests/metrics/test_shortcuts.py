@@ -1,0 +1,158 @@
+"""A shortcut that is planted is found; where there is none, one is claimed no more often than the confidence allows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+from visionpipe.metrics.shortcuts import (
+    _cross_validated,
+    border_features,
+    columns_as_features,
+    find_shortcuts,
+)
+
+CLASSES = np.array(["cat", "dog", "fox"])
+OPTIONS = {"level": 0.95, "seed": 0}
+
+
+def labels_of(n=150, n_classes=2, seed=0):
+    return CLASSES[np.random.default_rng(seed).integers(0, n_classes, n)]
+
+
+def singles(n=150):
+    return [f"group {i}" for i in range(n)]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_camera_that_took_mostly_one_class_is_found(n_classes):
+    labels, random = labels_of(n_classes=n_classes), np.random.default_rng(1)
+    camera = np.where(random.random(150) < 0.8, labels, CLASSES[random.integers(0, n_classes, 150)])
+    features = columns_as_features(pd.DataFrame({"camera": camera}))
+    (found,) = find_shortcuts({"camera": features}, labels, singles(), **OPTIONS)
+    assert found["verdict"] == "predicts the label"
+    assert found["guessing"] == pytest.approx(1 / n_classes)
+    assert found["majority"] == np.unique(labels, return_counts=True)[1].max() / 150
+    commonest = pd.Series(labels).groupby(camera).agg(lambda group: group.mode()[0])
+    expected = balanced_accuracy_score(labels, [commonest[value] for value in camera])
+    assert found["balanced_accuracy"]["estimate"] == pytest.approx(expected, abs=0.03)
+
+
+def test_noise_is_no_sign():
+    features = np.random.default_rng(0).normal(size=(150, 20))
+    (found,) = find_shortcuts({"noise": features}, labels_of(), singles(), **OPTIONS)
+    assert found["verdict"] == "no sign"
+    assert found["balanced_accuracy"]["low"] < 0.5
+
+
+def test_near_duplicates_are_never_learned_and_asked():
+    """Ten looks at each of 15 things, whose features say which thing it is and nothing about its class."""
+    things = np.repeat(np.arange(15), 10)
+    labels = CLASSES[np.random.default_rng(3).permutation(np.arange(15) % 2)[things]]
+    features = np.eye(15)[things]
+    (alone,) = find_shortcuts({"thing": features}, labels, singles(), **OPTIONS)
+    (grouped,) = find_shortcuts({"thing": features}, labels, things.astype(str), **OPTIONS)
+    assert alone["balanced_accuracy"]["estimate"] > 0.95
+    assert grouped["balanced_accuracy"]["estimate"] < 0.8
+    assert grouped["verdict"] == "no sign"
+
+
+def test_the_p_value_is_that_of_chance_corrected_for_the_number_of_sources():
+    labels, random = labels_of(60), np.random.default_rng(1)
+    weak = columns_as_features(pd.DataFrame({"camera": np.where(random.random(60) < 0.35, labels, "cat")}))
+    sources = {"weak": weak} | {str(i): np.random.default_rng(i).normal(size=(60, 2)) for i in range(5)}
+    (alone,) = find_shortcuts({"weak": weak}, labels, singles(60), **OPTIONS)
+    among = find_shortcuts(sources, labels, singles(60), **OPTIONS)
+    assert [entry["name"] for entry in among] == list(sources)
+    assert among[0]["p_value"] == pytest.approx(min(1, 6 * alone["p_value"]), rel=0.5)
+    for entry in among:
+        assert (entry["verdict"] == "predicts the label") == (entry["p_value"] <= 0.05)
+
+
+def test_it_predicts_what_scikit_learns_ridge_does():
+    from sklearn.linear_model import Ridge
+
+    random = np.random.default_rng(0)
+    features, codes, folds = random.normal(size=(80, 6)), random.integers(0, 3, 80), np.arange(80) % 5
+    features += np.eye(6)[codes]
+    found = _cross_validated(features, codes[:, None], folds, 3)[:, 0]
+    scaled = (features - features.mean(axis=0)) / features.std(axis=0)
+    for fold in range(5):
+        seen = folds != fold
+        share = np.eye(3)[codes[seen]].mean(axis=0)
+        model = Ridge(alpha=0.1 * seen.sum()).fit(scaled[seen], np.eye(3)[codes[seen]])
+        ratio = model.predict(scaled[~seen]) / share
+        np.testing.assert_array_equal(found[~seen], ratio.argmax(axis=1))
+
+
+@pytest.mark.parametrize("labels", [["cat"] * 30, ["cat"] * 26 + ["dog"] * 4])
+def test_too_little_to_learn_from_is_not_judged(labels):
+    (found,) = find_shortcuts({"camera": np.ones((30, 1))}, labels, singles(30), **OPTIONS)
+    assert (found["verdict"], found["balanced_accuracy"]) == ("not judged", None)
+    assert found["reason"] == "every class needs 5 groups of images or more"
+
+
+@pytest.mark.parametrize("n_runs", [40, pytest.param(1000, marks=pytest.mark.slow)])
+def test_sources_without_a_shortcut_are_rarely_accused(n_runs):
+    """Of whole examinations with three innocent sources each, at most 5 % may accuse one."""
+    accused = 0
+    for run in range(n_runs):
+        random = np.random.default_rng(run)
+        labels = CLASSES[(random.random(120) < 0.35).astype(int)]
+        camera = columns_as_features(pd.DataFrame({"camera": random.choice(list("abc"), 120)}))
+        sources = {
+            "camera": camera,
+            "few": random.normal(size=(120, 3)),
+            "many": random.normal(size=(120, 40)),
+        }
+        found = find_shortcuts(sources, labels, singles(120), level=0.95, seed=run)
+        accused += any(entry["verdict"] == "predicts the label" for entry in found)
+    assert accused / n_runs <= (0.07 if n_runs > 100 else 0.125)  # 0.07: 5 % and three standard errors
+
+
+def test_numbers_become_their_tenths_and_rare_words_one_value():
+    table = pd.DataFrame(
+        {"width": np.arange(100), "camera": ["a"] * 60 + ["b"] * 34 + ["c", "d", "e"] + [None] * 3}
+    )
+    features = columns_as_features(table)
+    np.testing.assert_array_equal(features[:, :10].sum(axis=0), [10] * 10)
+    assert sorted(features[:, 10:].sum(axis=0)) == [6, 34, 60]
+    np.testing.assert_array_equal(features.sum(axis=1), [2] * 100)
+
+
+def test_a_number_that_depends_on_the_label_in_a_bend_is_found():
+    """Small and large files are cats, those between are dogs: no straight line tells them apart."""
+    n_bytes = np.random.default_rng(0).permutation(200)
+    labels = np.where((n_bytes < 50) | (n_bytes >= 150), "cat", "dog")
+    features = columns_as_features(pd.DataFrame({"n_bytes": n_bytes}))
+    (found,) = find_shortcuts({"file size": features}, labels, singles(200), **OPTIONS)
+    assert found["balanced_accuracy"]["estimate"] > 0.8
+
+
+def test_the_border_knows_nothing_of_the_centre():
+    random = np.random.default_rng(0)
+    photos = random.integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    others = photos.copy()
+    others[:, 12:52, 12:52] = random.integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(border_features(photos, 0.15), border_features(others, 0.15))
+    others[:, 5:8] = 0
+    assert (border_features(photos, 0.15) != border_features(others, 0.15)).any()
+
+
+def test_a_frame_that_tells_the_class_is_found_and_an_object_in_the_centre_is_not():
+    random = np.random.default_rng(0)
+    labels = labels_of(120)
+    is_cat = labels == "cat"
+    framed = random.integers(90, 160, (120, 32, 32, 3), dtype=np.uint8)
+    centred = framed.copy()
+    framed[is_cat, :3] += 20
+    centred[is_cat, 12:20, 12:20] += 60
+    for photos, verdict in ((framed, "predicts the label"), (centred, "no sign")):
+        (found,) = find_shortcuts({"border": border_features(photos, 0.15)}, labels, singles(120), **OPTIONS)
+        assert found["verdict"] == verdict
+
+
+def test_the_border_of_a_tiny_photo_is_still_one_cell_wide():
+    assert border_features(np.zeros((2, 3, 3, 3), np.uint8), 0.01).shape == (2, 8 * 4)

@@ -1,0 +1,85 @@
+"""On the same resamples our bootstrap is scipy's, and our effective size is what statsmodels' robust variance says."""
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.stats import bootstrap, t
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from visionpipe.metrics.classification import auroc, balanced_accuracy
+from visionpipe.stats.intervals import cluster_bootstrap, effective_size
+from visionpipe.stats.paired import paired_cluster_bootstrap
+
+RESAMPLES = 400
+METHODS = pytest.mark.parametrize(("method", "scipy_method"), [("bca", "BCa"), ("basic", "basic")])
+
+
+def scipys(data, statistic, method):
+    """Both draw `integers(0, n, (resamples, n))` from a generator of this seed: the resamples are the same."""
+    found = bootstrap(
+        data,
+        statistic,
+        paired=True,
+        vectorized=False,
+        n_resamples=RESAMPLES,
+        confidence_level=0.95,
+        method=method,
+        rng=np.random.default_rng(5),
+    )
+    return found.confidence_interval
+
+
+def ours(statistic, clusters_N, method="bca"):
+    found = cluster_bootstrap(statistic, clusters_N, resamples=RESAMPLES, level=0.95, seed=5, method=method)
+    return found.low, found.high
+
+
+@METHODS
+def test_auroc(method, scipy_method):
+    random = np.random.default_rng(0)
+    labels_N = np.repeat([0, 1], [70, 50])
+    score_N = random.normal(size=120) + labels_N
+    probabilities_NK = np.column_stack([-score_N, score_N])
+    expected = scipys((labels_N, score_N), lambda y, s: roc_auc_score(y, s), scipy_method)
+    found = ours(lambda w_BN: auroc(labels_N, probabilities_NK, w_BN), np.arange(120), method)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@METHODS
+def test_a_mean_over_groups_of_several_sizes(method, scipy_method):
+    """Scipy draws pairs (sum, size) of the groups, and divides."""
+    random = np.random.default_rng(1)
+    groups_N = np.repeat(np.arange(60), random.integers(1, 6, size=60))
+    values_N = random.exponential(size=60)[groups_N] + 0.3 * random.random(len(groups_N))
+    sums_G, sizes_G = np.bincount(groups_N, values_N), np.bincount(groups_N)
+    expected = scipys((sums_G, sizes_G), lambda s, n: s.sum() / n.sum(), scipy_method)
+    found = ours(lambda w_BN: w_BN @ values_N / w_BN.sum(axis=1), groups_N, method)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_the_gain_of_one_model_over_another():
+    random = np.random.default_rng(2)
+    labels_N = (random.random(150) < 0.4).astype(int)
+    says = [np.where(random.random(150) < right, labels_N, 1 - labels_N) for right in (0.75, 0.85)]
+
+    def gain(y, champion, challenger):
+        return balanced_accuracy_score(y, challenger) - balanced_accuracy_score(y, champion)
+
+    expected = scipys((labels_N, *says), gain, "BCa")
+    scores = [lambda w_BN, codes_N=codes_N: balanced_accuracy(labels_N, codes_N, 2, w_BN) for codes_N in says]
+    found = paired_cluster_bootstrap(*scores, np.arange(150), resamples=RESAMPLES, level=0.95, seed=5)
+    np.testing.assert_allclose((found.low, found.high), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_effective_size_is_that_of_a_cluster_robust_variance(seed):
+    """Korn and Graubard (1998): N over the design effect, with the t quantiles of both numbers of observations."""
+    random = np.random.default_rng(seed)
+    groups_N = np.repeat(np.arange(40), random.integers(1, 8, size=40))
+    right_N = (random.beta(2, 1, size=40)[groups_N] > random.random(len(groups_N))).astype(float)
+    n = len(right_N)
+    model = sm.OLS(right_N, np.ones(n))
+    robust = model.fit(cov_type="cluster", cov_kwds={"groups": groups_N}).bse[0] ** 2
+    design_effect = max(1.0, robust / model.fit().bse[0] ** 2)
+    expected = n / design_effect * (t.ppf(0.975, n - 1) / t.ppf(0.975, 39)) ** 2
+    assert effective_size(right_N, groups_N) == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,216 @@
+"""A model card says all that is known of a model, the same in HTML and Markdown, and shows text from data safely."""
+
+import hashlib
+import re
+import subprocess
+
+import pytest
+
+from card_facts import HASHES, card_decision, card_facts
+from visionpipe.errors import VisionpipeError
+from visionpipe.promotion.decision import Decision
+from visionpipe.reports.card_markdown import escaped
+from visionpipe.reports.model_card import card_papers, model_card
+
+OPTIONAL = ("examination", "validation", "privacy", "environment", "written_on", "weights_sha256")
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "[x](javascript:alert(1))",
+    "a|b\n# heading",
+    "![x](https://evil.example/x.png)",
+    "{{ 7 * 7 }}",
+    "`rm -rf /`",
+]
+
+
+def said(card, parse):
+    """Return the texts of both, blanks made one."""
+    return parse(card.html).text, " ".join(card.markdown.replace("\\", "").replace("\u00a0", " ").split())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cells version 7",
+        "Finds defective solar cells before they are soldered.",
+        "Quality team, cells@example.invalid",
+        "Modules that are already on a roof.",
+        "legitimate interest",
+        "0.860 (0.830–0.890)",  # balanced accuracy
+        "champion, version 6",
+        "+0.034 (+0.010 to +0.058)",  # the gain
+        "recall[defective] >= 0.5",
+        "1.7 times on average, 40 of 270 never; comparison 3 of 12 planned",
+        "Module = B, accuracy 0.610 (0.410–0.810)",
+        "too few images to judge",
+        "Half cells have never been tried.",
+        "1,074 import, 20 review",
+        *HASHES.values(),
+        f"git checkout {'e' * 40}",
+        "visionpipe trace models:/cells/7",
+        "d" * 64,
+        "13.6 MB",
+        "9.8 ms",
+        "2025-11-03 to 2025-12-19",
+        "2.11.0",
+        "2026-01-06",
+    ],
+)
+def test_the_page_and_the_markdown_both_say_it(text, parse):
+    html, markdown = said(model_card(card_facts(), card_decision()), parse)
+    assert text in html
+    assert text in markdown
+
+
+def test_both_have_the_same_sections_in_the_same_order(parse):
+    card = model_card(card_facts(), card_decision())
+    titles = re.findall(r"^## (.+)$", card.markdown, re.MULTILINE)
+    assert [a["href"] for a in parse(card.html).all("a")] == [f"#part-{i + 1}" for i in range(len(titles))]
+    assert re.findall(r"<h2>(.+?)</h2>", card.html) == titles
+
+
+@pytest.mark.parametrize("absent", [*((name,) for name in OPTIONAL), OPTIONAL])
+def test_a_part_that_is_not_there_leaves_the_card_whole(absent, parse):
+    html, markdown = said(model_card(card_facts(**dict.fromkeys(absent)), card_decision()), parse)
+    for text in (html, markdown):
+        assert "None" not in text
+        assert "cells version 7" in text
+
+
+def test_an_evaluation_and_a_decision_of_an_older_version_are_enough(parse):
+    evaluation = card_facts()["evaluation"]
+    for key in ("slice_pairs", "worst_slice", "slices", "demo_notice"):
+        del evaluation[key]
+    for each in evaluation["per_class"].values():
+        del each["verdict"]
+    decision = card_decision(wear=None)
+    del decision["wear"], decision["demo_notice"]
+    html, _ = said(model_card(card_facts(evaluation=evaluation, examination=None), decision), parse)
+    assert "0.870 (0.840–0.900)" in html
+
+
+def test_what_nobody_stated_is_said_to_be_missing(parse):
+    html, markdown = said(model_card(card_facts(card={}), card_decision()), parse)
+    for text in (html, markdown):
+        assert "Not stated: what it is for, who answers for it, its intended use" in text
+        assert "promotion.card.owner" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit"),
+    [
+        ({}, "Too few test images to judge by: defective (12)."),
+        ({}, "Its confidence is not what comes true"),
+        ({}, "Blur costs accuracy from strength 3 of 5 on: 0.710 (0.610–0.810) there."),
+        ({}, "when FGSM may change each pixel by 0.5/255"),
+        ({}, "The label can be told from border of the photo alone"),
+        ({}, "2 photos carry labels that contradict each other."),
+        ({}, "Whether the champion was better could not be judged for: J[functional]."),
+        ({"provenance": {"git_commit": "f" * 40, "git_dirty": "true"}}, "made by code that no commit holds"),
+        ({"provenance": {"git_commit": "unknown (not a git checkout)"}}, "unknown (not a git checkout)"),
+    ],
+)
+def test_a_weakness_that_was_measured_stands_among_the_limits(changes, limit, parse):
+    html, _ = said(model_card(card_facts(), card_decision(**changes)), parse)
+    limits = html.partition("Known limits Half cells")[2].partition("Where it is weaker")[0]
+    assert limit in limits
+
+
+def test_what_was_measured_and_is_no_weakness_is_no_limit(parse):
+    facts = card_facts()
+    facts["evaluation"]["metrics"]["ece"]["low"] = 0.0
+    facts["examination"]["surely_worse_from"]["blur"] = None
+    html, _ = said(model_card(facts, card_decision()), parse)
+    limits = html.partition("Known limits Half cells")[2].partition("Where it is weaker")[0]
+    assert "Blur costs" not in limits
+    assert "not what comes true" not in limits
+    assert "file size" not in limits
+
+
+@pytest.mark.parametrize(
+    ("changes", "title", "tone"),
+    [
+        ({}, "cells version 7", "good"),
+        (
+            {"challenger_version": None, "alias": None, "outcome": "reject"},
+            "cells: a candidate that is not",
+            "bad",
+        ),
+        (
+            {"challenger_version": None, "alias": None, "outcome": "insufficient_evidence"},
+            "cells: a candidate that is not",
+            "wait",
+        ),
+    ],
+)
+def test_the_verdict_is_up_front(changes, title, tone):
+    html = model_card(card_facts(), card_decision(**changes)).html
+    assert f'verdict {tone}"' in html
+    assert title in html.partition("<h1>")[2].partition("</h1>")[0]
+
+
+def test_a_challenger_that_waits_is_not_said_to_be_in_use(parse):
+    html, _ = said(model_card(card_facts(), card_decision(alias="challenger")), parse)
+    assert "until somebody approves it" in html
+    assert "Made champion" not in html
+
+
+def test_the_papers_of_a_version_are_its_card_with_the_verdict_of_the_moment():
+    decision = Decision(
+        outcome="promote", reason="Proven better.", checks=[], n_test_images=270, images_needed=None,
+        champion_version="6", metric="accuracy",
+    )  # fmt: skip
+    about = {key: card_decision()[key] for key in ("model_name", "data", "provenance")}
+    papers = card_papers(card_facts(), about)(decision)
+    assert set(papers) == {"model_card.html", "model_card.md"}
+    assert all("Proven better." in text and HASHES["store_md5"] in text for text in papers.values())
+    assert "not registered" not in papers["model_card.md"]
+
+
+def test_facts_that_are_missing_are_named():
+    with pytest.raises(VisionpipeError, match="composition missing"):
+        model_card(card_facts(composition=None), card_decision())
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_from_data_is_shown_and_never_obeyed(text, parse):
+    facts = card_facts()
+    facts["card"] |= {"purpose": text, "out_of_scope": [text], "limitations": [text]}
+    facts["evaluation"] |= {
+        "demo_notice": text,
+        "per_class": {text: facts["evaluation"]["per_class"]["defective"]},
+    }
+    facts["composition"]["attributes"] = {text: {text: 3}}
+    facts["environment"]["system"] = {text: text}
+    decision = card_decision(reason=text, model_name=text)
+    decision["checks"][1]["name"] = text
+    card = model_card(facts, decision)
+    page = parse(card.html)
+    assert not page.all("script")
+    assert not page.all("img")
+    assert " ".join(text.split()) in page.text
+    outside_code = re.sub(r"```sh\n.*?\n```", "", card.markdown, flags=re.DOTALL)
+    assert "<script" not in outside_code
+    assert not re.search(r"(?<!\\)\]\(", outside_code), "no link and no picture"
+    assert not re.search(r"^# heading", outside_code, re.MULTILINE)
+    assert escaped(text) in outside_code
+
+
+def test_a_model_name_cannot_add_a_command():
+    code = model_card(card_facts(), card_decision(model_name="x; touch pwned")).markdown
+    assert "visionpipe trace 'models:/x; touch pwned/7'" in code
+
+
+def test_the_hash_of_the_weights_can_be_checked_as_the_card_says(tmp_path):
+    weights = tmp_path / "data/06_models/candidate/weights.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    code = model_card(card_facts(weights_sha256=sha256), card_decision()).markdown
+    (line,) = [line for line in code.splitlines() if line.endswith("sha256sum -c")]
+    done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "data/06_models/candidate/weights.safetensors: OK\n"
+
+
+def test_the_same_facts_give_the_same_card():
+    assert model_card(card_facts(), card_decision()) == model_card(card_facts(), card_decision())
