@@ -94,6 +94,17 @@ def test_inputs_are_normalised_as_torchvision_does(classifier, pixels_NHWC):
     torch.testing.assert_close(classifier.normalise(torch.from_numpy(pixels_NHWC)), expected)
 
 
+def test_predictions_in_all_views_do_not_depend_on_how_a_photo_is_turned(pixels_NHWC):
+    turned = np.ascontiguousarray(np.rot90(pixels_NHWC, axes=(1, 2)))
+    views = ("identity", "rotate_90", "rotate_180", "rotate_270")
+    plain, averaged = small(), small(averaged_views=views)
+    assert np.abs(plain.predict(turned).logits_NK - plain.predict(pixels_NHWC).logits_NK).max() > 1e-3
+    found = averaged.predict(pixels_NHWC)
+    np.testing.assert_allclose(averaged.predict(turned).logits_NK, found.logits_NK, atol=1e-5)
+    each = [plain.predict(np.rot90(pixels_NHWC, k, axes=(1, 2))).logits_NK for k in range(4)]
+    np.testing.assert_allclose(found.logits_NK, np.mean(each, axis=0), atol=1e-5)
+
+
 def test_probabilities_are_those_of_the_logits_at_the_temperature(pixels_NHWC):
     found = small(temperature=2.5).predict(pixels_NHWC)
     np.testing.assert_allclose(found.probabilities_NK, softmax(found.logits_NK.astype(float) / 2.5, axis=1))

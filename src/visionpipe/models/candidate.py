@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,9 @@ from visionpipe.models.training.curves import Curves
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.finetune import choose_device, repeatable, train
 from visionpipe.models.training.frozen_trunk import LabelledPixels, soft_targets
-from visionpipe.models.training.recipe import Choice, log_choices, resolve
+from visionpipe.models.training.recipe import Choice, log_choices, resolve, unread
 
+logger = logging.getLogger(__name__)
 _TIMINGS = {"images_per_s", "seconds"}
 _BATCH = 256  # images read from the memory map at a time
 
@@ -110,6 +112,8 @@ def train_candidate(
     if checkpoints is not None:
         own = Checkpoints(checkpoints, training_key(manifest, resolved, classifier.stages, device))
     log_choices(choices)
+    for name in unread(parameters, resolved):
+        logger.warning("training.%s is not used by this training (mode: %s)", name, resolved.mode)
     curves = train(classifier, training, validation, resolved, team=team, checkpoints=own)
     told = _story(classifier, curves, choices)
     validation_rows = manifest[in_validation]
@@ -139,6 +143,7 @@ def _untrained(classes: list[str], parameters: TrainingParameters) -> ImageClass
         image_size_px=parameters.image_size_px,
         mc_dropout_passes=parameters.calibration.mc_dropout_passes,
         mc_dropout_rate=parameters.dropout,
+        averaged_views=parameters.views if parameters.average_views else ("identity",),
         visionpipe_version=__version__,
     )
     with repeatable(parameters.seed, torch.device("cpu")):  # without pretrained weights they are drawn here

@@ -20,6 +20,8 @@ from torch import nn
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import Backbone, build_backbone
 from visionpipe.models.decisions import Decision
+from visionpipe.models.parameters import View
+from visionpipe.models.symmetries import view
 from visionpipe.models.training.memory import in_halves
 
 EMBEDDING_WIDTH = 32
@@ -45,6 +47,8 @@ class ModelSpec(BaseModel):
     """Passes with dropout before the head that a prediction is the mean of; 0 is one pass without it."""
     mc_dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of features dropped in each of these passes."""
+    averaged_views: Annotated[tuple[View, ...], Field(min_length=1)] = ("identity",)
+    """Symmetries of a photo whose features are averaged in a prediction."""
     trained_stages: str = ""
     epochs: int = 0
     visionpipe_version: str = ""
@@ -146,8 +150,11 @@ class ImageClassifier(nn.Module):
         return activations.flatten(1) if stop == len(self.stages) else activations
 
     def forward(self, pixels_NHWC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits (B, K) and pooled features (B, D) of (B, H, W, 3) uint8 pixels."""
-        features_ND = self.run_stages(self.normalise(pixels_NHWC), 0)
+        """Return logits (B, K) and pooled features (B, D) of (B, H, W, 3) uint8 pixels, the mean over the views."""
+        views = self.spec.averaged_views
+        images_NCHW = self.normalise(pixels_NHWC)
+        features_VND = [self.run_stages(view(images_NCHW, name), 0) for name in views]
+        features_ND = sum(features_VND[1:], start=features_VND[0]) / len(views)
         return self.logits(features_ND), features_ND
 
     def logits(self, features_ND: torch.Tensor) -> torch.Tensor:

@@ -53,6 +53,8 @@ class TrainingParameters(BaseModel):
     """Epochs of the last stages on cached activations."""
     whole_network_epochs: Annotated[int, Field(ge=0)] | Auto = "auto"
     """Epochs of the whole network on augmented photos: after `epochs` in `finetune`, the only ones in `scratch`."""
+    first_size: Annotated[float, Field(gt=0, le=1)] | Auto = "auto"
+    """Side of the photos in the first epoch of the whole network, as a share of `image_size_px`; they grow to it."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """A phase ends when the validation loss has not fallen for so many epochs; null runs all of them."""
     batch_size: Annotated[int, Field(ge=2)] = 32
@@ -77,6 +79,8 @@ class TrainingParameters(BaseModel):
     """What is minimised, and how classes are balanced."""
     calibration: CalibrationParameters = CalibrationParameters()
     """How confidence is made to mean what it says, and where decisions are cut."""
+    average_views: bool = False
+    """Predictions are the mean over all `views`: more accurate, and as many times as slow as there are views."""
     deferral_accuracy: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Accuracy wanted of the predictions that are not deferred to a person."""
     activation_cache_gib: Annotated[float, Field(gt=0)] = 2.0

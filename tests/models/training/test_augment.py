@@ -13,7 +13,8 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as tv
 
 from visionpipe.models.recipe_parameters import AugmentationParameters
-from visionpipe.models.training.augment import Augmentation, change_colour, view, warp
+from visionpipe.models.symmetries import view
+from visionpipe.models.training.augment import Augmentation, change_colour, warp
 
 NONE = {
     "strength": 1.0, "min_crop_area": 1, "max_stretch": 1, "rotation_deg": 0, "brightness": 0, "contrast": 0,

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from photo_sets import good_candidate, photo_set
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.training.recipe import default_precision, log_choices, resolve
+from visionpipe.models.training.recipe import default_precision, log_choices, resolve, unread
 
 CPU = torch.device("cpu")
 AUTO = {
+    "first_size": 0.5,
     "tuned_stages": 3,
     "augmented_views": 2,
     "epochs": 5,
@@ -57,7 +58,8 @@ def test_on_a_cpu_the_whole_network_moves_where_that_takes_minutes(n_images, mov
     resolved, _ = resolve(TrainingParameters(), targets(n_images), CPU)
     assert (resolved.whole_network_epochs > 0) == moves
     assert (resolved.epochs == 0) == moves
-    assert n_images * resolved.whole_network_epochs <= 20_000
+    cost = (1 + resolved.first_size + resolved.first_size**2) / 3  # of an epoch, beside one of full size
+    assert n_images * resolved.whole_network_epochs * cost <= 20_000
 
 
 def test_dozens_of_photos_are_seen_in_many_views():
@@ -146,3 +148,20 @@ def test_scratch_starts_from_nothing_whatever_the_weights():
     same = good_candidate(photos, **recipe, weights="none").classifier
     assert made.spec.weights == "none"
     torch.testing.assert_close(made.head.weight, same.head.weight)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"mode": "probe", "learning_rate": 0.1}, ["learning_rate"]),
+        ({"mode": "probe", "augmentation": {"strength": 0.9}}, ["augmentation"]),
+        ({"mode": "probe", "augmentation": {"strength": 0.9}, "augmented_views": 2}, []),
+        ({"epochs": 0, "tuned_stages": 2, "probe_epochs": 3}, ["tuned_stages", "probe_epochs"]),
+        ({"epochs": 4, "whole_network_epochs": 0, "first_size": 0.5}, ["first_size"]),
+        ({"mode": "scratch", "weights": "hub"}, ["weights"]),
+        ({"learning_rate": 0.1, "patience": 3, "compile": True}, []),
+    ],
+)
+def test_settings_that_nothing_reads_are_named(changes, named):
+    given_ = TrainingParameters(**changes)
+    assert unread(given_, resolve(given_, targets(1000), CPU)[0]) == named

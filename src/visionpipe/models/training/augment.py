@@ -1,4 +1,4 @@
-"""Views of a photo under the symmetries that the user says it has, and random photographic changes of a batch.
+"""Random photographic changes of a batch.
 
 Legend: B batch, C = 3 channels, H = W side. Images are float, 0 (black) to 1 (white), before normalisation.
 """
@@ -13,28 +13,11 @@ from torch.nn import functional
 
 from visionpipe.models.parameters import View
 from visionpipe.models.recipe_parameters import AugmentationParameters
+from visionpipe.models.symmetries import symmetry_matrix
 from visionpipe.models.training.degrade import add_noise, blur, jpeg
 
-# transposed or not, then the axes that are flipped
-_SYMMETRIES: dict[str, tuple[bool, tuple[int, ...]]] = {
-    "identity": (False, ()),
-    "horizontal_flip": (False, (3,)),
-    "vertical_flip": (False, (2,)),
-    "rotate_180": (False, (2, 3)),
-    "transpose": (True, ()),
-    "rotate_90": (True, (2,)),
-    "rotate_270": (True, (3,)),
-    "transverse": (True, (2, 3)),
-}
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in torchvision
 _BEST_QUALITY = 100
-
-
-def view(images_NCHW: torch.Tensor, name: View) -> torch.Tensor:
-    """Return the images (N, C, H, W) in one of their symmetric views; turns are anticlockwise."""
-    transposed, axes = _SYMMETRIES[name]
-    images = images_NCHW.transpose(2, 3) if transposed else images_NCHW
-    return images.flip(axes) if axes else images
 
 
 class Augmentation:
@@ -62,21 +45,23 @@ class Augmentation:
         self._parameters, self._generator, self._views = parameters, generator, views
         self._strength = float(parameters.strength)
 
-    def __call__(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+    def __call__(self, images_BCHW: torch.Tensor, side_px: int | None = None) -> torch.Tensor:
         """Return other pictures of the same things.
 
         Parameters
         ----------
         images_BCHW : torch.Tensor
             (B, 3, side, side) float32, 0 to 1; left as it is.
+        side_px : int or None
+            Side of what is returned; None: as it was.
 
         Returns
         -------
         torch.Tensor
-            The same shape, type and device, 0 to 1.
+            (B, 3, side_px, side_px) of the same type and device, 0 to 1.
         """
         parameters, strength = self._parameters, self._strength
-        images = warp(images_BCHW, self._maps(len(images_BCHW)).to(images_BCHW))
+        images = warp(images_BCHW, self._maps(len(images_BCHW)).to(images_BCHW), side_px)
         changes_4B = [
             self._uniform(len(images), -x, x).to(images)
             for x in (parameters.brightness, parameters.contrast, parameters.saturation, parameters.hue)
@@ -109,7 +94,7 @@ class Augmentation:
         shift_B2 = (1 - scale_B2) * self._uniform(2 * count, -1, 1).view(count, 2)
         cos_B, sin_B = angle_B.cos(), angle_B.sin()
         turn_B22 = torch.stack([cos_B, sin_B, -sin_B, cos_B], 1).view(count, 2, 2)
-        symmetry_V22 = torch.stack([_symmetry_matrix(name) for name in self._views]).to(view_B.device)
+        symmetry_V22 = torch.stack([symmetry_matrix(name) for name in self._views]).to(view_B.device)
         crop_B23 = torch.cat([turn_B22 * scale_B2[:, None, :], shift_B2[:, :, None]], 2)
         return symmetry_V22[view_B] @ crop_B23
 
@@ -134,7 +119,7 @@ class Augmentation:
         return images
 
 
-def warp(images_BCHW: torch.Tensor, maps_B23: torch.Tensor) -> torch.Tensor:
+def warp(images_BCHW: torch.Tensor, maps_B23: torch.Tensor, side_px: int | None = None) -> torch.Tensor:
     """Resample each image under its own affine map, bilinearly; beyond the edge it is mirrored.
 
     Parameters
@@ -144,8 +129,10 @@ def warp(images_BCHW: torch.Tensor, maps_B23: torch.Tensor) -> torch.Tensor:
     maps_B23 : torch.Tensor
         From output to input coordinates, (x, y) from -1 to 1 between the outer edges, as in
         `torch.nn.functional.affine_grid`, whose grid is built here by one broadcast sum (10 times as fast).
+    side_px : int or None
+        Side of what is returned; None: as it was.
     """
-    height, width = images_BCHW.shape[2:]
+    height, width = images_BCHW.shape[2:] if side_px is None else (side_px, side_px)
     options = {"dtype": maps_B23.dtype, "device": maps_B23.device}
     x_W = (2 * torch.arange(width, **options) + 1) / width - 1
     y_H = (2 * torch.arange(height, **options) + 1) / height - 1
@@ -196,10 +183,3 @@ def change_colour(
     offset_B = brightness_B * (1 - contrast_B) * mean_B  # grey stays grey under both matrices
     changed_B3P = torch.baddbmm(offset_B.view(-1, 1, 1), matrix_B33, images_BCHW.flatten(2))
     return changed_B3P.view(images_BCHW.shape)
-
-
-def _symmetry_matrix(name: View) -> torch.Tensor:
-    """Return the map (2, 2) from (x, y) of a view to (x, y) of the image."""
-    transposed, axes = _SYMMETRIES[name]
-    flip_22 = torch.diag(torch.tensor([-1.0 if axis in axes else 1.0 for axis in (3, 2)]))
-    return flip_22.flip(0) if transposed else flip_22

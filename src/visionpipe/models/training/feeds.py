@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from visionpipe.models.training.augment import Augmentation
 from visionpipe.models.training.chance import generator
 from visionpipe.models.training.distributed import Team
 from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels, Pixels
+from visionpipe.models.training.growth import side_at
 
 
 class Feed(Protocol):
@@ -31,7 +33,7 @@ class Feed(Protocol):
     def stream(
         self, batches: Sequence[np.ndarray], place: tuple[str | int, ...]
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Yield each batch of positions with its input, float32 on the device."""
+        """Yield each batch of positions with its input, float32 on the device; `place` ends in the epoch."""
 
     def plain(self, index_B: np.ndarray) -> torch.Tensor:
         """Return training images as they are."""
@@ -95,6 +97,7 @@ class PixelFeed:
             self._parameters.seed, "augmentation", *place, self._team.rank, device=self._device
         )
         augment = Augmentation(self._parameters.augmentation, chance, self._parameters.views)
+        vary = partial(augment, side_px=side_at(self._parameters, int(place[-1])))
         with ThreadPoolExecutor(1) as reader:
             coming: Future[torch.Tensor] | None = None
             for position, index_B in enumerate(batches):
@@ -102,7 +105,7 @@ class PixelFeed:
                 if position + 1 < len(batches):
                     coming = reader.submit(self._training.take, batches[position + 1])
                 with torch.no_grad():
-                    images_NCHW = self._classifier.normalise(pixels, augment)
+                    images_NCHW = self._classifier.normalise(pixels, vary)
                 yield index_B, images_NCHW
 
     def plain(self, index_B: np.ndarray) -> torch.Tensor:

@@ -23,6 +23,7 @@ from visionpipe.models.training.curves import Curves
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.feeds import CachedFeed, Feed, PixelFeed
 from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels
+from visionpipe.models.training.growth import require_sizes
 from visionpipe.models.training.head import all_features, draw_head, fit_head
 from visionpipe.models.training.losses import build_loss
 from visionpipe.models.training.memory import kept_memory
@@ -103,6 +104,8 @@ def _train_phases(
     """Run the phases that are left, and return what the last one was fed."""
     classifier, parameters, team = setting.classifier, setting.parameters, setting.team
     reached = 0 if resumed is None else resumed.facts["phase"]
+    if parameters.mode != "probe" and parameters.whole_network_epochs:
+        parameters = require_sizes(classifier, parameters)
     pixels = partial(PixelFeed, classifier, training, validation, parameters, team)
     feed: Feed
     if parameters.mode == "scratch" or (parameters.mode == "finetune" and not parameters.epochs):

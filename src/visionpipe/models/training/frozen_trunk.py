@@ -18,7 +18,8 @@ from torch import nn
 
 from visionpipe.models.classifier import ImageClassifier, inference_batch_size
 from visionpipe.models.parameters import TrainingParameters, View
-from visionpipe.models.training.augment import Augmentation, view
+from visionpipe.models.symmetries import view
+from visionpipe.models.training.augment import Augmentation
 from visionpipe.models.training.chance import generator
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.fold import folded

@@ -16,6 +16,7 @@ from visionpipe.models.parameters import TrainingParameters
 logger = logging.getLogger(__name__)
 _FEW = 150  # images: too few to move a whole network
 _MANY = 5000  # images, from which on mixing them pays in a training from scratch
+_FIRST_SIZE = 2 / 3
 _TAIL_EPOCHS, _FEW_EPOCHS = 8, 20
 _ENOUGH_EPOCHS = 6  # of the whole network, to need no phase before it
 _AVERAGED, _FEWEST_AVERAGED, _LARGEST_EMA = 0.1, 100, 0.9998  # share of all steps; steps; decay a step
@@ -70,6 +71,34 @@ def resolve(
     return parameters.model_copy(update=top), told
 
 
+def unread(parameters: TrainingParameters, resolved: TrainingParameters) -> list[str]:
+    """Name the parameters that differ from their defaults and that no phase of this training reads.
+
+    Parameters
+    ----------
+    parameters, resolved : TrainingParameters
+        As the user gave them, and as `resolve` returned them.
+    """
+    tuned = resolved.mode == "finetune"
+    whole = resolved.mode == "scratch" or (tuned and resolved.whole_network_epochs)
+    last_stages = tuned and resolved.epochs
+    cached = resolved.mode == "probe" or last_stages
+    idle: set[str] = set()
+    if not whole:
+        idle |= {"first_size"} if cached and resolved.augmented_views else {"first_size", "augmentation"}
+    if not last_stages:
+        idle |= {"tuned_stages"}
+    if not (whole or last_stages):
+        idle |= {"epochs", "whole_network_epochs", "patience", "learning_rate", "layer_decay", "ema_decay"}
+        idle |= {"distance_to_start", "feature_distillation", "compile"}
+    if not cached:
+        idle |= {"probe_epochs", "augmented_views", "activation_cache_gib"}
+    if resolved.mode == "scratch":
+        idle |= {"epochs", "weights"}
+    fields = TrainingParameters.model_fields
+    return [name for name in fields if name in idle and getattr(parameters, name) != fields[name].default]
+
+
 def log_choices(choices: list[Choice]) -> None:
     """Write one line a choice."""
     for choice in choices:
@@ -91,7 +120,14 @@ def _choices(
     seen = f"{n_images} training images"
     few, scratch, tuned = n_images < _FEW, parameters.mode == "scratch", parameters.mode == "finetune"
     where = "GPU" if device.type == "cuda" else "CPU"
-    whole = _whole_network_epochs(n_images, scratch=scratch, on_gpu=device.type == "cuda")
+    grows = tuned and device.type == "cpu"
+    first = _FIRST_SIZE if grows else 1.0
+    yield Choice(
+        "first_size", first, "early epochs on small photos save time" if grows else f"a {where} or scratch"
+    )
+    if parameters.first_size != "auto":
+        first = parameters.first_size
+    whole = _whole_network_epochs(n_images, first, scratch=scratch, on_gpu=device.type == "cuda")
     yield Choice("whole_network_epochs", whole, f"{seen} on a {where}")
     if parameters.whole_network_epochs != "auto":
         whole = parameters.whole_network_epochs
@@ -128,12 +164,13 @@ def _choices(
     yield Choice("precision", default_precision(device), f"this {where}'s instructions")
 
 
-def _whole_network_epochs(n_images: int, *, scratch: bool, on_gpu: bool) -> int:
+def _whole_network_epochs(n_images: int, first_size: float, *, scratch: bool, on_gpu: bool) -> int:
     """Return how often the whole network sees each photo: minutes on a CPU, more on a GPU, not on a few photos."""
-    images, fewest, most = (120_000, 20, 200) if scratch else (60_000, 8, 30) if on_gpu else (16_000, 0, 10)
+    images, fewest, most = (120_000, 20, 200) if scratch else (60_000, 8, 30) if on_gpu else (16_000, 0, 14)
     if n_images < _FEW and not scratch:
         return 0
-    return min(most, max(fewest, round(images / max(n_images, 1))))
+    cost = (1 + first_size + first_size**2) / 3  # the mean of the square of a side that grows evenly
+    return min(most, max(fewest, round(images / cost / max(n_images, 1))))
 
 
 def default_precision(device: torch.device) -> str:
