@@ -53,7 +53,7 @@ class TrainingParameters(BaseModel):
     """Epochs of the last stages on cached activations."""
     whole_network_epochs: Annotated[int, Field(ge=0)] | Auto = "auto"
     """Epochs of the whole network on augmented photos: after `epochs` in `finetune`, the only ones in `scratch`."""
-    first_size: Annotated[float, Field(gt=0, le=1)] | Auto = "auto"
+    first_size: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Side of the photos in the first epoch of the whole network, as a share of `image_size_px`; they grow to it."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """A phase ends when the validation loss has not fallen for so many epochs; null runs all of them."""

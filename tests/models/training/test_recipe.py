@@ -13,7 +13,6 @@ from visionpipe.models.training.recipe import default_precision, log_choices, re
 
 CPU = torch.device("cpu")
 AUTO = {
-    "first_size": 0.5,
     "tuned_stages": 3,
     "augmented_views": 2,
     "epochs": 5,

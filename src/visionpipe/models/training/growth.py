@@ -19,7 +19,7 @@ def side_at(parameters: TrainingParameters, epoch: int) -> int:
     Parameters
     ----------
     parameters : TrainingParameters
-        With `first_size` and `whole_network_epochs` resolved.
+        With `whole_network_epochs` resolved.
     epoch : int
         From 1.
 
@@ -29,7 +29,7 @@ def side_at(parameters: TrainingParameters, epoch: int) -> int:
     >>> [side_at(growing, epoch) for epoch in (1, 2, 3, 4, 5)]
     [128, 160, 160, 192, 192]
     """
-    last_px, first = parameters.image_size_px, float(parameters.first_size)
+    last_px, first = parameters.image_size_px, parameters.first_size
     steps = int(parameters.whole_network_epochs) - 1
     grown = (epoch - 1) / steps if steps else 1.0
     wanted_px = last_px * (first + (1 - first) * grown)

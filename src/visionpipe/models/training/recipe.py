@@ -16,7 +16,6 @@ from visionpipe.models.parameters import TrainingParameters
 logger = logging.getLogger(__name__)
 _FEW = 150  # images: too few to move a whole network
 _MANY = 5000  # images, from which on mixing them pays in a training from scratch
-_FIRST_SIZE = 2 / 3
 _TAIL_EPOCHS, _FEW_EPOCHS = 8, 20
 _ENOUGH_EPOCHS = 6  # of the whole network, to need no phase before it
 _AVERAGED, _FEWEST_AVERAGED, _LARGEST_EMA = 0.1, 100, 0.9998  # share of all steps; steps; decay a step
@@ -120,14 +119,8 @@ def _choices(
     seen = f"{n_images} training images"
     few, scratch, tuned = n_images < _FEW, parameters.mode == "scratch", parameters.mode == "finetune"
     where = "GPU" if device.type == "cuda" else "CPU"
-    grows = tuned and device.type == "cpu"
-    first = _FIRST_SIZE if grows else 1.0
-    yield Choice(
-        "first_size", first, "early epochs on small photos save time" if grows else f"a {where} or scratch"
-    )
-    if parameters.first_size != "auto":
-        first = parameters.first_size
-    whole = _whole_network_epochs(n_images, first, scratch=scratch, on_gpu=device.type == "cuda")
+    on_gpu = device.type == "cuda"
+    whole = _whole_network_epochs(n_images, parameters.first_size, scratch=scratch, on_gpu=on_gpu)
     yield Choice("whole_network_epochs", whole, f"{seen} on a {where}")
     if parameters.whole_network_epochs != "auto":
         whole = parameters.whole_network_epochs
@@ -166,7 +159,7 @@ def _choices(
 
 def _whole_network_epochs(n_images: int, first_size: float, *, scratch: bool, on_gpu: bool) -> int:
     """Return how often the whole network sees each photo: minutes on a CPU, more on a GPU, not on a few photos."""
-    images, fewest, most = (120_000, 20, 200) if scratch else (60_000, 8, 30) if on_gpu else (16_000, 0, 14)
+    images, fewest, most = (120_000, 20, 200) if scratch else (60_000, 8, 30) if on_gpu else (16_000, 0, 10)
     if n_images < _FEW and not scratch:
         return 0
     cost = (1 + first_size + first_size**2) / 3  # the mean of the square of a side that grows evenly
