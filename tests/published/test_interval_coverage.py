@@ -23,6 +23,7 @@ def test_intervals_that_ignore_groups_are_found_out(monkeypatch):
     from interval_coverage import World, coverage
 
     plain = interval_coverage.classification_metrics
+    monkeypatch.setattr(interval_coverage, "_TRUTH_IMAGES", 20_000)
     monkeypatch.setattr(
         interval_coverage,
         "classification_metrics",
