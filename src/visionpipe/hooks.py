@@ -182,7 +182,9 @@ class TrackingHook:
 
         mlflow.log_metrics(self._metrics)
         for name in sorted(pipeline.all_outputs()):
-            if (name.endswith("_report") or name.startswith("model_card")) and (path := _path_of(catalog, name)):
+            if (name.endswith("_report") or name.startswith("model_card")) and (
+                path := _path_of(catalog, name)
+            ):
                 mlflow.log_artifact(str(path), "reports")
         if not self._joined:
             mlflow.end_run()

@@ -82,14 +82,14 @@ def test_curves_of_an_older_model_are_drawn(training, parse):
     "text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}"]
 )
 def test_text_from_data_is_escaped(text, training, parse):
-    training |= {"demo_notice": text, "model": {text: text}}
+    training |= {"demo_notice": text, "classes": [text], "model": {"backbone": text, "trained_stages": text}}
     training["moved"][0]["part"] = text
     training["recipe"][0] |= {"name": text, "value": text, "why": text}
     training["curves"]["phase"] = [text] * 8
     page = parse(training_page(training))
     assert not page.all("script")
     assert all(image["src"].startswith("data:") for image in page.all("img"))
-    assert page.text.count(text) == 8
+    assert page.text.count(text) == 9
 
 
 def test_the_input_is_left_as_it_was(training):

@@ -114,8 +114,9 @@ def judge(
     if found:
         return _decide([_sanity("; ".join(found))], n_images, parameters, champion_version)
     test = replace(test, labels_N=test.labels_N.astype(np.int64))
+    has_champion = test.champion_NK is not None
     checks = [
-        *leaks(test, "champion", champion_seen_ids, champion_seen_groups),
+        *(leaks(test, "champion", champion_seen_ids, champion_seen_groups) if has_champion else []),
         *leaks(test, "challenger", challenger_seen_ids, challenger_seen_groups),
         enough_images(test, parameters),
         *empty_slices(test, parameters),

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from visionpipe.reports.card_blocks import Block, Bullets, Cell, Code, Facts, Section, Table, Text
-from visionpipe.reports.wording import NOTHING, fact, is_number, number, percent, title_of
+from visionpipe.reports.model_facts import model_facts
+from visionpipe.reports.wording import NOTHING, fact, number, title_of
 
 _PRIVACY = {
     "purpose": "Purpose of the processing",
@@ -48,40 +49,8 @@ def purpose(card: Mapping[str, Any]) -> Section:
 
 def the_model(evaluation: Mapping[str, Any], examination: Mapping[str, Any]) -> Section:
     """Return what the model is and how it comes to an answer."""
-    model, size = evaluation.get("model") or {}, examination.get("size") or {}
-    side_px = model.get("image_size_px")
-    values = {
-        "Classes": ", ".join(map(str, evaluation["classes"])),
-        "Backbone": fact(model.get("backbone")),
-        "Input": f"photos scaled to {side_px} x {side_px} px" if is_number(side_px) else NOTHING,
-        "Parameters": number(model.get("n_parameters")),
-        "Size": f"{number(size['megabytes'], decimals=1)} MB"
-        if is_number(size.get("megabytes"))
-        else NOTHING,
-        "Trained": f"{fact(model.get('trained_stages'))}, {fact(model.get('epochs'))} epochs, from "
-        f"{fact(model.get('weights'))} weights",
-        "Temperature of its probabilities": number(model.get("temperature")),
-        "Label given": _rule(model.get("decision") or {}, evaluation["classes"]),
-        "Left to a person": _deferral(model),
-    }
-    return Section("The model", [Facts({name: text for name, text in values.items() if text != NOTHING})])
-
-
-def _rule(decision: Mapping[str, Any], classes: list[str]) -> str:
-    if decision.get("costs_KK"):
-        return "the class of least expected cost"
-    if decision.get("capped_class") is not None:
-        name = classes[decision["capped_class"]]
-        return f"{name} from a probability of {number(decision['capped_from'])} on, else the likeliest class"
-    return "the likeliest class"
-
-
-def _deferral(model: Mapping[str, Any]) -> str:
-    if "deferral_confidence" not in model:
-        return NOTHING
-    if model["deferral_confidence"] is None:
-        return "every photo: no threshold reached the accuracy wanted"
-    return f"photos of which it is less than {percent(model['deferral_confidence'])} sure"
+    found = model_facts(evaluation.get("model") or {}, evaluation["classes"], examination.get("size"))
+    return Section("The model", [Facts(found)])
 
 
 def data(

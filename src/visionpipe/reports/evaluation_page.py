@@ -12,6 +12,7 @@ from typing import Any
 from visionpipe.errors import VisionpipeError
 from visionpipe.reports import plots
 from visionpipe.reports.findings import commonest_confusions, most_mistaken
+from visionpipe.reports.model_facts import model_facts
 from visionpipe.reports.rendering import render, require
 from visionpipe.reports.wording import is_number, title_of
 
@@ -72,7 +73,8 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
     ranked = sorted(mistakes, key=lambda m: (-_or_nothing(m.get("confidence")), str(m.get("image_id"))))
     return render(
         "evaluation.html",
-        **{key: evaluation.get(key) or {} for key in ("model", "data", "slices")},
+        **{key: evaluation.get(key) or {} for key in ("data", "slices")},
+        model=model_facts(evaluation["model"], classes) if evaluation.get("model") else {},
         title=evaluation["title"],
         notes=evaluation.get("notes") or [],
         demo_notice=evaluation.get("demo_notice"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from visionpipe.reports.model_facts import model_facts
 from visionpipe.reports.rendering import render
 from visionpipe.reports.training_plots import has_a_curve, training_curves
 from visionpipe.reports.wording import is_number
@@ -19,9 +20,9 @@ def training_page(training: Mapping[str, Any]) -> str:
     Parameters
     ----------
     training
-        Any of `model` (facts), `curves` (see `training_curves`, and `seconds`, each epoch's), `moved` (mappings of
-        `part`, `n_parameters` and `moved`, a bool), `recipe` (mappings of `name`, `value` and `why`), `kept_epoch`
-        (None: the weights before the first; by default that of the lowest validation loss) and `demo_notice`; a
+        Any of `model` (`describe_model`'s facts), `classes`, `curves` (see `training_curves`, and `seconds`, each
+        epoch's), `moved` (mappings of `part`, `n_parameters` and `moved`, a bool), `recipe` (mappings of `name`,
+        `value` and `why`), `kept_epoch` (None: the weights before the first; by default that of the lowest validation loss) and `demo_notice`; a
         missing or empty one leaves no section.
 
     Returns
@@ -36,7 +37,7 @@ def training_page(training: Mapping[str, Any]) -> str:
     return render(
         "training.html",
         demo_notice=training.get("demo_notice"),
-        model=training.get("model") or {},
+        model=model_facts(training["model"], training.get("classes") or ()) if training.get("model") else {},
         curves_plot=training_curves(curves, kept) if has_a_curve(curves) else None,
         n_epochs=len(curves.get("epoch") or ()),
         kept=_at(curves, kept) if kept else None,

@@ -95,7 +95,7 @@ def render_training(training_log: dict, evaluation: dict) -> str:
     from visionpipe.reports.training_page import training_page
 
     return training_page(
-        {**training_log, "model": evaluation["model"], "demo_notice": evaluation["demo_notice"]}
+        {**training_log, **{key: evaluation[key] for key in ("model", "classes", "demo_notice")}}
     )
 
 
