@@ -54,6 +54,7 @@ def audit(clothing, tmp_path_factory):
         "image_store": table[["image_id", "source", "path"]],
         "label_history": pd.concat([history, second], ignore_index=True),
         "image_bytes": read,
+        "earlier_reports": {},
         "params:training": TrainingParameters(image_size_px=128, device="cpu"),
         "params:label_audit": LabelAuditParameters(),
         "params:validation": ValidationParameters(),

@@ -22,8 +22,8 @@ def training_page(training: Mapping[str, Any]) -> str:
     training
         Any of `model` (`describe_model`'s facts), `classes`, `curves` (see `training_curves`, and `seconds`, each
         epoch's), `moved` (mappings of `part`, `n_parameters` and `moved`, a bool), `recipe` (mappings of `name`,
-        `value` and `why`), `kept_epoch` (None: the weights before the first; by default that of the lowest validation loss) and `demo_notice`; a
-        missing or empty one leaves no section.
+        `value` and `why`), `kept_epoch` (None: the weights before the first; by default that of the lowest
+        validation loss) and `demo_notice`; a missing or empty one leaves no section.
 
     Returns
     -------
