@@ -176,11 +176,15 @@ def brier(labels_N: ArrayLike, probabilities_NK: ArrayLike, weights: ArrayLike |
     Two classes: mean (p_1 - y)^2, 0 to 1. More: the mean over images of sum_k (p_k - y_k)^2, 0 to 2. This is
     scikit-learn's convention, too.
     """
+    return mean_over_images(brier_of_images(labels_N, probabilities_NK), weights)
+
+
+def brier_of_images(labels_N: ArrayLike, probabilities_NK: ArrayLike) -> NDArray[np.float64]:
+    """Return what each image (N,) adds to the Brier score."""
     probabilities = np.asarray(probabilities_NK, dtype=float)
-    labels = np.asarray(labels_N)
-    at_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    at_label = np.take_along_axis(probabilities, np.asarray(labels_N)[:, None], axis=1)[:, 0]
     per_image_N = (probabilities**2).sum(axis=1) + 1 - 2 * at_label
-    return mean_over_images(per_image_N / (2 if probabilities.shape[1] == 2 else 1), weights)
+    return per_image_N / (2 if probabilities.shape[1] == 2 else 1)
 
 
 def nll(labels_N: ArrayLike, probabilities_NK: ArrayLike, weights: ArrayLike | None = None) -> Scores:
@@ -189,10 +193,15 @@ def nll(labels_N: ArrayLike, probabilities_NK: ArrayLike, weights: ArrayLike | N
     A probability of 0 counts as the smallest that float64 tells apart from it (2.2e-16: 36 nats), as in
     scikit-learn.
     """
+    return mean_over_images(nll_of_images(labels_N, probabilities_NK), weights)
+
+
+def nll_of_images(labels_N: ArrayLike, probabilities_NK: ArrayLike) -> NDArray[np.float64]:
+    """Return the negative log-likelihood of each image (N,), in nats."""
     probabilities = np.asarray(probabilities_NK, dtype=float)
     at_label = np.take_along_axis(probabilities, np.asarray(labels_N)[:, None], axis=1)[:, 0]
     smallest = np.finfo(float).eps
-    return mean_over_images(-np.log(np.clip(at_label, smallest, 1 - smallest)), weights)
+    return -np.log(np.clip(at_label, smallest, 1 - smallest))
 
 
 def calibration_gaps(

@@ -13,12 +13,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visionpipe.metrics.calibration import brier, nll, probability_problems
+from visionpipe.metrics.calibration import brier_of_images, nll_of_images, probability_problems
 from visionpipe.metrics.calibration_interval import calibration_interval
 from visionpipe.metrics.classification import Floats, auroc, average_precision, macro_f1
 from visionpipe.metrics.costs import cost_matrix, expected_cost
 from visionpipe.metrics.selective import aurc
 from visionpipe.metrics.weighting import Scores
+from visionpipe.stats.bootstrap_t import clustered_mean
 from visionpipe.stats.intervals import (
     Interval,
     clopper_pearson,
@@ -48,8 +49,9 @@ def classification_metrics(
     Accuracy and per-class recall, precision and false-positive rate have exact intervals: Clopper-Pearson, on the
     effective number of images when groups hold several (Korn and Graubard 1998). Balanced accuracy combines those of
     the recalls (MOVER, Zou and Donner 2008), so that a class with three images widens it as it should; the expected
-    cost those of its steps. The others have a cluster bootstrap over groups: BCa, and for the calibration errors,
-    which noise can only raise, `calibration_interval`. A model without any mistake has nothing to resample; its bounds
+    cost those of its steps. The others have a cluster bootstrap over groups: studentised for log loss and Brier score,
+    which a few images can make, BCa else, and for the calibration errors, which noise can only raise,
+    `calibration_interval`. A model without any mistake has nothing to resample; its bounds
     are exact ones. No interval leaves its metric's range.
 
     Parameters
@@ -108,8 +110,6 @@ def classification_metrics(
         "macro_f1": partial(macro_f1, labels, predicted, n_classes),
         "auroc": partial(auroc, labels, probabilities),
         "average_precision": partial(average_precision, labels, probabilities),
-        "log_loss": partial(nll, labels, probabilities),
-        "brier": partial(brier, labels, probabilities),
         "aurc": partial(aurc, right, probabilities[np.arange(len(labels)), predicted]),
     }
     wanted = {name: function for name, function in functions.items() if only is None or name in only}
@@ -121,16 +121,25 @@ def classification_metrics(
         seed=seed,
     )
     flawless_low = _flawless_bounds(recalls, labels, groups)
-    largest = {"log_loss": math.inf, "brier": 1.0 if n_classes == 2 else 2.0}
     for name, interval in zip(wanted, intervals, strict=True):
         if interval.low == 1.0 and name in flawless_low:
             interval = replace(interval, low=flawless_low[name])
         if name == "aurc" and interval.high == 0.0:
             interval = replace(interval, high=_worst_aurc(1 - accurate.low))
-        interval = interval.clipped(0.0, largest.get(name, 1.0))
+        interval = interval.clipped(0.0, 1.0)
         entry = _entry(interval, len(labels))
         missing = {"reason": f"only class {classes[labels[0]]!r} occurs in the labels"}
         metrics[name] = entry | missing if math.isnan(interval.estimate) else entry
+
+    for name, of_images, largest in (
+        ("log_loss", nll_of_images, math.inf),
+        ("brier", brier_of_images, 1.0 if n_classes == 2 else 2.0),
+    ):
+        if only is None or name in only:
+            mean = clustered_mean(
+                of_images(labels, probabilities), groups, resamples=resamples, level=level, seed=seed
+            )
+            metrics[name] = _entry(mean.clipped(0.0, largest), len(labels))
 
     counts_K = np.bincount(labels, minlength=n_classes)
     for name in CALIBRATION_ERRORS:
