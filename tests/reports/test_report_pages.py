@@ -53,7 +53,8 @@ def test_any_optional_part_may_be_missing_none_or_empty(part, make_evaluation):
 
 
 @pytest.mark.parametrize(
-    ("path", "links"), [("training.html", ["training.html"]), (None, []), ("//evil", [])]
+    ("path", "links"),
+    [("training.html", ["index.html", "training.html"]), (None, ["index.html"]), ("//evil", ["index.html"])],
 )
 def test_an_evaluation_links_how_the_model_was_trained(path, links, make_evaluation, parse):
     page = parse(pages.evaluation_page(make_evaluation() | {"training_report": path}, []))
@@ -254,7 +255,7 @@ def test_a_drift_page_puts_drifted_features_first(drift_verdict, parse):
     plots = [i["alt"] for i in page.all("img") if i["alt"].startswith("Distribution")]
     assert [alt.split()[2] for alt in plots] == ["Brightness", "Sharpness", "Predicted"]
     assert "2024-04-01 00:00 to 2024-06-30 23:10" in page.text
-    assert [a["href"] for a in page.all("a")] == ["drift/evidently%20report.html"]
+    assert [a["href"] for a in page.all("a")] == ["index.html", "drift/evidently%20report.html"]
 
 
 def test_a_drift_page_needs_only_verdict_reason_and_tests(parse):

@@ -108,14 +108,17 @@ def _documents(
     shards = [path for path in paths if path.lower().endswith((".parquet", ".pq"))]
     if len(paths) - len(shards) > _MAX_DOCUMENTS:
         return [], [f"{len(paths)} documents lie beside the images and were not opened; --table names one"]
-    found, notes = [], []
+    found, notes, refusals = [], [], []
     for path in [*(each for each in paths if each not in shards), *shards[:_MAX_DOCUMENTS]]:
         try:
             document = examine(place, path, images, **columns)
         except VisionpipeError as error:
             notes.append(str(error))
+            refusals.append(error)
         else:
             found += [document] if document else []
+    if refusals and not found and any(columns.values()):  # what is asked for by name must not be passed over
+        raise refusals[0]
     if any(each.importer == "image_parquet" for each in found):
         parquet = [each for each in found if each.importer == "image_parquet"]
         found = [each for each in found if each.importer != "image_parquet"] + parquet[:1]

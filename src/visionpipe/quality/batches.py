@@ -131,7 +131,7 @@ def add_batch(sheet: FigureSheet, batch: BatchComparison, parameters: BatchParam
     """Hold the newest batch to the reference's range, and to the distribution of the earlier images."""
     sheet.add(
         "outside the reference",
-        f"of the images of {batch.day}, at most {parameters.max_outside_share:g} lie outside the range of the "
+        f"of the images of {batch.day}, at most {parameters.max_outside_share:g} may lie outside the range of the "
         "earlier ones (validation.batch.max_outside_share)",
         [(shift.column, shift.outside_share) for shift in batch.shifts if shift.outside_share is not None],
         high=parameters.max_outside_share,
@@ -144,7 +144,7 @@ def add_batch(sheet: FigureSheet, batch: BatchComparison, parameters: BatchParam
     ]
     sheet.add(
         "drift",
-        f"the images of {batch.day} are distributed like the earlier ones (validation.batch)",
+        f"the images of {batch.day} should be distributed like the earlier ones (validation.batch)",
         drifted or [("no column", 0.0)] * bool(batch.shifts),
         high=0,
         severity=parameters.drift_severity,

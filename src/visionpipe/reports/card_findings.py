@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from visionpipe.metrics.slices import LOWER
 from visionpipe.reports.card_blocks import Block, Cell, Facts, Section, Table, Text, Tone, measured, plain
 from visionpipe.reports.wording import (
     NOTHING,
@@ -117,7 +118,8 @@ def where_weaker(evaluation: Mapping[str, Any]) -> Section:
     if worst := evaluation.get("worst_slice"):
         blocks.append(
             Text(
-                f"Weakest, by the upper end of its interval: {worst['name']}, accuracy "
+                f"{'Weakest' if worst.get('verdict') == LOWER else 'No part is proven lower than the rest; lowest'}"
+                f", by the upper end of its interval: {worst['name']}, accuracy "
                 f"{interval(worst.get('accuracy'))} on {number(worst.get('n'))} test images."
             )
         )

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from visionpipe.metrics.slices import LOWER
 from visionpipe.reports.card_findings import epsilon_of, is_shortcut, slices_of
 from visionpipe.reports.wording import interval, is_number, mid_sentence, number, title_of
 
 _FEW_IMAGES = 30  # fewer leave an interval of some 30 points
 _NAMED = 5
+_GUESSING = 0.5  # AUROC
+_PARTS = {  # of the examination
+    "corruptions": "poorer photos",
+    "adversarial": "changes made on purpose",
+    "out_of_distribution": "unrelated pictures",
+    "shortcuts": "shortcuts",
+    "speed": "speed",
+}
 
 
 def known_limits(facts: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
@@ -75,9 +84,10 @@ def _weak_parts(evaluation: Mapping[str, Any]) -> Iterator[str]:
         recall = found.get("recall") or {}
         if is_number(overall) and is_number(recall.get("high")) and recall["high"] < overall:
             yield f"Weak on class {name}: recall {interval(recall)}."
-    if worst := evaluation.get("worst_slice"):
+    worst = evaluation.get("worst_slice")
+    if worst and worst.get("verdict") == LOWER:
         yield f"Weakest part: {worst['name']}, accuracy {interval(worst.get('accuracy'))}."
-    elif is_number(overall):
+    elif not worst and is_number(overall):
         for name, found in slices_of(evaluation):
             accuracy = found.get("accuracy") or {}
             if is_number(accuracy.get("high")) and accuracy["high"] < overall:
@@ -100,6 +110,10 @@ def _behaviour(evaluation: Mapping[str, Any], examination: Mapping[str, Any]) ->
             )
     clean = (evaluation["metrics"].get("accuracy") or {}).get("estimate")
     yield from _attacks(examination.get("adversarial") or {}, clean)
+    yield from _foreign(examination)
+    missing = [what for key, what in _PARTS.items() if not examination.get(key)]
+    if missing:
+        yield f"Not examined: {_listed(missing)} (evaluation.examination)."
     for each in examination.get("shortcuts") or []:
         if is_shortcut(each):
             yield (
@@ -110,14 +124,25 @@ def _behaviour(evaluation: Mapping[str, Any], examination: Mapping[str, Any]) ->
 
 
 def _attacks(adversarial: Mapping[str, Any], clean: Any) -> Iterator[str]:
-    for attack, steps in adversarial.items():
-        for step in steps if isinstance(steps, list) else []:
-            if _is_lower(step.get("accuracy"), clean):
-                yield (
-                    f"It does not withstand changes made on purpose: accuracy {interval(step['accuracy'])} when "
-                    f"{attack.upper()} may change each pixel by {epsilon_of(step)}."
-                )
-                return
+    """Name the attack that needs the smallest change; of equal ones, that which leaves least."""
+    found = [
+        (step["epsilon"], step["accuracy"]["estimate"], attack, step)
+        for attack, steps in adversarial.items()
+        for step in (steps if isinstance(steps, list) else [])
+        if _is_lower(step.get("accuracy"), clean)
+    ]
+    if found:
+        *_, attack, step = min(found, key=lambda each: each[:2])
+        yield (
+            f"It does not withstand changes made on purpose: accuracy {interval(step['accuracy'])} when "
+            f"{attack.upper()} may change each pixel by {epsilon_of(step)}."
+        )
+
+
+def _foreign(examination: Mapping[str, Any]) -> Iterator[str]:
+    auroc = ((examination.get("out_of_distribution") or {}).get("max_probability") or {}).get("auroc") or {}
+    if is_number(auroc.get("low")) and auroc["low"] <= _GUESSING:
+        yield f"Unrelated pictures are not proven to make it less sure: AUROC {interval(auroc)}, guessing 0.5."
 
 
 def _is_lower(found: Any, clean: Any) -> bool:

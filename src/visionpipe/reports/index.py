@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from visionpipe.metrics.slices import LOWER
 from visionpipe.reports.pages import index_page
 from visionpipe.reports.wording import interval, number
 
@@ -96,7 +97,7 @@ def _evaluation(documents: Mapping[str, Any]) -> dict[str, Any]:
     evaluation = documents["evaluation"]
     summary = f"{number(evaluation['n'])} test images, accuracy {interval(evaluation['metrics']['accuracy'])}"
     worst = evaluation.get("worst_slice")
-    if worst and worst.get("name"):
+    if worst and worst.get("verdict") == LOWER:
         summary += f"; weakest part: {worst['name']}, {interval(worst.get('accuracy'))}"
     return {"title": "Evaluation", "path": "evaluation.html", "summary": summary}
 

@@ -30,8 +30,8 @@ def model_facts(
         "Input": f"photos scaled to {side_px} x {side_px} px" if is_number(side_px) else NOTHING,
         "Parameters": number(model.get("n_parameters")),
         "Size": f"{number(megabytes, decimals=1)} MB" if is_number(megabytes) else NOTHING,
-        "Trained": f"{fact(model.get('trained_stages'))}, {fact(model.get('epochs'))} epochs, from "
-        f"{fact(model.get('weights'))} weights",
+        "Trained": f"{fact(model.get('trained_stages'))}, {fact(model.get('epochs'))} "
+        f"epoch{'' if model.get('epochs') == 1 else 's'}, from {fact(model.get('weights'))} weights",
         "Temperature of its probabilities": number(model.get("temperature")),
         "A prediction is the mean of": _passes(passes, views),
         "Label given": _rule(model.get("decision") or {}, classes),

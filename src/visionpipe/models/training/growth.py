@@ -27,7 +27,7 @@ def side_at(parameters: TrainingParameters, epoch: int) -> int:
     --------
     >>> growing = TrainingParameters(first_size=2 / 3, whole_network_epochs=5)
     >>> [side_at(growing, epoch) for epoch in (1, 2, 3, 4, 5)]
-    [128, 160, 160, 192, 192]
+    [128, 128, 160, 192, 192]
     """
     last_px, first = parameters.image_size_px, parameters.first_size
     steps = int(parameters.whole_network_epochs) - 1

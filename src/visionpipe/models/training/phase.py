@@ -112,6 +112,12 @@ class PhaseTraining:
                 progress.update(task, note=note)
                 logger.info("%s: %s", title, note)
                 self._save()
+        if self._stale == self._done:
+            logger.warning(
+                "%s: no epoch lowered the validation loss (%.3f before the first); the weights from before are kept",
+                title,
+                self._best_loss,
+            )
         self._tail.load_state_dict(self._best)
         self._tail.eval()
 
