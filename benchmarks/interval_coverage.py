@@ -120,9 +120,12 @@ class Coverage:
         )
 
 
-def coverage(world: World, n_images: int, simulations: int, *, resamples: int = 500) -> dict[str, Coverage]:
+def coverage(
+    world: World, n_images: int, simulations: int, *, resamples: int = 500, allow_unseen: bool = False
+) -> dict[str, Coverage]:
     """Simulate test sets and count for each interval how often it holds the truth.
 
+    `allow_unseen` as in `classification_metrics`: as the gate judges acceptance limits.
     An interval that does not exist in a simulation (no image of a class) is not counted there.
     """
     names = dict(intervals(world, world.draw(n_images, np.random.default_rng(0)), resamples=100, seed=0))
@@ -131,7 +134,7 @@ def coverage(world: World, n_images: int, simulations: int, *, resamples: int = 
     random = np.random.default_rng(1)
     for seed in range(simulations):
         for name, (low, high) in intervals(
-            world, world.draw(n_images, random), resamples=resamples, seed=seed
+            world, world.draw(n_images, random), resamples=resamples, seed=seed, allow_unseen=allow_unseen
         ):
             if name in found and low is not None and high is not None:
                 found[name].count(low, high)
@@ -144,7 +147,7 @@ def true_values(world: World) -> dict[str, float]:
     many = replace(
         many, group_ids_N=np.arange(len(many.labels_N)) % 2
     )  # estimates alone: two groups are fast
-    measured = _summary(world, many, resamples=1, seed=0)
+    measured = _summary(world, many, 1, 0)
     truth = {name: entry["estimate"] for name, entry in measured.items()}
     both = [many.champion_NK, many.challenger_NK]
     for name, score in _gains(world, many).items():
@@ -156,10 +159,10 @@ def true_values(world: World) -> dict[str, float]:
 
 
 def intervals(
-    world: World, draw: Draw, *, resamples: int, seed: int
+    world: World, draw: Draw, *, resamples: int, seed: int, allow_unseen: bool = False
 ) -> Iterator[tuple[str, tuple[float | None, float | None]]]:
     """Yield name and bounds of every interval that evaluation and gate make of these images."""
-    for name, entry in _summary(world, draw, resamples=resamples, seed=seed).items():
+    for name, entry in _summary(world, draw, resamples, seed, allow_unseen).items():
         yield name, (entry["low"], entry["high"])
     options = {"resamples": resamples, "level": LEVEL, "seed": seed}
     for name, score in _gains(world, draw).items():
@@ -178,7 +181,9 @@ def intervals(
         yield "gain in Youden's J", youden_difference(*called, draw.group_ids_N, level=LEVEL).interval(LEVEL)
 
 
-def _summary(world: World, draw: Draw, *, resamples: int, seed: int) -> Mapping[str, dict]:
+def _summary(
+    world: World, draw: Draw, resamples: int, seed: int, allow_unseen: bool = False
+) -> Mapping[str, dict]:
     measured = classification_metrics(
         draw.labels_N,
         draw.challenger_NK,
@@ -187,6 +192,7 @@ def _summary(world: World, draw: Draw, *, resamples: int, seed: int) -> Mapping[
         resamples=resamples,
         level=LEVEL,
         seed=seed,
+        allow_unseen=allow_unseen,
     )
     return {name: entry for name, entry in measured.items() if isinstance(entry, dict)}
 

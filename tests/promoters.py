@@ -92,7 +92,7 @@ class Promoters:
 
 def promote(job: dict) -> None:
     """Get ready, say so, wait for the start, promote, and write down how it went."""
-    from visionpipe.models.candidate import load_candidate
+    from visionpipe.models.candidate import describe_model, load_candidate
     from visionpipe.promotion.contest import contest
     from visionpipe.promotion.parameters import PromotionParameters
     from visionpipe.promotion.registry import Registry
@@ -106,9 +106,8 @@ def promote(job: dict) -> None:
     while not Path(job["start"]).exists():
         time.sleep(0.001)
     parameters = PromotionParameters(resamples=200)
-    # with the hash of the parameters a comparison that a crash cut short is not counted twice
-    tags = {"parameters_sha256": "the same each time"}
-    promotion = contest(registry, candidate, {"n": 40}, photos.manifest, photos.read, tags, parameters)
+    about = {"n": 40, "model": describe_model(candidate)}
+    promotion = contest(registry, candidate, about, photos.manifest, photos.read, {}, parameters)
     decision = promotion.decision
     answer.write_text(
         json.dumps(

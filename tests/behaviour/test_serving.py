@@ -12,7 +12,7 @@ import requests
 from mlflow_store import clean_environment, free_port, new_store, running
 from photo_sets import good_candidate, photo, photo_set, saved
 from visionpipe.images.decode import decode_rgb
-from visionpipe.models.candidate import Candidate, load_candidate
+from visionpipe.models.candidate import Candidate, describe_model, load_candidate
 from visionpipe.promotion.contest import contest
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.promotion.registry import Registry
@@ -28,7 +28,15 @@ def champion(tmp_path_factory) -> tuple[Candidate, str]:
         candidate = load_candidate(folder)
         store = new_store(folder.parent)
         registry, parameters = Registry("cells", folder), PromotionParameters(resamples=200)
-        contest(registry, candidate, {}, photos.manifest, photos.read, {}, parameters)
+        contest(
+            registry,
+            candidate,
+            {"model": describe_model(candidate)},
+            photos.manifest,
+            photos.read,
+            {},
+            parameters,
+        )
     return candidate, store
 
 

@@ -32,6 +32,7 @@ from visionpipe.metrics.classification import (
 )
 from visionpipe.metrics.selective import aurc
 from visionpipe.metrics.summary import classification_metrics
+from visionpipe.stats.intervals import cluster_bootstrap
 
 
 def predictions(n, n_classes, seed, decimals=None):
@@ -225,6 +226,56 @@ def test_a_flawless_model_is_not_claimed_to_be_certainly_flawless():
     for name in ("balanced_accuracy", "macro_f1", "average_precision"):
         assert found[name]["estimate"] == 1
         assert found[name]["low"] < 0.8, name
+
+
+@pytest.mark.parametrize(("n_positive", "n"), [(3, 200), (10, 500), (60, 500)])
+def test_a_perfect_ranking_by_luck_does_not_pass_for_a_good_one(n_positive, n):
+    """Where a share of the negatives outranks all positives, it is seen in all but 2.5 % of the samples."""
+    labels = np.array([1] * n_positive + [0] * (n - n_positive))
+    bound = summary(labels, np.where(np.eye(2)[labels] == 1, 0.9, 0.1))["average_precision"]["low"]
+    share = np.geomspace(1e-5, 0.5, 2000)
+    false = share * (n - n_positive) / n_positive
+    precision = 1 - false * np.log1p(1 / false)  # average precision when they are ranked first
+    assert ((1 - share) ** (n - n_positive))[precision < bound].max(initial=0) <= 0.025
+    assert bound > 0.01
+
+
+def test_the_average_precision_of_two_classes_is_bounded_by_that_of_class_1_alone():
+    labels = np.array([1] * 5 + [0] * 195)
+    probabilities = np.where(np.eye(2)[labels] == 1, 0.9, 0.1)
+    rare, common = summary(labels, probabilities), summary(1 - labels, probabilities[:, ::-1])
+    assert rare["average_precision"]["low"] < 0.1 < 0.9 < common["average_precision"]["low"]
+
+
+@pytest.mark.parametrize("name", ["auroc", "average_precision", "macro_f1"])
+def test_one_mistake_does_not_better_a_bound(name):
+    labels = np.array([1] * 12 + [0] * 200)
+    scores = np.where(labels == 1, 0.9, 0.1)
+    flawless = summary(labels, np.column_stack([1 - scores, scores]))[name]
+    scores[-1] = 0.95
+    flawed = summary(labels, np.column_stack([1 - scores, scores]))[name]
+    assert flawed["estimate"] < flawless["estimate"]
+    assert flawed["low"] <= flawless["low"]
+
+
+def test_where_mistakes_are_many_the_bound_of_a_flawless_model_does_not_matter():
+    labels, probabilities = predictions(300, 2, 15)
+    given = probabilities.argmax(axis=1)
+    bootstrap = cluster_bootstrap(
+        lambda weights_BN: macro_f1(labels, given, 2, weights_BN),
+        np.arange(300), resamples=300, level=0.95, seed=0,
+    )  # fmt: skip
+    assert summary(labels, probabilities)["macro_f1"]["low"] == pytest.approx(bootstrap.low)
+
+
+@pytest.mark.parametrize(("name", "seen"), [("log_loss", -math.log(0.95)), ("brier", 0.0025)])
+def test_very_wrong_answers_that_the_sample_lacks_are_reckoned_with(name, seen):
+    """1 % of the images have a probability of 1 in 1,000 at their label: 100 images show none of them in 37 %."""
+    labels = np.tile([0, 1], 50)
+    found = summary(labels, np.where(np.eye(2)[labels] == 1, 0.95, 0.05), allow_unseen=True)[name]
+    worst = {"log_loss": -math.log(0.001), "brier": 0.998}[name]
+    assert found["estimate"] == pytest.approx(seen)
+    assert found["high"] > 0.99 * seen + 0.01 * worst
 
 
 def test_one_class_only_has_no_auroc_but_a_reason():

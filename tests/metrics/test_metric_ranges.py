@@ -165,3 +165,15 @@ def test_the_classwise_error_by_chance_is_that_of_labels_drawn_with_the_probabil
 def test_the_error_by_chance_needs_bins():
     with pytest.raises(ValueError, match="bins is 0"):
         chance_calibration_error(np.eye(2), [0, 1], 0, draws=10, level=0.95, seed=0)
+
+
+@pytest.mark.parametrize("metric", ["ece", "classwise_ece"])
+@pytest.mark.parametrize(("n", "right"), [(30, 0.9), (120, 0.98)])
+def test_a_sure_model_whose_mistakes_were_not_seen_is_not_called_calibrated(n, right, metric):
+    """Its error is its share of mistakes, nearly: 2.5 % may lie above. 200 simulations, 11 or more: 2 %."""
+    random, above = np.random.default_rng(6), 0
+    for seed in range(200):
+        labels = (random.random(n) >= right).astype(int)
+        found = summary(labels, np.tile([0.999, 0.001], (n, 1)), only={metric}, seed=seed)
+        above += found[metric]["high"] < 0.999 - right
+    assert above < 11

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 from statsmodels.stats.proportion import proportion_confint
 
-from visionpipe.metrics.selective import aurc, deferral, risk_coverage_curve
+from visionpipe.metrics.selective import aurc, aurc_of_images, deferral, risk_coverage_curve
 from visionpipe.metrics.summary import classification_metrics
 
 
@@ -166,3 +166,34 @@ def test_a_model_without_a_mistake_is_not_claimed_to_be_certainly_so():
     rate = 1 - 0.025 ** (1 / 40)
     surest_are_wrong_N = np.arange(100_000) >= rate * 100_000
     assert found["high"] == pytest.approx(aurc(surest_are_wrong_N, -np.arange(100_000)), abs=1e-4)
+
+
+@pytest.mark.parametrize("decimals", [None, 1])
+def test_what_the_images_add_makes_the_area_and_sure_mistakes_add_most(decimals):
+    correct_N, confidence_N = answers(decimals=decimals)
+    adds_N = aurc_of_images(correct_N, confidence_N)
+    assert adds_N.mean() == pytest.approx(aurc(correct_N, confidence_N))
+    assert not adds_N[correct_N].any()
+    mistakes = np.flatnonzero(~correct_N)
+    by_confidence = mistakes[np.argsort(confidence_N[mistakes])]
+    assert (np.diff(adds_N[by_confidence]) >= 0).all()
+    assert aurc_of_images([False, True, True], [0.9, 0.6, 0.5])[0] == pytest.approx(1 + 1 / 2 + 1 / 3)
+
+
+def test_sure_mistakes_that_the_sample_lacks_are_reckoned_with():
+    """A model that is surest of its mistakes, 1 % of the images: 100 images show none of them in 37 %."""
+    probabilities = np.column_stack([np.linspace(0.6, 0.9, 100), np.linspace(0.4, 0.1, 100)])
+    labels = np.zeros(100, dtype=int)
+    labels[:10] = 1  # ten unsure mistakes
+    found = classification_metrics(
+        labels,
+        probabilities,
+        ["a", "b"],
+        np.arange(100),
+        resamples=300,
+        level=0.95,
+        seed=0,
+        only={"aurc"},
+        allow_unseen=True,
+    )["aurc"]
+    assert found["high"] > found["estimate"] + 0.01 * (1 - np.log(0.01))

@@ -54,18 +54,17 @@ def evaluation() -> dict:
 @pytest.fixture
 def promote(photos, models, plant, evaluation) -> Callable:
     """`promote("good", mode="promote", ...)`: let a model challenge the champion of `plant`."""
-    from visionpipe.models.candidate import load_candidate
+    from visionpipe.models.candidate import describe_model, load_candidate
     from visionpipe.promotion.contest import contest
     from visionpipe.promotion.parameters import PromotionParameters
     from visionpipe.promotion.registry import Registry
 
-    def challenge(name, manifest=photos.manifest, tags=(), papers=None, **parameters):
-        settings = PromotionParameters(**{"resamples": 200, "model_name": "cells"} | parameters)
-        registry = Registry(settings.model_name, models[name])
+    def challenge(name, manifest=photos.manifest, tags=(), papers=None, model_name="cells", **parameters):
+        settings = PromotionParameters(**{"resamples": 200} | parameters)
+        registry = Registry(model_name, models[name])
         candidate = load_candidate(models[name])
-        return contest(
-            registry, candidate, evaluation, manifest, photos.read, dict(tags), settings, papers=papers
-        )
+        about = {**evaluation, "model": describe_model(candidate)}
+        return contest(registry, candidate, about, manifest, photos.read, dict(tags), settings, papers=papers)
 
     return challenge
 

@@ -53,16 +53,21 @@ def test_a_class_that_the_challenger_no_longer_knows_rejects_even_without_test_i
     allowed = compare(*asked, metric="accuracy", vanished_classes="allow")
     assert allowed.outcome == "promote", allowed.reason
     assert not any("Youden's J of class crack" in c.name for c in allowed.checks)
+    given_up = check(allowed, "class crack is given up")
+    assert (given_up.passed, given_up.blocking) == (None, False)
+    assert "that is allowed (promotion.vanished_classes), and nothing guards this class" in given_up.detail
 
 
 def test_a_new_class_that_the_challenger_finds_is_let_in():
     labels_N = photos()
     champion_N, challenger_N = (
-        answered(labels_N, 0.9, known, seed) for known, seed in (([1, 2], 1), ([0, 1, 2], 2))
+        answered(labels_N, right, known, seed)
+        for right, known, seed in ((0.9, [1, 2], 1), (0.95, [0, 1, 2], 2))
     )
     asked = (labels_N, challenger_N, champion_N, CLASSES, CLASSES[1:])
     decision = compare(*asked)
     assert decision.outcome == "promote", decision.reason
+    assert check(decision, "accuracy where the champion knew the class").passed
     new = check(decision, "new class crack")
     recall = (challenger_N == 0)[labels_N == 0].mean()
     false_alarms = (challenger_N == 0)[labels_N != 0].mean()
@@ -111,3 +116,24 @@ def test_a_new_class_does_not_pay_for_what_is_lost_on_the_old_ones():
     forgotten = check(decision, "accuracy where the champion knew the class")
     assert (forgotten.passed, forgotten.value) == (False, pytest.approx(-0.5))
     assert decision.outcome == "reject"
+
+
+def test_a_new_class_does_not_pay_for_losses_on_the_old_ones():
+    """60 images a class: too few to judge each of the old ones, which truly lose 10 points."""
+    labels_N, promoted = np.repeat([0, 1, 2], 60), 0
+    for seed in range(40):
+        champion_N = answered(labels_N, 0.85, [1, 2], seed)
+        challenger_N = answered(labels_N, 0.7, [0, 1, 2], seed + 1000)
+        decision = compare(labels_N, challenger_N, champion_N, CLASSES, CLASSES[1:], resamples=200)
+        promoted += decision.outcome == "promote"
+        old = check(decision, "accuracy where the champion knew the class")
+        assert old.passed is not None or old.blocking
+    assert promoted <= 1
+
+
+def test_without_an_image_of_a_class_that_the_champion_knows_nothing_is_proven():
+    labels_N = photos(shares=(0.4, 0.6, 0.0))
+    champion_N = np.full(900, 2)
+    decision = compare(labels_N, labels_N, champion_N, CLASSES, CLASSES[2:], metric="accuracy")
+    assert decision.outcome == "insufficient_evidence"
+    assert "no test image is of a class that the champion knows" in decision.reason

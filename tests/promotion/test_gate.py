@@ -114,6 +114,28 @@ def test_on_small_sets_it_is_the_swap_test_that_keeps_the_gate_shut():
     assert decision.outcome == "insufficient_evidence"
 
 
+@pytest.mark.parametrize(
+    ("metric", "by_class", "said"),
+    [
+        ("balanced_accuracy", False, "no width: every resample gives the same"),
+        ("auroc", True, "its interval can't be told: too few groups"),
+    ],
+)
+def test_an_interval_from_groups_that_tell_nothing_says_so(metric, by_class, said):
+    """All images in one group; or a group for each class, so that most resamples lack a class."""
+    labels_N = np.arange(100) % 2
+    champion_N = np.random.default_rng(0).random(100) < 0.6
+    decision = decide(
+        labels_N,
+        answers(labels_N, np.ones(100, bool)),
+        answers(labels_N, champion_N),
+        group_ids_N=labels_N if by_class else np.zeros(100),
+        parameters={"metric": metric},
+    )
+    assert decision.outcome == "insufficient_evidence"
+    assert said in decision.reason
+
+
 def test_copies_of_a_gain_are_no_proof():
     """60 photos, each ten times: 600 images would prove the gain, the 60 groups don't."""
     labels_N = labels_of(60, share=0.5)

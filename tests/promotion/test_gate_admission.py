@@ -72,6 +72,12 @@ def test_probabilities_that_make_no_sense_are_a_verdict_not_a_traceback(how, who
         {"labels_N": ["functional"] * 400},
         {"image_ids_N": ["same"] * 400},
         {"image_ids_N": 7},
+        {"image_ids_N": [None, *range(1, 400)]},
+        {"image_ids_N": np.full(400, np.nan)},
+        {"labels_N": np.full(400, None)},
+        {"champion_seen_ids": None},
+        {"challenger_seen_groups": None},
+        {"slices": ["site"]},
         {"group_ids_N": ["g"] * 399},
         {"group_ids_N": [None, *"g" * 399]},
         {"group_ids_N": np.zeros((400, 2))},
@@ -105,3 +111,37 @@ def test_too_few_images_or_one_class_decide_nothing(labels, champion):
     assert decision.outcome == "insufficient_evidence"
     assert decision.images_needed == (30 if len(labels) < 30 else None)
     assert not any(c.kind == "gain" for c in decision.checks)
+
+
+def test_ids_are_compared_as_text():
+    """A table read from CSV has numbers where the training record has texts."""
+    labels_N = labels_of(400)
+    models = pair(labels_N, 0.1, seed=13)
+    for ids, seen in ((np.arange(400), {"3"}), (list(map(str, range(400))), {3})):
+        decision = decide(labels_N, *models, image_ids_N=ids, champion_seen_ids=seen)
+        assert decision.outcome == "reject"
+        assert "has learned from 1 of the test images: 3." in decision.reason
+    mixed = [0, "0", *range(2, 400)]
+    assert "1 test images occur more than once" in decide(labels_N, *models, image_ids_N=mixed).reason
+
+
+def test_what_nobody_knows_of_is_refused_by_name():
+    labels_N = labels_of(400)
+    decision = decide(labels_N, *pair(labels_N, 0.1, seed=13), champion_seen_ids=None)
+    assert "nobody knows from which images the champion has learned" in decision.reason
+
+
+def test_no_slices_are_none():
+    labels_N = labels_of(400)
+    assert decide(labels_N, *pair(labels_N, 0.1, seed=13), slices=None).outcome == "promote"
+
+
+@pytest.mark.parametrize(
+    ("measured", "outcome"), [("4", "promote"), ("7.5", "reject"), ("fast", "open"), (-1.0, "open")]
+)
+def test_a_time_as_text_is_a_number_and_nonsense_is_no_time(measured, outcome):
+    labels_N = labels_of(400)
+    limit = {"acceptance": ["latency_ms_p95 <= 5"]}
+    decision = decide(labels_N, *pair(labels_N, 0.1, seed=13), latency_ms_p95=measured, parameters=limit)
+    assert decision.outcome == {"open": "insufficient_evidence"}.get(outcome, outcome)
+    assert ("was not measured" in decision.reason) == (outcome == "open")

@@ -56,6 +56,15 @@ class TestEvents:
             record.append(client, "cells", "rollback", {"why": "x" * 5000}, who="A. Jones")
         assert record.events(client, "cells") == []
 
+    def test_a_long_reason_is_shortened_and_a_script_costs_one_character_a_letter(self, client):
+        event = record.append(client, "cells", "comparison", {"reason": '"ж' * 4000, "n": 3}, who="王")
+        (found,) = record.events(client, "cells")
+        assert found == event
+        assert found.payload["reason"].endswith("…")
+        assert found.payload["n"] == 3
+        assert len(client.get_registered_model("cells").tags[event.key]) <= 5000
+        record.append(client, "cells", "rollback", {"why": "新线" * 500}, who="王" * 200)
+
     @pytest.mark.parametrize("value", ["", "[]", "{}", '{"kind": "comparison", "who": "x", "payload": 3}'])
     def test_a_damaged_event_is_not_taken_for_none(self, value, client, promote, versions):
         """Else whoever damages a comparison would get fresh test images for it."""
@@ -157,15 +166,23 @@ class TestComparisons:
         assert (wear.n_fresh, wear.comparison) == (0, 2)
 
     def test_the_very_same_comparison_again_is_no_second_look(self, promote, client):
-        same = {"parameters_sha256": "abc"}
-        promote("good", tags=same)
-        first = promote("poor", tags=same).decision
-        for again in (promote("poor", tags=same).decision, promote("poor", tags=same).decision):
-            assert again.as_dict() == first.as_dict()
+        promote("good")
+        first = promote("poor").decision
+        for again in (promote("poor", tags={"git_commit": "abc"}), promote("poor", mode="propose")):
+            assert again.decision.as_dict() == first.as_dict()
         assert len(Registry("cells").comparisons()) == 2
         assert kinds(client).count("comparison") == 4  # each is on record nevertheless
-        assert promote("poor", tags={"parameters_sha256": "other"}).decision.wear.comparison == 3
-        assert promote("poor").decision.wear.comparison == 4  # unknown parameters are never the same
+        assert promote("poor", seed=1).decision.wear.comparison == 3
+
+    @pytest.mark.parametrize("column", ["label", "group_id", "camera"])
+    def test_other_facts_of_the_same_images_are_another_comparison(self, column, promote, photos):
+        promote("good")
+        promote("poor")
+        manifest = photos.manifest.copy()
+        first = manifest.index[manifest["split"] == "test"][0]
+        values = {"label": {"red": "blue", "blue": "red"}.get(manifest.loc[first, "label"])}
+        manifest.loc[first, column] = values.get(column, "another")
+        assert promote("poor", manifest=manifest).decision.wear.comparison == 3
 
 
 def with_rows(test, learned):

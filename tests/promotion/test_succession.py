@@ -88,18 +88,19 @@ class TestApprove:
         promote("good", mode="propose")
         promote("good", mode="propose")
         approve("cells", "2", **WORDS)
-        assert aliases(client) == {"champion": "2", "challenger": "3"}
+        assert aliases(client) == {"champion": "2"}  # nobody waits who is the champion's twin
 
     def test_a_champion_that_has_changed_since_must_be_met_again(self, promote, refused):
         promote("poor", mode="propose")
         promote("poor")
         refused(
             approve,
+            "1",
             match=r"v1 was judged against no champion, and v2 is champion now: run the promotion again",
         )
         promote("good", mode="propose")
         promote("good")
-        refused(approve, match=r"v3 was judged against champion v2, and v4 is champion now")
+        refused(approve, "3", match=r"v3 was judged against champion v2, and v4 is champion now")
 
     def test_a_champion_that_is_gone_since_must_be_met_again(self, promote, client, refused):
         promote("poor")
@@ -185,7 +186,38 @@ class TestRollback:
         unreadable(plant, "2")
         assert promote("good").decision.outcome == "reject"
         rollback("cells", **WORDS)
-        assert promote("good").alias == "champion"
+        assert promote("good").alias == "challenger"  # it was taken back: a person lets it in again
+
+    def test_the_same_model_waits_for_a_person_then(self, promote, client):
+        """Else the next retraining on the same data makes champion again what a person took back."""
+        promote("poor")
+        promote("good")
+        rollback("cells", by="B. Ito", why="misses cracks")
+        promotion = promote("good")
+        assert (promotion.decision.outcome, promotion.alias) == ("promote", "challenger")
+        assert "B. Ito took this very model back on 20" in promotion.decision.reason
+        assert "(misses cracks): it waits until a person lets it in" in promotion.decision.reason
+        assert aliases(client) == {"champion": "1", "challenger": "3"}
+        last = record.events(client, "cells")[-1]
+        assert (last.kind, last.payload["version"]) == ("proposal", "3")
+        approve("cells", **WORDS)
+        assert aliases(client) == {"champion": "3"}
+        client.set_registered_model_alias("cells", "champion", "1")
+        assert promote("good").alias == "champion"  # for a person has let it in since
+
+    def test_what_was_proposed_waits_no_more_when_it_is_promoted(self, promote, client):
+        promote("poor")
+        proposed = promote("good", mode="propose").decision
+        promoted = promote("good").decision
+        assert promoted.wear.comparison == proposed.wear.comparison == 2  # the same look, not another one
+        assert aliases(client) == {"champion": "3"}
+
+    def test_stopped_on_the_way_to_an_earlier_one_it_forgets_nobody(
+        self, three_champions, client, monkeypatch
+    ):
+        three_champions()
+        stop_at("set_registered_model_alias", monkeypatch, lambda: rollback("cells", "1", **WORDS))
+        assert rollback("cells", **WORDS).payload["version"] == "2"
 
     def test_only_to_what_was_champion(self, promote, client, refused):
         refused(rollback, match="no earlier champion is on record")

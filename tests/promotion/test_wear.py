@@ -2,13 +2,16 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from gate_cases import check, decide, labels_of, model_with, pair
+from visionpipe.promotion.checks import images_needed
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.promotion.wear import MOST_PLANNED, Comparison, spent_alpha, wear_of
 
@@ -112,6 +115,53 @@ def test_worn_out_images_decide_nothing_and_say_how_many_fresh_ones_would():
     assert not decision.looked
     first = decide(*model_with(0.9, 800), wear=found)
     assert first.outcome == "insufficient_evidence"
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 9])
+def test_the_images_asked_for_are_judged_by_what_so_many_may_spend(k):
+    """More images are worn less; but this comparison is a use of the present ones, too."""
+    present = wear(used(*[IDS] * (k - 1)))
+    z = 2.0
+    needed = images_needed(800, z, present.spent, present)
+    then = wear(used(*[IDS] * k), IDS + [f"fresh{i}" for i in range(needed - 800)])
+    assert needed == pytest.approx(800 * ((norm.isf(then.spent) + norm.isf(0.2)) / z) ** 2, rel=0.01)
+    if k == 9:  # at the 9th comparison's own error rate it would be more
+        assert needed < 0.85 * images_needed(800, z, present.spent)
+    if k == 1:  # and at the first one's less: the next is the second
+        assert needed > 1.2 * images_needed(800, z, present.spent)
+
+
+def test_worn_out_images_are_asked_for_enough_fresh_ones():
+    assert images_needed(800, 50.0, 0.0001, wear(used(*[IDS] * 11))) >= 873  # 12 * 800 / 11
+
+
+def test_what_earlier_comparisons_spent_is_remembered_when_the_plan_changes():
+    """Planned as the only one, the first comparison ran at 0.7 alpha; with three planned its share would be 0.51."""
+    first = [Comparison("2026-01-01", "1", frozenset(IDS), "reject", spent=0.7 * 0.025)]
+    assert wear(first, planned=12).spent == spent_alpha(2, 12, 0.025)
+    twice = [replace(first[0], at="2026-02-01", image_ids=frozenset(IDS[:400])), *first]
+    found = wear(twice, planned=12)
+    assert (found.worn_out, found.spent, found.comparison) == (True, 0, 3)
+    assert found.spent_before == pytest.approx(1.5 * 0.7 * 0.025)
+    decision = judged_with(found, gain=0.12)
+    assert decision.outcome == "insufficient_evidence"
+    assert "earlier comparisons have spent 2.6 % of the 2.5 %" in decision.reason
+    enough = IDS + [f"fresh{i}" for i in range(found.fresh_needed)]
+    assert not wear(twice, enough).worn_out
+    assert wear(twice, enough[:-1]).worn_out
+
+
+def test_a_core_of_images_that_is_in_every_comparison_wears_out_on_its_own():
+    """With 800 fresh ones each time the mean use, and so k, stays low; but the core has been in all of them."""
+    core, earlier = IDS[:200], []
+    for time in range(9):
+        images = core + [f"other{time}.{i}" for i in range(800)]
+        spent = wear(earlier, images).spent
+        earlier.append(Comparison("2026-01-01", "1", frozenset(images), "reject", spent=spent))
+    assert wear(earlier, core).worn_out
+    assert wear(earlier, core, planned=12).comparison == 10
+    assert wear(used(*[core] * 9), core).comparison == 10
+    assert not wear(used(*[core] * 9), core).worn_out
 
 
 def test_limits_are_judged_at_what_is_left_too():

@@ -1,5 +1,7 @@
 """The page on the gate's verdict says how often the test images have decided, and speaks plainly of each check."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from gate_cases import decide, labels_of, pair
 from visionpipe.promotion.gate import refuse
 from visionpipe.promotion.wear import Comparison, wear_of
 from visionpipe.reports.pages import decision_page
+from visionpipe.stats.families import ProportionDifference, compare_family
 
 IDS = [f"image{i}" for i in range(600)]
 
@@ -78,3 +81,41 @@ def test_a_comparison_that_could_not_be_made_is_a_page_too(parse):
     assert "Keep the champion" in text
     assert "Not promoted: champion cells v3 cannot be read: weights.safetensors is missing." in text
     assert "version 3" in text
+
+
+def test_the_page_says_plainly_what_is_not_protected(parse):
+    labels_N = labels_of(600)
+    sites_N = np.array([f"site{k % 18}" for k in range(600)])
+    few = decide(labels_N, *pair(labels_N, 0.1, seed=1), slices={"site": sites_N}).as_dict()
+    n = sum(c["kind"] == "non_inferiority" and c["passed"] is None for c in few["checks"])
+    assert n > 12
+    text = parse(decision_page(few)).text
+    assert (
+        f"too few test images of these {n} classes and slices to show that the challenger loses nothing"
+        in text
+    )
+    assert "At most a large loss would have stopped it" in text
+    assert f"And {n - 12} more" in text
+    assert f"{n} classes and slices have too few images to judge" in few["reason"]
+    enough = judged(0)
+    assert all(c["passed"] for c in enough["checks"])
+    assert "Not protected" not in parse(decision_page(enough)).text
+
+
+def test_the_page_does_not_promise_that_an_interval_right_of_its_margin_passes(parse):
+    """Holm's steps: two members, the clearer of which does not pass."""
+    shapes = list(product((2, 4, 6), (2, 4, 6), (150, 200, 260)))
+    held = [
+        found
+        for pair_of_shapes in product(shapes, shapes)
+        for found in compare_family(
+            [ProportionDifference(b, c, n, planned=0.1 * n) for b, c, n in pair_of_shapes],
+            margin=0.05,
+            level=0.95,
+        )
+    ]
+    assert any(f.low > -0.05 and f.p_inferior > 0.025 for f in held)
+    assert not any(f.low < -0.05 and f.p_inferior <= 0.025 for f in held)
+    text = parse(decision_page(judged(0))).text
+    assert "No class or slice passes whose interval reaches beyond its margin." in text
+    assert "where one does not pass, no less clear one does" in text

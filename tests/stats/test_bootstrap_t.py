@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from visionpipe.stats.bootstrap_t import clustered_mean
-from visionpipe.stats.intervals import cluster_bootstrap
+from visionpipe.stats.intervals import clopper_pearson, cluster_bootstrap
 
 
 def plain(values, clusters, draws, level):
@@ -72,3 +72,28 @@ def test_one_cluster_bounds_nothing():
     assert found.estimate == pytest.approx(0.15)
     assert math.isnan(found.low)
     assert math.isnan(found.high)
+
+
+def test_one_outlier_among_equal_values_does_not_make_a_bound_of_millions():
+    found = clustered_mean([0.05] * 99 + [7.0], range(100), resamples=500)
+    assert found.high < 7
+    assert found.low > -7
+
+
+@pytest.mark.parametrize("share", [0.005, 0.02])
+def test_rare_large_values_are_reckoned_with(share):
+    """400 simulations of 200 values, at most 1: 20 or more above at 2.5 % have a chance of 0.5 %."""
+    random, above, without = np.random.default_rng(4), 0, 0
+    truth = share * 0.9 + (1 - share) * 0.05
+    for seed in range(400):
+        values = np.where(random.random(200) < share, 0.9, random.uniform(0, 0.1, 200))
+        above += clustered_mean(values, range(200), resamples=200, seed=seed, most=1.0).high < truth
+        without += clustered_mean(values, range(200), resamples=200, seed=seed).high < truth
+    assert above < 20
+    assert without > above
+
+
+def test_the_bound_is_never_beyond_the_exact_one_of_a_proportion():
+    values = np.array([0.0] * 18 + [1.0, 1.0])
+    found = clustered_mean(values, range(20), resamples=500, most=1.0)
+    assert found.high == pytest.approx(clopper_pearson(2, 20).high)

@@ -1,11 +1,12 @@
 """Classes and slices are judged together: Holm as statsmodels does it, and nobody who is too small is condemned."""
 
 import numpy as np
+import pytest
 from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from visionpipe.stats.families import compare_family, slice_differences
-from visionpipe.stats.paired import mcnemar_exact, non_inferiority
+from visionpipe.stats.paired import mcnemar_exact, non_inferiority, tango_z
 from visionpipe.stats.youden import youden_difference
 
 
@@ -58,22 +59,59 @@ def test_classes_are_corrected_together_too():
         assert (f.low > -0.05) == passes  # the interval has the confidence at which Holm judged
 
 
-def test_a_small_slice_is_not_judgeable_and_a_large_one_is():
+def test_few_images_are_asked_for_less_and_many_for_the_margin():
     random = np.random.default_rng(3)
     champion_N, challenger_N = random.random(3000) < 0.9, random.random(3000) < 0.9
-    found = compare(champion_N, challenger_N, [np.arange(40), np.arange(40, 3000)])
-    assert [f.judgeable for f in found] == [False, True]
+    small, large = compare(champion_N, challenger_N, [np.arange(40), np.arange(40, 3000)])
+    assert 0.1 < small.excludable < 0.5
+    assert large.excludable == 0.05
 
 
-def test_an_equally_good_challenger_passes_judgeable_slices():
-    random, passed = np.random.default_rng(4), []
-    for _ in range(200):
-        champion_N, challenger_N = random.random((2, 1800)) < 0.93
-        for f in compare(champion_N, challenger_N, [np.arange(900), np.arange(900, 1800)]):
-            if f.judgeable:
-                passed.append(f.p_inferior <= 0.025)
-    assert len(passed) > 200
-    assert np.mean(passed) > 0.9
+def test_what_is_asked_for_is_planned_from_the_champion_alone():
+    """However often the challenger disagrees; and at the planned disagreement the power is 95 %."""
+    champion_N = np.arange(100) >= 15
+    asked = {
+        compare(champion_N, np.roll(champion_N, by), [np.arange(100)])[0].excludable for by in (0, 3, 15, 40)
+    }
+    assert len(asked) == 1
+    (excludable,) = asked
+    error = 16 / 102
+    planned = tango_z(*[50 * error * (1 - error)] * 2, 100, -excludable)
+    assert planned == pytest.approx(norm.isf(0.025) + norm.isf(0.05))
+
+
+def test_whoever_loses_more_than_chance_is_held_up_and_disagreement_is_no_excuse():
+    """Net 12 of 100 images lost, with ever more disagreement beside them."""
+    champion_N = np.arange(100) >= 15
+    for more in (0, 4, 8, 15):
+        challenger_N = champion_N.copy()
+        challenger_N[:more] = True
+        challenger_N[50 : 62 + more] = False
+        found = compare(champion_N, challenger_N, [np.arange(100), np.arange(50)])[0]
+        assert found.difference == -0.12
+        assert found.held_up
+
+
+def test_an_equally_good_challenger_is_seldom_held_up():
+    """Errors that correlate by one half: of two members of different size each is held up in about 5 %."""
+    random, held_up = np.random.default_rng(4), []
+    for _ in range(400):
+        hard_N = random.random(1100) < 0.5  # both err there with the same chance, elsewhere never
+        champion_N, challenger_N = (~hard_N | (random.random(1100) < 0.75) for _ in range(2))
+        held_up += [
+            f.held_up for f in compare(champion_N, challenger_N, [np.arange(100), np.arange(100, 1100)])
+        ]
+    assert 0.005 < np.mean(held_up) < 0.2
+
+
+def test_however_many_members_at_most_every_second_equally_good_challenger_is_held_up():
+    random, held_up = np.random.default_rng(5), []
+    for _ in range(60):
+        hard_N = random.random(4000) < 0.3
+        champion_N, challenger_N = (~hard_N | (random.random(4000) < 0.5) for _ in range(2))
+        rows = [np.arange(k, 4000, 100) for k in range(100)]
+        held_up.append(any(f.held_up for f in compare(champion_N, challenger_N, rows)))
+    assert np.mean(held_up) < 0.6
 
 
 def test_copies_of_an_image_are_no_further_evidence():

@@ -204,6 +204,16 @@ def nll_of_images(labels_N: ArrayLike, probabilities_NK: ArrayLike) -> NDArray[n
     return -np.log(np.clip(at_label, smallest, 1 - smallest))
 
 
+def worst_nll(probabilities_NK: ArrayLike) -> float:
+    """Return the largest negative log-likelihood to reckon with, in nats: what the probabilities could have cost.
+
+    That of the least likely class, where it is smallest; at least that of a probability of 1 in 1,000, which a
+    sample without any very sure answer does not rule out.
+    """
+    smallest = max(float(np.finfo(float).eps), min(1e-3, float(np.asarray(probabilities_NK).min())))
+    return -math.log(smallest)
+
+
 def calibration_gaps(
     labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int, *, classwise: bool = False
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:

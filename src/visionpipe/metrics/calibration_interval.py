@@ -5,6 +5,7 @@ Shapes: N images, K classes, B resamples, G clusters, M bins.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,7 @@ from visionpipe.metrics.calibration import (
     classwise_calibration_error,
     expected_calibration_error,
 )
-from visionpipe.stats.intervals import Interval, bootstrap_weights, cluster_index
+from visionpipe.stats.intervals import Interval, bootstrap_weights, cluster_index, clustered_proportion
 
 
 def calibration_interval(
@@ -34,8 +35,9 @@ def calibration_interval(
     """Return a calibration error with an interval whose two bounds each err at most as often as they may.
 
     The spread is that of a cluster bootstrap around its own mean. The upper bound adds it to the estimate as it
-    stands: no credit is given for what noise may have added, so that a limit is not met by luck. The lower bound
-    takes `noise_added` off first, and is 0 where a perfectly calibrated model would reach the estimate by chance.
+    stands: no credit is given for what noise may have added, so that a limit is not met by luck. A sure model's
+    mistakes may be so few that the sample holds none to resample: so no less than `exact_excess` is added. The lower
+    bound takes `noise_added` off first, and is 0 where a perfectly calibrated model would reach the estimate by chance.
 
     Parameters
     ----------
@@ -61,8 +63,52 @@ def calibration_interval(
     if estimate > chance:
         noise = noise_added(labels_N, probabilities_NK, cluster_ids_N, bins, classwise=classwise)
         low = estimate - max(noise, mean - estimate) - (float(most) - mean)
-    high = estimate + mean - float(least)
+    excess = exact_excess(labels_N, probabilities_NK, cluster_ids_N, bins, classwise=classwise, level=level)
+    high = estimate + max(mean - float(least), excess)
     return Interval(estimate, min(low, estimate), max(high, estimate), level).clipped(0.0, 1.0)
+
+
+def exact_excess(
+    labels_N: ArrayLike,
+    probabilities_NK: ArrayLike,
+    cluster_ids_N: ArrayLike,
+    bins: int = 15,
+    *,
+    classwise: bool = False,
+    level: float,
+) -> float:
+    """Return by how much a calibration error may be too small, from exact intervals of its bins.
+
+    A bin's true gap is at most the distance from its mean probability to the farther end of the exact interval of its
+    share (`visionpipe.stats.intervals.clustered_proportion`). The bins are independent and combined as such (MOVER,
+    Zou and Donner 2008); a mistake counts in two classes, so these are added up.
+
+    Parameters
+    ----------
+    labels_N, probabilities_NK, cluster_ids_N, bins, classwise, level
+        As in `calibration_interval`.
+
+    Returns
+    -------
+    float
+        0 or more, in the unit of the error.
+    """
+    labels, probabilities = np.asarray(labels_N), np.asarray(probabilities_NK, dtype=float)
+    clusters_N = cluster_index(cluster_ids_N)[0]
+    happens = [labels == k for k in range(probabilities.shape[1])]
+    if not classwise:
+        happens = [labels == probabilities.argmax(axis=1)]
+    pairs, excess = calibration_gaps(labels, probabilities, bins, classwise=classwise), 0.0
+    for (bin_N, gap_N), happens_N in zip(pairs, happens, strict=True):
+        squares = 0.0
+        for m in np.unique(bin_N):
+            rows = bin_N == m
+            share, gap = clustered_proportion(happens_N[rows], clusters_N[rows], level), gap_N[rows].mean()
+            stated = share.estimate - gap
+            farther = max(share.high - stated, stated - share.low)
+            squares += (rows.sum() * (farther - abs(gap))) ** 2
+        excess += math.sqrt(squares)
+    return excess / len(labels) / len(pairs)
 
 
 def noise_added(

@@ -43,6 +43,18 @@ def aurc(correct_N: ArrayLike, confidence_N: ArrayLike, weights: ArrayLike | Non
     return as_scores(np.einsum("bt,bt->b", gained_BT, risk_BT), answered_BT[:, -1], single)
 
 
+def aurc_of_images(correct_N: ArrayLike, confidence_N: ArrayLike) -> Floats:
+    """Return what each image (N,) adds to the AURC: their mean is `aurc`.
+
+    A mistake raises the risk at every threshold up to its own confidence, so it costs more the surer it was: at
+    most 1 + 1/2 + ... + 1/N. A right answer adds nothing.
+    """
+    confidence, wrong_N = np.asarray(confidence_N, dtype=float), 1.0 - np.asarray(correct_N, dtype=float)
+    _, step_N, gained_T = np.unique(-confidence, return_inverse=True, return_counts=True)
+    per_mistake_T = (gained_T / gained_T.cumsum())[::-1].cumsum()[::-1]
+    return wrong_N * per_mistake_T[step_N.reshape(-1)]
+
+
 def risk_coverage_curve(
     correct_N: ArrayLike, confidence_N: ArrayLike, points: int = 100
 ) -> list[tuple[float, float]]:

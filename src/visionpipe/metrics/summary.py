@@ -9,15 +9,17 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visionpipe.metrics.calibration import brier_of_images, nll_of_images, probability_problems
+from visionpipe.metrics.auroc_interval import auroc_interval
+from visionpipe.metrics.calibration import brier_of_images, nll_of_images, probability_problems, worst_nll
 from visionpipe.metrics.calibration_interval import calibration_interval
 from visionpipe.metrics.classification import Floats, auroc, average_precision, macro_f1
 from visionpipe.metrics.costs import cost_matrix, expected_cost
-from visionpipe.metrics.selective import aurc
+from visionpipe.metrics.selective import aurc, aurc_of_images
 from visionpipe.metrics.weighting import Scores
 from visionpipe.stats.bootstrap_t import clustered_mean
 from visionpipe.stats.intervals import (
@@ -43,16 +45,17 @@ def classification_metrics(
     only: Collection[str] | None = None,
     predicted_N: ArrayLike | None = None,
     costs: Mapping[str, Mapping[str, float]] | None = None,
+    allow_unseen: bool = False,
 ) -> dict[str, object]:
     """Return every metric of a model on its test images, each with its confidence interval.
 
     Accuracy and per-class recall, precision and false-positive rate have exact intervals: Clopper-Pearson, on the
     effective number of images when groups hold several (Korn and Graubard 1998). Balanced accuracy combines those of
     the recalls (MOVER, Zou and Donner 2008), so that a class with three images widens it as it should; the expected
-    cost those of its steps. The others have a cluster bootstrap over groups: studentised for log loss and Brier score,
-    which a few images can make, BCa else, and for the calibration errors, which noise can only raise,
-    `calibration_interval`. A model without any mistake has nothing to resample; its bounds
-    are exact ones. No interval leaves its metric's range.
+    cost those of its steps. Macro-F1, average precision, AUROC and AURC have a BCa cluster bootstrap over groups, log
+    loss and Brier score a studentised one, the calibration errors, which noise can only raise, `calibration_interval`.
+    Macro-F1, AUROC and average precision have no better lower bound than a model without any mistake, which is an
+    exact one. No interval leaves its metric's range.
 
     Parameters
     ----------
@@ -70,6 +73,11 @@ def classification_metrics(
         Class codes that were decided on, where the likeliest class is not always given. None: the likeliest.
     costs
         True class -> given class -> cost; unnamed mistakes cost 1, right answers 0.
+    allow_unseen
+        A bootstrap knows nothing of mistakes that the sample happens to lack, as it may where a class is rare. With
+        this, AUROC is never narrower than `auroc_interval`, and log loss, Brier score and AURC allow for a share of
+        very wrong answers that was not seen (`visionpipe.stats.bootstrap_t.clustered_mean`): for log loss of
+        probability 1 in 1,000, or the smallest that the model states. Wider; meant for limits that must be met.
 
     Returns
     -------
@@ -106,39 +114,40 @@ def classification_metrics(
     costs_KK = cost_matrix(costs or {}, classes)
     metrics["expected_cost"] = _entry(expected_cost(labels, predicted, costs_KK, groups, level), len(labels))
 
+    sureness = probabilities[np.arange(len(labels)), predicted]
+    bootstrap = {"resamples": resamples, "level": level, "seed": seed}
     functions: dict[str, Callable[[Floats], Scores]] = {
         "macro_f1": partial(macro_f1, labels, predicted, n_classes),
         "auroc": partial(auroc, labels, probabilities),
         "average_precision": partial(average_precision, labels, probabilities),
-        "aurc": partial(aurc, right, probabilities[np.arange(len(labels)), predicted]),
+        "aurc": partial(aurc, right, sureness),
     }
     wanted = {name: function for name, function in functions.items() if only is None or name in only}
     intervals = cluster_bootstrap_many(
         lambda w_BN: np.column_stack([np.empty((len(w_BN), 0)), *(score(w_BN) for score in wanted.values())]),
         groups,
-        resamples=resamples,
-        level=level,
-        seed=seed,
+        **bootstrap,
     )
-    flawless_low = _flawless_bounds(recalls, labels, groups)
+    flawless_low = _flawless_bounds(labels, groups, n_classes, level)
     for name, interval in zip(wanted, intervals, strict=True):
-        if interval.low == 1.0 and name in flawless_low:
+        if name in flawless_low and interval.low > flawless_low[name]:
             interval = replace(interval, low=flawless_low[name])
-        if name == "aurc" and interval.high == 0.0:
-            interval = replace(interval, high=_worst_aurc(1 - accurate.low))
+        if name == "auroc" and allow_unseen:
+            interval = _wider(interval, auroc_interval(labels, probabilities, groups, level))
+        if name == "aurc" and (allow_unseen or interval.high == 0.0):
+            interval = _wider(interval, _aurc_interval(right, sureness, groups, bootstrap))
         interval = interval.clipped(0.0, 1.0)
         entry = _entry(interval, len(labels))
         missing = {"reason": f"only class {classes[labels[0]]!r} occurs in the labels"}
         metrics[name] = entry | missing if math.isnan(interval.estimate) else entry
 
-    for name, of_images, largest in (
-        ("log_loss", nll_of_images, math.inf),
-        ("brier", brier_of_images, 1.0 if n_classes == 2 else 2.0),
+    for name, of_images, most, largest in (
+        ("log_loss", nll_of_images, worst_nll(probabilities), math.inf),
+        ("brier", brier_of_images, *([1.0 if n_classes == 2 else 2.0] * 2)),
     ):
         if only is None or name in only:
-            mean = clustered_mean(
-                of_images(labels, probabilities), groups, resamples=resamples, level=level, seed=seed
-            )
+            unseen = most if allow_unseen else None
+            mean = clustered_mean(of_images(labels, probabilities), groups, most=unseen, **bootstrap)
             metrics[name] = _entry(mean.clipped(0.0, largest), len(labels))
 
     counts_K = np.bincount(labels, minlength=n_classes)
@@ -166,30 +175,60 @@ def classification_metrics(
     return metrics
 
 
-def _worst_aurc(error_rate: float) -> float:
-    """Return the AURC of a model that is surest of all its mistakes, the largest at this error rate."""
-    return error_rate * (1 - math.log(error_rate))
+def _aurc_interval(
+    right_N: Floats, sureness_N: Floats, groups: NDArray[np.generic], bootstrap: Any
+) -> Interval:
+    """Interval of the AURC as a mean over images, with mistakes that the sample may lack among the surest answers."""
+    unseen = 1 - clopper_pearson(n := len(right_N), n, bootstrap["level"]).low
+    most = min(
+        1 - math.log(unseen), float(np.sum(1 / np.arange(1, n + 1)))
+    )  # a mistake, when they are all surest
+    return clustered_mean(aurc_of_images(right_N, sureness_N), groups, most=most, **bootstrap)
+
+
+def _wider(one: Interval, other: Interval) -> Interval:
+    """Return the first, its bounds moved out to the other's; NaN counts as no bound at all."""
+    return replace(one, low=min(one.low, other.low), high=max(one.high, other.high))
 
 
 def _flawless_bounds(
-    recalls: list[Interval], labels: NDArray[np.int64], groups: NDArray[np.generic]
+    labels: NDArray[np.int64], groups: NDArray[np.generic], n_classes: int, level: float
 ) -> dict[str, float]:
-    """Return lower bounds for a model without a mistake, where a bootstrap has nothing to vary."""
-    level, present = recalls[0].level, np.unique(labels)
-    of_class = np.array([len(np.unique(groups[labels == k])) for k in present])
-    rest = np.array([len(np.unique(groups[labels != k])) for k in present])
-
-    def all_right(counts_K: NDArray[np.int64]) -> Floats:
-        return np.array([clopper_pearson(n, n, level).low for n in counts_K.tolist()])
-
-    # average precision with recall r and f false positives a positive, at worst all of them ranked first
-    found, false = all_right(of_class), (1 - all_right(rest)) * rest / of_class
+    """Return lower bounds for a model without a mistake on these images: none with mistakes has better ones."""
+    present = np.unique(labels)
+    positives = [1] if n_classes == 2 else present.tolist()  # as average precision has it
+    found = [clustered_proportion(np.ones(np.sum(labels == k)), groups[labels == k], level) for k in present]
     return {
-        "macro_f1": float(np.mean([recalls[k].low for k in present])),
-        # perfect ranking: the rarer side has as many disjoint (positive, negative) pairs, each a trial
-        "auroc": float(np.mean(all_right(np.minimum(of_class, rest)))),
-        "average_precision": float(np.mean(found - false * np.log1p(found / np.maximum(false, 1e-300)))),
+        "macro_f1": float(np.mean([recall.low for recall in found])),
+        "auroc": float(np.mean([_perfect_auroc(*_sides(labels == k, groups), level) for k in present])),
+        "average_precision": float(
+            np.mean([_perfect_precision(*_sides(labels == k, groups), level) for k in positives])
+        ),
     }
+
+
+def _sides(positive_N: NDArray[np.bool_], groups: NDArray[np.generic]) -> tuple[int, int]:
+    """Return the number of groups with positive images, and with negative ones."""
+    return len(np.unique(groups[positive_N])), len(np.unique(groups[~positive_N]))
+
+
+def _perfect_auroc(n_positive: int, n_negative: int, level: float) -> float:
+    """Bound a perfect ranking: the rarer side has as many disjoint (positive, negative) pairs, each a trial."""
+    n_pairs = min(n_positive, n_negative)
+    return clopper_pearson(n_pairs, n_pairs, level).low
+
+
+def _perfect_precision(n_positive: int, n_negative: int, level: float) -> float:
+    """Bound the average precision of a perfect ranking, at the shares of the classes that the test images have.
+
+    No negative is above any positive, so at the threshold whose true recall is r, all n positives are above it, with a
+    chance of r^n, or no negative is. Each of the two is given half of the error rate; then at recall r there are at
+    most f false positives for a positive, at worst all of them ranked first.
+    """
+    halved = (1 + level) / 2
+    found = clopper_pearson(n_positive, n_positive, halved).low
+    false = (1 - clopper_pearson(n_negative, n_negative, halved).low) * n_negative / max(1, n_positive)
+    return found - false * math.log1p(found / false) if false > 0 else found
 
 
 def _mean_interval(intervals: list[Interval], level: float) -> Interval:

@@ -28,6 +28,7 @@ from visionpipe.models.classifier import (
     Predictions,
     load_classifier,
     save_classifier,
+    weights_sha256,
 )
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.checkpoint import Checkpoints, training_key
@@ -276,9 +277,13 @@ def predict_split(
 
 
 def describe_model(candidate: Candidate) -> dict:
-    """Say in a few facts what was trained: `model.json` less the class list."""
+    """Say in a few facts what was trained: `model.json` less the class list, and which weights these are."""
     facts = candidate.classifier.spec.model_dump(exclude={"classes"})
-    return {**facts, "n_parameters": sum(weight.numel() for weight in candidate.classifier.parameters())}
+    return {
+        **facts,
+        "n_parameters": sum(weight.numel() for weight in candidate.classifier.parameters()),
+        "weights_sha256": weights_sha256(candidate.classifier),
+    }
 
 
 def describe_data(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:

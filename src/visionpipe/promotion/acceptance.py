@@ -19,6 +19,7 @@ from visionpipe.promotion.checks import ScoredImages, images_needed, resamples_f
 from visionpipe.promotion.decision import Check
 from visionpipe.promotion.limits import AcceptanceLimit
 from visionpipe.promotion.parameters import PromotionParameters
+from visionpipe.promotion.wear import Wear
 from visionpipe.stats.intervals import Interval, clustered_proportion
 
 LATENCY = "latency_ms_p95"
@@ -29,7 +30,8 @@ def acceptance_checks(
     slices: Mapping[str, NDArray[np.int64]],
     parameters: PromotionParameters,
     alpha: float,
-    latency_ms_p95: float | None = None,
+    latency_ms_p95: float | str | None = None,
+    wear: Wear | None = None,
 ) -> list[Check]:
     """Return for each acceptance limit whether the challenger meets it.
 
@@ -45,6 +47,8 @@ def acceptance_checks(
         One-sided error rate of each limit.
     latency_ms_p95
         95th percentile of the time for one image [milliseconds]; None: it was not measured.
+    wear
+        How often the test images have decided before, for the number of images that would decide an open limit.
     """
     limits = parameters.limits(test.classes)
     if not limits:
@@ -61,19 +65,22 @@ def acceptance_checks(
         only=wanted,
         predicted_N=test.challenger_N,
         costs=parameters.costs,
+        allow_unseen=True,
     )
     checks = []
     for limit, text in zip(limits, parameters.acceptance, strict=True):
         if limit.metric == "worst_slice":
-            checks.append(_worst_slice(limit, text, test, slices, parameters, alpha))
+            checks.append(_worst_slice(limit, text, test, slices, parameters, alpha, wear))
         elif limit.metric == LATENCY:
             checks.append(_latency(limit, text, latency_ms_p95))
         else:
-            checks.append(_met(limit, text, metrics[limit.name], len(test.labels_N), alpha))
+            checks.append(_met(limit, text, metrics[limit.name], len(test.labels_N), alpha, wear))
     return checks
 
 
-def _met(limit: AcceptanceLimit, text: str, entry: dict[str, Any], n_images: int, alpha: float) -> Check:
+def _met(
+    limit: AcceptanceLimit, text: str, entry: dict[str, Any], n_images: int, alpha: float, wear: Wear | None
+) -> Check:
     value, bound = entry["estimate"], entry["low" if limit.higher_is_better else "high"]
     passed, needed = None, None
     if value is None or bound is None:
@@ -82,7 +89,7 @@ def _met(limit: AcceptanceLimit, text: str, entry: dict[str, Any], n_images: int
         detail = f"{text}: {value:.3f}, and {bound:.3f} at its confidence bound"
         passed = True if limit.is_met_by(bound) else (None if limit.is_met_by(value) else False)
         z = abs(value - limit.limit) / max(abs(value - bound), 1e-12) * z_of(alpha)
-        needed = images_needed(n_images, z, alpha)
+        needed = images_needed(n_images, z, alpha, wear)
     return Check(
         name=text,
         kind="acceptance",
@@ -103,6 +110,7 @@ def _worst_slice(
     slices: Mapping[str, NDArray[np.int64]],
     parameters: PromotionParameters,
     alpha: float,
+    wear: Wear | None,
 ) -> Check:
     right_N = (test.challenger_N == test.labels_N).astype(float)
     judged = {name: rows for name, rows in slices.items() if len(rows) >= parameters.min_slice_images}
@@ -135,23 +143,23 @@ def _worst_slice(
         passed=passed,
         detail=f"{text}: {shown.estimate:.3f} where {worst}, between {shown.low:.3f} and {shown.high:.3f} "
         f"at its confidence bounds, {len(judged[worst])} test images{aside}",
-        images_needed=images_needed(len(test.labels_N), z, alpha),
+        images_needed=images_needed(len(test.labels_N), z, alpha, wear),
     )
 
 
-def _latency(limit: AcceptanceLimit, text: str, latency_ms_p95: float | None) -> Check:
+def _latency(limit: AcceptanceLimit, text: str, latency_ms_p95: float | str | None) -> Check:
     """Judge the measured time itself: a 95th percentile is a bound already."""
-    known = latency_ms_p95 is not None and bool(np.isfinite(latency_ms_p95))
-    detail = (
-        f"{text}: {latency_ms_p95:.1f} ms for 95 of 100 images"
-        if known
-        else (f"{text}: can't be judged, the time for one image was not measured (evaluation.examination)")
-    )
+    try:
+        milliseconds = float(latency_ms_p95) if latency_ms_p95 is not None else np.nan
+    except (TypeError, ValueError):
+        milliseconds = np.nan
+    known = bool(np.isfinite(milliseconds)) and milliseconds >= 0
+    detail = f"{text}: can't be judged, the time for one image was not measured (evaluation.examination)"
     return Check(
         name=text,
         kind="acceptance",
-        value=latency_ms_p95 if known else None,
+        value=milliseconds if known else None,
         limit=limit.limit,
-        passed=limit.is_met_by(latency_ms_p95) if known else None,
-        detail=detail,
+        passed=limit.is_met_by(milliseconds) if known else None,
+        detail=f"{text}: {milliseconds:.1f} ms for 95 of 100 images" if known else detail,
     )

@@ -33,14 +33,16 @@ def problems(test: ScoredImages, parameters: PromotionParameters) -> list[str]:
     ]
     if len(set(test.classes)) < n_classes:
         found.append("two classes have the same name")
-    if missing := sum(map(_is_missing, test.group_ids_N.flat)):
-        found.append(f"{missing} test images have no group id")
+    for what, ids_N in (("image id", test.image_ids_N), ("group id", test.group_ids_N)):
+        if missing := sum(value is None for value in ids_N.flat):
+            found.append(f"{missing} test images have no {what}")
     if n_images:
         if not np.issubdtype(test.labels_N.dtype, np.integer):
             found.append(f"labels are {test.labels_N.dtype}, integer class codes are needed")
         elif test.labels_N.min() < 0 or test.labels_N.max() >= n_classes:
             found.append(f"label codes outside of 0 to {n_classes - 1}")
-    if twice := n_images - len(set(test.image_ids_N.tolist())):
+    known_ids = [image_id for image_id in test.image_ids_N.tolist() if image_id is not None]
+    if twice := len(known_ids) - len(set(known_ids)):
         found.append(f"{twice} test images occur more than once")
     for who, probabilities_NK in (("challenger", test.challenger_NK), ("champion", test.champion_NK)):
         if probabilities_NK is not None and n_images:
@@ -59,15 +61,21 @@ def problems(test: ScoredImages, parameters: PromotionParameters) -> list[str]:
     return found
 
 
-def leaks(test: ScoredImages, who: str, ids: Collection[str], groups: Collection[str]) -> list[Check]:
-    """Return whether a model has learned from test images, or from others of their groups."""
+def leaks(
+    test: ScoredImages, who: str, ids: Collection[str] | None, groups: Collection[str] | None
+) -> list[Check]:
+    """Return whether a model has learned from test images, or from others of their groups; ids are texts."""
     checks = []
     for what, values_N, seen in (
         ("test images", test.image_ids_N, ids),
         ("test groups", test.group_ids_N, groups),
     ):
-        known = sorted(set(values_N.tolist()) & set(seen), key=str)
-        named = ", ".join(map(str, known[:MOST_NAMED])) + (", ..." if len(known) > MOST_NAMED else "")
+        if seen is None:
+            detail = f"nobody knows from which images the {who} has learned, so these {what} can't test it"
+            checks.append(Check(name=f"{what} new to the {who}", kind="leak", passed=False, detail=detail))
+            continue
+        known = sorted(set(values_N.tolist()) & set(map(str, seen)))
+        named = ", ".join(known[:MOST_NAMED]) + (", ..." if len(known) > MOST_NAMED else "")
         detail = f"the {who} has learned from {len(known)} of the {what}: {named}"
         checks.append(
             Check(
@@ -118,9 +126,11 @@ def enough_left(wear: Wear) -> Check:
             if wear.fresh_needed is None
             else f"bring in {wear.fresh_needed:,} fresh test images"
         )
-        detail = (
-            f"the test images are worn out: {detail}, and {wear.planned} comparisons are planned; {remedy}"
-        )
+        used_up = f"{wear.planned} comparisons are planned"
+        if wear.comparison <= wear.planned:
+            used_up = f"earlier comparisons have spent {100 * wear.spent_before:.2g} % of the {100 * wear.alpha:.2g} %"
+            used_up += " that all may err with"
+        detail = f"the test images are worn out: {detail}, and {used_up}; {remedy}"
     else:
         detail += f"; comparison {k} of {wear.planned} planned may err with {100 * wear.spent:.2g} % of the "
         detail += f"{100 * wear.alpha:.2g} % that they share"
@@ -150,6 +160,17 @@ def decided(codes_N: ArrayLike | None, probabilities_NK: ArrayLike) -> NDArray[n
     if codes_N is not None:
         return np.asarray(codes_N)
     return np.asarray(probabilities_NK, dtype=float).argmax(axis=-1)
+
+
+def texts(ids_N: ArrayLike) -> NDArray[Any]:
+    """Return ids as texts of the same shape, so that 3 and "3" are one; None where there is none."""
+    ids = np.asarray(ids_N)
+    if ids.dtype != object:
+        ids = ids.astype(object)
+    found = np.empty(ids.shape, dtype=object)
+    for place, value in np.ndenumerate(ids):
+        found[place] = None if _is_missing(value) else str(value)
+    return found
 
 
 def names(values: ArrayLike) -> NDArray[Any]:

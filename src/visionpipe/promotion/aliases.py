@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 from visionpipe.errors import VisionpipeError, first_line
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _LOCK_TIMEOUT_S = 600
+_CROWNED = "visionpipe.champion"
+"""Tag of the registered model: the version that last became champion, told after it had."""
 _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
@@ -38,6 +41,35 @@ def holder(client: MlflowClient, model_name: str, alias: str) -> str | None:
         raise VisionpipeError(f"registry: {first_line(error)}") from error
 
 
+def crown(client: MlflowClient, model_name: str, version: str) -> None:
+    """Make a version champion."""
+    client.set_registered_model_alias(model_name, CHAMPION, version)
+    confirm(client, model_name, version)
+
+
+def confirm(client: MlflowClient, model_name: str, version: str) -> None:
+    """Note that a version is champion: else an alias that is deleted looks like one that was never set."""
+    client.set_registered_model_tag(model_name, _CROWNED, version)
+
+
+def last_crowned(client: MlflowClient, model_name: str) -> str | None:
+    """Return the version that last became champion, even if no version is champion any more."""
+    return client.get_registered_model(model_name).tags.get(_CROWNED)
+
+
+def drop_challenger(client: MlflowClient, model_name: str) -> None:
+    """Let nobody wait for approval who is champion already, or has the champion's weights and settings."""
+    waiting, champion = (holder(client, model_name, alias) for alias in (CHALLENGER, CHAMPION))
+    if waiting is None or champion is None:
+        return
+    models = [
+        client.get_model_version(model_name, version).tags.get("visionpipe.model_sha256")
+        for version in (waiting, champion)
+    ]
+    if waiting == champion or (models[0] is not None and models[0] == models[1]):
+        client.delete_registered_model_alias(model_name, CHALLENGER)
+
+
 @contextmanager
 def turn(model_name: str) -> Iterator[None]:
     """Wait until nobody else changes this registered model; MLflow cannot compare-and-swap an alias.
@@ -54,18 +86,39 @@ def turn(model_name: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
 
     uri = mlflow.get_registry_uri()
-    key = hashlib.sha256(f"{uri}\n{model_name}".encode()).hexdigest()[:16]
     # a lock in the temporary folder would not be shared where that folder is private, nor between users
     if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///") + f".{key}.lock")
+        database = Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve()  # however it is spelt
+        path = database.with_name(f"{database.name}.{_key(str(database), model_name)}.lock")
     else:
-        path = Path(tempfile.gettempdir()) / f"visionpipe-{os.getuid()}-{key}.lock"
+        path = Path(tempfile.gettempdir()) / f"visionpipe-{os.getuid()}-{_key(uri, model_name)}.lock"
+    lock = FileLock(path, timeout=_LOCK_TIMEOUT_S, mode=0o666)
     try:
-        with FileLock(path, timeout=_LOCK_TIMEOUT_S):
+        _acquire(lock, path, model_name)
+        try:
             yield
+        finally:
+            lock.release()
     except Timeout as error:
         raise VisionpipeError(
             f"{model_name}: another promotion has not ended in {_LOCK_TIMEOUT_S} s; try again later"
         ) from error
     except MlflowException as error:
         raise VisionpipeError(f"{model_name}: MLflow refuses: {first_line(error)}") from error
+
+
+def _key(store: str, model_name: str) -> str:
+    return hashlib.sha256(f"{store}\n{model_name}".encode()).hexdigest()[:16]
+
+
+def _acquire(lock: FileLock, path: Path, model_name: str) -> None:
+    from filelock import Timeout
+
+    try:
+        lock.acquire()
+    except Timeout:  # an OSError too
+        raise
+    except OSError as error:
+        raise VisionpipeError(
+            f"{model_name}: cannot lock {path}: {error.strerror or error}; give this account the right to write it"
+        ) from error

@@ -26,6 +26,7 @@ from scipy.special import ndtri
 from visionpipe.metrics.classification import accuracy, auroc, balanced_accuracy, macro_f1
 from visionpipe.promotion.decision import Check
 from visionpipe.promotion.parameters import PromotionParameters
+from visionpipe.promotion.wear import Wear
 from visionpipe.stats.paired import (
     cluster_swap_test,
     effective_disagreements,
@@ -69,6 +70,7 @@ def gain_checks(
     parameters: PromotionParameters,
     version: str | None,
     alpha: float,
+    wear: Wear | None = None,
 ) -> list[Check]:
     """Return whether the challenger is better by the metric, and McNemar's test of its right answers."""
     n_images, resamples = len(test.labels_N), resamples_for(alpha, parameters)
@@ -106,6 +108,11 @@ def gain_checks(
     luck = ""
     if gain.low > 0 and not proven:
         luck = f", but chance alone gives as much with p = {p_value:.2g}, and {alpha:.2g} is needed"
+    if spread == 0:
+        luck += " (no width: every resample gives the same, so the interval tells nothing of chance)"
+    interval = f"{100 * (1 - 2 * alpha):.4g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
+    if not math.isfinite(spread):  # a resample of few groups may lack a class
+        interval = "its interval can't be told: too few groups of images hold each class"
     gained = Check(
         name=f"gain in {words}",
         kind="gain",
@@ -115,11 +122,10 @@ def gain_checks(
         limit=0.0,
         p_value=p_value,
         passed=False if refuted else (True if proven else None),
-        detail=f"{words} changes by {100 * gain.estimate:+.1f} points against {incumbent}, "
-        f"{100 * (1 - 2 * alpha):.4g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}{luck}",
-        images_needed=images_needed(n_images, z, alpha),
+        detail=f"{words} changes by {100 * gain.estimate:+.1f} points against {incumbent}, {interval}{luck}",
+        images_needed=images_needed(n_images, z, alpha, wear),
     )
-    return [gained, _mcnemar(test, champion_N, challenger_N, parameters, alpha)]
+    return [gained, _mcnemar(test, champion_N, challenger_N, parameters, alpha, wear)]
 
 
 def answer_alike(test: ScoredImages, metric: str) -> bool:
@@ -174,6 +180,7 @@ def _mcnemar(
     challenger_N: NDArray[np.int64],
     parameters: PromotionParameters,
     alpha: float,
+    wear: Wear | None,
 ) -> Check:
     right = [champion_N == test.labels_N, challenger_N == test.labels_N]
     counted, n_images = mcnemar_exact(*right), len(champion_N)
@@ -191,7 +198,7 @@ def _mcnemar(
         passed=False if contradicted else (True if supported else None),
         detail=f"only the challenger is right on {counted.c} test images, only the champion on {counted.b}",
         blocking=metric != "auroc",
-        images_needed=images_needed(n_images, z_of(found.p_greater), alpha),
+        images_needed=images_needed(n_images, z_of(found.p_greater), alpha, wear),
     )
 
 
@@ -200,9 +207,21 @@ def z_of(p_value: float) -> float:
     return -float(ndtri(p_value))
 
 
-def images_needed(n_images: int, z: float, alpha: float) -> int | None:
-    """Return how many images would turn an effect of z standard errors into proof; None if that is hopeless."""
+def images_needed(n_images: int, z: float, alpha: float, wear: Wear | None = None) -> int | None:
+    """Return how many images would turn an effect of z standard errors into proof; None if that is hopeless.
+
+    They are judged at alpha, or at what so many images may spend if the present ones have been used as `wear` says.
+    """
     if not z > 0:
         return None
-    needed = n_images * ((z_of(alpha) + z_of(1 - POWER)) / z) ** 2
-    return max(n_images + 1, math.ceil(needed)) if needed <= MOST_IMAGES else None
+    needed = n_images + 1
+    while needed <= MOST_IMAGES:
+        spent = alpha if wear is None else wear.spendable(needed)
+        proof = n_images * ((z_of(spent) + z_of(1 - POWER)) / z) ** 2 if spent > 0 else math.inf
+        if proof <= needed:
+            return needed
+        if wear is None:
+            needed = math.ceil(min(proof, MOST_IMAGES + 1))
+        else:  # in small steps: more images are worn less and spend more, so that fewer than `proof` may do
+            needed += max(1, needed // 200)
+    return None

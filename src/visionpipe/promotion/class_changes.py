@@ -23,17 +23,17 @@ def class_changes(test: ScoredImages, parameters: PromotionParameters) -> list[C
 
 
 def _vanished(name: str, parameters: PromotionParameters) -> Check:
-    allowed = parameters.vanished_classes == "allow"
     detail = f"the challenger does not know class {name!r}, which the champion knows"
-    if not allowed:
-        detail += "; train with images of it, or allow it (promotion.vanished_classes)"
-    return Check(
-        name=f"class {name} is still known",
-        kind="class_change",
-        passed=None if allowed else False,
-        detail=f"{detail}; that is allowed" if allowed else detail,
-        blocking=not allowed,
-    )
+    if parameters.vanished_classes == "allow":
+        return Check(
+            name=f"class {name} is given up",
+            kind="class_change",
+            passed=None,
+            detail=f"{detail}; that is allowed (promotion.vanished_classes), and nothing guards this class",
+            blocking=False,
+        )
+    detail += "; train with images of it, or allow it (promotion.vanished_classes)"
+    return Check(name=f"class {name} is still known", kind="class_change", passed=False, detail=detail)
 
 
 def _new(name: str, test: ScoredImages, parameters: PromotionParameters) -> Check:

@@ -6,18 +6,25 @@ The images themselves are named in a file of the MLflow run that compared; the e
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionpipe import __version__
+from visionpipe.images.manifest import attribute_columns
 from visionpipe.promotion.wear import Comparison
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from visionpipe.promotion.parameters import PromotionParameters
     from visionpipe.promotion.record import Event
 
 logger = logging.getLogger(__name__)
+_NOT_THE_VERDICT = {"mode", "card"}
+"""Parameters that change nothing in it. A measured speed is left out as well: it tells nothing of test images."""
 TEST_IMAGES = "comparison/test_images.json"
 
 
@@ -29,23 +36,41 @@ def digest_of(image_ids: Iterable[str]) -> str:
 def identity_of(
     candidate_folder: Path | None,
     champion_version: str | None,
-    images_sha256: str,
-    parameters_sha256: str | None,
+    basis_sha256: str | None,
 ) -> str | None:
     """Return a hash of all that a comparison rests on: the same again is no second look at the test images.
 
-    As after a crash, or when a pipeline is run twice: the verdict is the same, so nothing new is learned from the
-    images. None where the parameters, or the candidate, are not known: every comparison is a new one then.
+    As after a crash, when a pipeline is run twice, or when what was proposed is promoted: the verdict is the same, so
+    nothing new is learned from the images. None where the basis (`basis_of`), or the candidate, is not known: every
+    comparison is a new one then.
     """
-    if candidate_folder is None or not parameters_sha256:
+    if candidate_folder is None or basis_sha256 is None:
         return None
-    whole = hashlib.sha256(
-        f"{__version__}\n{champion_version}\n{images_sha256}\n{parameters_sha256}".encode()
-    )
+    whole = hashlib.sha256(f"{__version__}\n{champion_version}\n{basis_sha256}".encode())
     for path in sorted(path for path in candidate_folder.rglob("*") if path.is_file()):
         whole.update(str(path.relative_to(candidate_folder)).encode())
         whole.update(hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
+
+
+def basis_of(test: pd.DataFrame, parameters: PromotionParameters) -> str:
+    """Return a hash of what a verdict rests on besides the two models.
+
+    Parameters
+    ----------
+    test : DataFrame
+        The test images: `image_id, label, group_id` and the attributes, in any order.
+    parameters : PromotionParameters
+        All but those that change nothing in the verdict count.
+    """
+    columns = ["image_id", "label", "group_id", *sorted(attribute_columns(test))]
+    rows = sorted(json.dumps(row, default=str) for row in test[columns].to_numpy(object).tolist())
+    whole = {
+        "columns": columns,
+        "rows": rows,
+        "parameters": parameters.model_dump(mode="json", exclude=_NOT_THE_VERDICT),
+    }
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def comparisons_of(
@@ -77,6 +102,7 @@ def comparisons_of(
                 champion_version=event.payload.get("champion_version"),
                 image_ids=images[digest],
                 outcome=event.payload.get("outcome", "unknown"),
+                spent=event.payload.get("spent"),
             )
         )
     return found

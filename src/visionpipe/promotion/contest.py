@@ -16,6 +16,8 @@ from visionpipe.images.store import ImageReader
 from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.candidate import Candidate
 from visionpipe.models.classifier import Predictions
+from visionpipe.promotion.candidate_files import require_papers_of
+from visionpipe.promotion.comparisons import basis_of
 from visionpipe.promotion.decision import Decision
 from visionpipe.promotion.gate import judge, refuse
 from visionpipe.promotion.parameters import PromotionParameters
@@ -60,8 +62,14 @@ def contest(
         Its examination: where a limit on its speed finds the measured time.
     papers : callable or None
         Further files of a version, given the decision.
+
+    Raises
+    ------
+    VisionpipeError
+        When evaluation or examination are of another model; else as `Registry.promote`.
     """
     test = manifest[manifest["split"] == "test"]
+    require_papers_of(candidate, {"evaluation": evaluation, "examination": examination})
     speed = (examination or {}).get("speed") or {}
     return registry.promote(
         judge_of(test, read, candidate, parameters, latency_ms_p95=speed.get("latency_ms_p95")),
@@ -71,6 +79,8 @@ def contest(
         test_image_ids=test["image_id"].tolist(),
         metric=parameters.metric,
         papers=papers,
+        candidate=candidate,
+        basis_sha256=basis_of(test, parameters),
     )
 
 

@@ -31,6 +31,7 @@ from visionpipe.promotion.admission import (
     leaks,
     names,
     problems,
+    texts,
 )
 from visionpipe.promotion.checks import ScoredImages, answer_alike, gain_checks
 from visionpipe.promotion.class_changes import class_changes
@@ -48,11 +49,11 @@ def judge(
     group_ids_N: ArrayLike,
     challenger_probabilities_NK: ArrayLike,
     champion_probabilities_NK: ArrayLike | None,
-    slices: Mapping[str, ArrayLike],
-    champion_seen_ids: Collection[str],
-    challenger_seen_ids: Collection[str],
-    champion_seen_groups: Collection[str],
-    challenger_seen_groups: Collection[str],
+    slices: Mapping[str, ArrayLike] | None,
+    champion_seen_ids: Collection[str] | None,
+    challenger_seen_ids: Collection[str] | None,
+    champion_seen_groups: Collection[str] | None,
+    challenger_seen_groups: Collection[str] | None,
     parameters: PromotionParameters,
     champion_version: str | None,
     challenger_decided_N: ArrayLike | None = None,
@@ -60,7 +61,7 @@ def judge(
     champion_classes: Collection[str] | None = None,
     challenger_classes: Collection[str] | None = None,
     wear: Wear | None = None,
-    latency_ms_p95: float | None = None,
+    latency_ms_p95: float | str | None = None,
 ) -> Decision:
     """Decide whether the challenger takes over; never raises on what the models or the tables hold.
 
@@ -69,15 +70,15 @@ def judge(
     labels_N, classes
         Class codes (0 to K - 1) of the test images, and the K class names.
     image_ids_N, group_ids_N
-        Of the test images; images of a group count as one piece of evidence.
+        Of the test images, compared as text; images of a group count as one piece of evidence.
     challenger_probabilities_NK, champion_probabilities_NK
         Rows that sum to 1, both in the columns of ``classes``: 0 for a class the model does not know. None when
         there is no champion, and acceptance limits alone decide.
     slices
-        Attribute columns of the test images by name; a missing value belongs to no slice. Must hold the columns
-        that ``parameters.slices`` names.
+        Attribute columns of the test images by name, None for none; a missing value belongs to no slice. Must hold
+        the columns that ``parameters.slices`` names.
     champion_seen_ids, challenger_seen_ids, champion_seen_groups, challenger_seen_groups
-        What each model learned or was tuned from.
+        What each model learned or was tuned from; None, "nobody knows", rejects.
     parameters
         Metric, confidence, margins and limits.
     champion_version
@@ -95,25 +96,25 @@ def judge(
         test = ScoredImages(
             labels_N=np.asarray(labels_N),
             classes=[str(name) for name in classes],
-            image_ids_N=np.asarray(image_ids_N),
-            group_ids_N=np.asarray(group_ids_N),
+            image_ids_N=texts(image_ids_N),
+            group_ids_N=texts(group_ids_N),
             challenger_NK=np.asarray(challenger_probabilities_NK, dtype=float),
             champion_NK=floats_or_none(champion_probabilities_NK),
             challenger_N=decided(challenger_decided_N, challenger_probabilities_NK),
             champion_N=None
             if champion_probabilities_NK is None
             else decided(champion_decided_N, champion_probabilities_NK),
-            slices={name: names(values) for name, values in slices.items()},
+            slices={str(name): names(values) for name, values in (slices or {}).items()},
             champion_classes=known(champion_classes, classes),
             challenger_classes=known(challenger_classes, classes),
         )
         found = problems(test, parameters)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
         return _decide([_sanity(f"the test table can't be read: {error}")], 0, parameters, champion_version)
     n_images = len(test.image_ids_N)
     if found:
         return _decide([_sanity("; ".join(found))], n_images, parameters, champion_version)
-    test = replace(test, labels_N=test.labels_N.astype(np.int64))
+    test = replace(test, labels_N=test.labels_N.astype(np.int64), group_ids_N=test.group_ids_N.astype(str))
     has_champion = test.champion_NK is not None
     checks = [
         *(leaks(test, "champion", champion_seen_ids, champion_seen_groups) if has_champion else []),
@@ -127,10 +128,10 @@ def judge(
         alpha = parameters.alpha if wear is None else wear.spent
         rows = slice_rows(test, parameters)
         if test.champion_NK is not None:
-            checks += gain_checks(test, test.champion_NK, parameters, champion_version, alpha)
+            checks += gain_checks(test, test.champion_NK, parameters, champion_version, alpha, wear)
             checks += class_changes(test, parameters)
             checks += regression_checks(test, rows, parameters)
-        checks += acceptance_checks(test, rows, parameters, alpha, latency_ms_p95)
+        checks += acceptance_checks(test, rows, parameters, alpha, latency_ms_p95, wear)
     decision = _decide(checks, n_images, parameters, champion_version)
     # the same answers once more tell nothing that was not known
     return replace(decision, looked=looked and not answer_alike(test, parameters.metric), wear=wear)
@@ -182,6 +183,9 @@ def _decide(
             reason += f"; about {images_needed:,} test images would decide it"
     elif gains:
         outcome, reason = "promote", f"Proven better: {gains[0].detail}, and nothing is proven worse"
+        if n_unguarded := sum(check.kind == "non_inferiority" and check.passed is None for check in checks):
+            few = "class or slice has" if n_unguarded == 1 else "classes and slices have"
+            reason += f"; {n_unguarded} {few} too few images to judge"
     else:
         limits = "every acceptance limit is met at its confidence bound"
         limits = limits if parameters.acceptance else "there is no champion and no acceptance limit is set"

@@ -15,6 +15,7 @@ from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.models.candidate import Candidate, load_candidate
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.models.model import ModelInfo
 
 _SERVED_MODEL = Path(__file__).with_name("served_model.py")
@@ -58,7 +59,6 @@ def read_version(model_name: str, version: str, *, called: str = "champion") -> 
         When its files are gone or damaged, or this program cannot read them.
     """
     from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
     from mlflow.models import Model
 
     uri = f"models:/{model_name}/{version}"
@@ -71,12 +71,25 @@ def read_version(model_name: str, version: str, *, called: str = "champion") -> 
             evaluation_file = folder / papers["evaluation"]["path"] / "evaluation.json"
             evaluation = json.loads(evaluation_file.read_text())
             candidate = load_candidate(folder / papers["candidate"]["path"])
-    except (MlflowException, OSError, ValueError, KeyError, TypeError, VisionpipeError) as error:
+    except Exception as error:  # no damage to its files may be more than a verdict
         raise UnreadableVersionError(
             f"{called} {model_name} v{version} cannot be read: {first_line(error)}; restore its files, or put "
             "another version in its place (visionpipe rollback)"
         ) from error
     return Champion(model_name, version, candidate, evaluation)
+
+
+def exists(client: MlflowClient, model_name: str, version: str) -> bool:
+    """Tell whether a registered model has this version."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_model_version(model_name, version)
+    except MlflowException as error:
+        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            raise
+        return False
+    return True
 
 
 def log_version(candidate_folder: Path, papers: Mapping[str, str]) -> ModelInfo:

@@ -19,8 +19,6 @@ class PromotionParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model_name: str = Field(default="visionpipe", min_length=1)
-    """Name of the registered model."""
     mode: Literal["promote", "propose", "off"] = "promote"
     """Whether a winner takes over, waits for approval, or is only reported."""
     metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "auroc"] = "balanced_accuracy"

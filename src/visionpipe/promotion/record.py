@@ -12,13 +12,12 @@ from __future__ import annotations
 import getpass
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from visionpipe.errors import VisionpipeError
-from visionpipe.promotion.aliases import CHALLENGER, CHAMPION, holder
+from visionpipe.promotion.aliases import CHAMPION, confirm, drop_challenger, holder, last_crowned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +28,7 @@ Kind = Literal["comparison", "promotion", "proposal", "approval", "rollback", "c
 PREFIX = "visionpipe.event."
 _KEY_TIME = "%Y%m%dT%H%M%S.%fZ"
 _MAX_CHARACTERS = 5000  # of a tag's value in MLflow's registry
+ELLIPSIS = "…"
 _CROWNING = {"promotion", "approval", "rollback", "correction"}
 
 
@@ -73,7 +73,7 @@ def append(client: MlflowClient, model_name: str, kind: Kind, payload: dict[str,
     Parameters
     ----------
     payload : dict
-        JSON values; with the rest, at most 5000 characters.
+        JSON values; with the rest, at most 5000 characters. A `reason` is shortened so that it fits.
 
     Raises
     ------
@@ -85,7 +85,12 @@ def append(client: MlflowClient, model_name: str, kind: Kind, payload: dict[str,
     if earlier:  # several machines write here, and their clocks differ
         at = max(at, earlier[-1].at + timedelta(microseconds=1))
     event = Event(f"{PREFIX}{at.strftime(_KEY_TIME)}.{uuid.uuid4().hex}", kind, at, who, payload)
-    value = json.dumps({"kind": kind, "who": who, "payload": payload}, allow_nan=False)
+    value = _text(event)
+    while len(value) > _MAX_CHARACTERS and payload.get("reason", ELLIPSIS) != ELLIPSIS:
+        kept = max(0, len(payload["reason"]) - max(len(value) - _MAX_CHARACTERS, 1) - len(ELLIPSIS))
+        payload = {**payload, "reason": payload["reason"][:kept] + ELLIPSIS}
+        event = replace(event, payload=payload)
+        value = _text(event)
     if len(value) > _MAX_CHARACTERS:
         raise VisionpipeError(
             f"{model_name}: a {kind} of {len(value)} characters does not fit the record ({_MAX_CHARACTERS}); "
@@ -129,29 +134,67 @@ def champions(record: Sequence[Event]) -> list[str]:
     ['1']
     """
     line: list[str] = []
-    for event in record:
-        if event.kind not in _CROWNING:
-            continue
-        version = event.payload.get("version")
-        if version is None:  # a correction: whoever was said to be champion is not
-            line = line[:-1]
-        elif event.kind in ("rollback", "correction") and version in line:
-            line = line[: line.index(version) + 1]
-        else:
-            line.append(version)
+    for event in _carried_out(record):
+        line = _line_after(line, event)
     return line
 
 
 def ever_champion(record: Sequence[Event]) -> list[str]:
     """Return every version that was champion once, each once; not those whose promotion a crash stopped."""
-    crowning = [event for event in record if event.kind in _CROWNING]
-    undone = {
-        event.key
-        for event, after in pairwise(crowning)
-        if after.kind == "correction" and after.payload.get("version") == event.payload.get("previous")
-    }
-    versions = [event.payload.get("version") for event in crowning if event.key not in undone]
+    versions = [event.payload.get("version") for event in _carried_out(record)]
     return list(dict.fromkeys(version for version in versions if version is not None))
+
+
+def taken_back(record: Sequence[Event]) -> dict[str, Event]:
+    """Return the SHA-256 of weights that a person took back, and has not let in again -> the rollback."""
+    weights = {
+        event.payload["version"]: event.payload["weights_sha256"]
+        for event in record
+        if event.kind in ("promotion", "proposal") and event.payload.get("weights_sha256")
+    }
+    found: dict[str, Event] = {}
+    line: list[str] = []
+    for event in _carried_out(record):
+        after = _line_after(line, event)
+        if event.kind == "rollback":
+            out = {*line, event.payload.get("previous")} - {*after}
+            found |= {weights[version]: event for version in out & weights.keys()}
+        if event.kind in ("rollback", "approval"):
+            found.pop(weights.get(event.payload.get("version"), ""), None)
+        line = after
+    return found
+
+
+def _carried_out(record: Sequence[Event]) -> list[Event]:
+    """Return what changed the champion, without what a crash stopped and the correction that says so."""
+    kept: list[Event] = []
+    for event in record:
+        if event.kind not in _CROWNING:
+            continue
+        before = kept[-1].payload if kept else {}
+        stopped = (
+            event.kind == "correction"
+            and not event.payload.get("crowned")
+            and bool(kept)
+            and event.payload.get("previous") == before.get("version")
+            and event.payload.get("version") == before.get("previous")
+        )
+        if stopped:
+            kept.pop()
+        else:
+            kept.append(event)
+    return kept
+
+
+def _line_after(line: list[str], event: Event) -> list[str]:
+    version = event.payload.get("version")
+    if (
+        version is None
+    ):  # nobody is champion: taken away from one who was, or one who was said to be never was
+        return line if event.payload.get("crowned") else line[:-1]
+    if event.kind in ("rollback", "correction") and version in line:
+        return line[: line.index(version) + 1]
+    return [*line, version]
 
 
 def reconcile(client: MlflowClient, model_name: str) -> list[Event]:
@@ -160,16 +203,22 @@ def reconcile(client: MlflowClient, model_name: str) -> list[Event]:
     Call it in one's `turn`: only then no change is under way.
     """
     record = events(client, model_name)
-    waiting = holder(client, model_name, CHALLENGER)
-    if waiting is not None and waiting == holder(client, model_name, CHAMPION):
-        client.delete_registered_model_alias(model_name, CHALLENGER)  # an approval that was interrupted
+    drop_challenger(client, model_name)  # left by an approval that was interrupted
     told = next((event.payload.get("version") for event in reversed(record) if event.kind in _CROWNING), None)
     now = holder(client, model_name, CHAMPION)
+    crowned = last_crowned(client, model_name) if (now or told) else None
+    if now is not None and now != crowned:
+        confirm(client, model_name, now)
     if now == told:
         return record
     why = "found so: a change that was interrupted, made by hand, or older than the record"
-    payload = {"version": now, "previous": told, "why": why}
+    payload = {"version": now, "previous": told, "why": why, "crowned": told is not None and told == crowned}
     return [*record, append(client, model_name, "correction", payload, who=account())]
+
+
+def _text(event: Event) -> str:
+    told = {"kind": event.kind, "who": event.who, "payload": event.payload}
+    return json.dumps(told, allow_nan=False, ensure_ascii=False)
 
 
 def account() -> str:

@@ -1,8 +1,9 @@
 """The model registry in MLflow: who is champion, and how a candidate takes over.
 
-MLflow cannot compare-and-swap an alias, so promoters take turns: lock, read the champion, judge, put the comparison
-on record, register, read the champion again, put the promotion on record, set the alias last. A crash leaves the old
-champion or the new one; a version that it left without an alias was never proposed, and nothing ever picks it up.
+MLflow cannot compare-and-swap an alias, so promoters take turns: lock, copy the candidate, read the champion, judge,
+put the comparison on record, register, read the champion again, put the promotion on record, set the alias last. A
+crash leaves the old champion or the new one; a version that it left without an alias was never proposed, and nothing
+ever picks it up.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from visionpipe.errors import VisionpipeError
 from visionpipe.promotion import record
 from visionpipe.promotion.aliases import CHAMPION, holder, turn
+from visionpipe.promotion.candidate_files import require_judged, snapshot
 from visionpipe.promotion.challenge import Challenge, Judge, Papers
 from visionpipe.promotion.comparisons import comparisons_of
 from visionpipe.promotion.model_version import Champion, read_version
@@ -25,6 +27,7 @@ from visionpipe.promotion.wear import Comparison
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from visionpipe.models.candidate import Candidate
     from visionpipe.promotion.decision import Decision
 
 logger = logging.getLogger(__name__)
@@ -91,6 +94,8 @@ class Registry:
         test_image_ids: Collection[str],
         metric: str,
         papers: Papers | None = None,
+        candidate: Candidate | None = None,
+        basis_sha256: str | None = None,
     ) -> Promotion:
         """Judge the candidate against the champion of this moment and register it if it wins.
 
@@ -112,24 +117,33 @@ class Registry:
             In which the challenger must be better: for the verdict when the champion cannot be read.
         papers : callable or None
             Further files of a version (name -> text), such as the model card, given the decision.
+        candidate : Candidate or None
+            What the judge judges: files of another one are refused. None: not checked.
+        basis_sha256 : str or None
+            Hash of what the verdict rests on besides the models, so that the same comparison again is no second look
+            at the test images; None: each is a new one.
 
         Raises
         ------
         VisionpipeError
-            When another promoter does not end, the record is damaged, or MLflow refuses.
+            When another promoter does not end, the candidate's files are others by now, the record is damaged, or
+            MLflow refuses.
         """
-        with turn(self.model_name), _run() as run_id:
+        with turn(self.model_name), _run() as run_id, snapshot(self._candidate_folder) as folder:
+            if folder is not None and candidate is not None:
+                require_judged(folder, candidate)
             for _ in range(_MAX_ROUNDS):
                 challenge = Challenge(
                     client=self._client,
                     model_name=self.model_name,
-                    candidate_folder=self._candidate_folder,
+                    candidate_folder=folder,
                     run_id=run_id,
                     earlier=record.reconcile(self._client, self.model_name),
                     champion_version=holder(self._client, self.model_name, CHAMPION),
                     mode=mode,
                     tags=tags,
                     test_image_ids=test_image_ids,
+                    basis_sha256=basis_sha256,
                 )
                 decision, comparison = challenge.judged(judge, metric)
                 if mode == "off":

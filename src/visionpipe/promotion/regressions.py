@@ -9,8 +9,10 @@ not protected for its recall (docs/decisions/0002); a slice on accuracy. A membe
 - fails when its loss exceeds the margin and is proven to be a loss (at most alpha for a blameless challenger,
   however many members the family has);
 - passes when a loss beyond the margin is excluded;
-- in between blocks only where an equally good challenger would have passed with 95 % power; else it is "too few
-  images to judge", and listed.
+- in between blocks while not even the loss is excluded that so few images can exclude (`visionpipe.stats.families`);
+  else it is "too few images to judge", and listed with the loss that is possible.
+
+The accuracy on the classes that the champion knew is a family of its own, and blocks as long as it is open.
 
 alpha = (1 - level) / 2: 2.5 % by default. Shapes: N test images, K classes.
 """
@@ -47,9 +49,6 @@ def regression_checks(
     """
     assert test.champion_N is not None
     right = [test.champion_N == test.labels_N, test.challenger_N == test.labels_N]
-    known_M = np.flatnonzero(np.isin(test.labels_N, [test.classes.index(c) for c in test.champion_classes]))
-    if len(known_M) < len(test.labels_N):
-        slices = {"the champion knew the class": known_M, **slices}
     classes, small_classes = _large_enough(_class_rows(test), parameters)
     slices, small_slices = _large_enough(slices, parameters)
     called = [
@@ -59,13 +58,19 @@ def regression_checks(
         ]
         for name in classes
     ]
+    known_M = np.flatnonzero(np.isin(test.labels_N, [test.classes.index(c) for c in test.champion_classes]))
+    # not a slice among others: without it a new class could pay for all that is lost on the old ones
+    old = {"the champion knew the class": known_M} if 0 < len(known_M) < len(test.labels_N) else {}
     level, groups_N = parameters.level, test.group_ids_N
     of_classes = [youden_difference(*each, groups_N, level=level) for each in called]
-    of_slices = slice_differences(*right, groups_N, list(slices.values()), level=level)
+    of_slices, of_old = (
+        slice_differences(*right, groups_N, list(members.values()), level=level) for members in (slices, old)
+    )
     margin = parameters.non_inferiority_margin
     checks = [
-        _check(f"{what} {name}", len(rows), found, len(test.labels_N), parameters)
+        _check(f"{what} {name}", len(rows), found, len(test.labels_N), parameters, always=members is old)
         for what, members, differences in (
+            ("accuracy where", old, of_old),
             ("Youden's J of class", classes, of_classes),
             ("accuracy where", slices, of_slices),
         )
@@ -73,6 +78,8 @@ def regression_checks(
             members.items(), compare_family(differences, margin=margin, level=level), strict=True
         )
     ]
+    if not len(known_M):
+        checks.append(_nothing_known(parameters))
     small = {f"Youden's J of class {name}": n for name, n in small_classes.items()}
     return checks + list(
         _too_small(small | {f"accuracy where {name}": n for name, n in small_slices.items()}, parameters)
@@ -142,17 +149,27 @@ def _large_enough(
 
 
 def _check(
-    name: str, n_rows: int, found: JudgedDifference, n_images: int, parameters: PromotionParameters
+    name: str,
+    n_rows: int,
+    found: JudgedDifference,
+    n_images: int,
+    parameters: PromotionParameters,
+    *,
+    always: bool,
 ) -> Check:
     margin, alpha = parameters.non_inferiority_margin, parameters.alpha
     detail = f"{name} changes by {100 * found.difference:+.1f} points on {n_rows} images"
-    passed = True if found.p_inferior <= alpha else None
+    passed, held_up = True if found.p_inferior <= alpha else None, found.held_up or always
+    loss = margin if always else found.excludable
     if found.difference < -margin and found.p_worse <= alpha:
         passed, detail = False, f"{detail}, a proven loss"
-    elif passed is None and found.judgeable:
-        detail += f", and a loss of more than {100 * margin:g} points can't be excluded"
+    elif passed is None and held_up:
+        detail += f", and a loss of more than {100 * loss:.2g} points can't be excluded"
     elif passed is None:
-        detail = f"too few images to judge: {detail}"
+        possible = max(margin, -found.low)
+        detail = (
+            f"too few images to judge: {detail}, and a loss of up to {100 * possible:.2g} points is possible"
+        )
     return Check(
         name=name,
         kind="non_inferiority",
@@ -163,8 +180,18 @@ def _check(
         p_value=found.p_worse if passed is False else found.p_inferior,
         passed=passed,
         detail=detail,
-        blocking=passed is not None or found.judgeable,
+        blocking=passed is not None or held_up,
         images_needed=images_needed(n_images, z_of(found.p_inferior), alpha),
+    )
+
+
+def _nothing_known(parameters: PromotionParameters) -> Check:
+    return Check(
+        name="accuracy where the champion knew the class",
+        kind="non_inferiority",
+        limit=-parameters.non_inferiority_margin,
+        passed=None,
+        detail="no test image is of a class that the champion knows, so nothing shows what would be lost",
     )
 
 

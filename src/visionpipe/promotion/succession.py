@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.promotion import record
-from visionpipe.promotion.aliases import CHALLENGER, CHAMPION, holder, turn
+from visionpipe.promotion.aliases import CHALLENGER, CHAMPION, crown, drop_challenger, holder, turn
 from visionpipe.promotion.challenge import NOBODY
-from visionpipe.promotion.model_version import read_version
+from visionpipe.promotion.model_version import exists, read_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,20 +69,19 @@ def approve(model_name: str, version: str | None = None, *, by: str, why: str) -
                 f"{model_name} v{chosen} was judged against {was}, and {now}: run the promotion again"
             )
         event = _crown(client, model_name, "approval", chosen, champion, by=by, why=why)
-        if waiting == chosen:
-            client.delete_registered_model_alias(model_name, CHALLENGER)
+        drop_challenger(client, model_name)
         return event
 
 
 def rollback(model_name: str, version: str | None = None, *, by: str, why: str) -> Event:
-    """Put an earlier champion back; the present one need not be readable.
+    """Put an earlier champion back; the present one need not be readable, nor there.
 
     Parameters
     ----------
     model_name : str
         Registered model in the MLflow store that is connected.
     version : str or None
-        Which; None: the champion before the present one.
+        Which; None: the champion before the present one, or the last one where the alias is gone.
     by, why : str
         Who decides this, and the reason; kept on record.
 
@@ -104,6 +103,8 @@ def rollback(model_name: str, version: str | None = None, *, by: str, why: str) 
         so_far = record.reconcile(client, model_name)
         champion = holder(client, model_name, CHAMPION)
         line = [each for each in record.champions(so_far) if each != champion]
+        if champion is None:  # it is missing: the last one that is still there
+            line = [each for each in line if exists(client, model_name, each)]
         chosen = version or (line[-1] if line else None)
         if chosen is None:
             raise VisionpipeError(f"{model_name}: no earlier champion is on record to go back to")
@@ -131,7 +132,7 @@ def _crown(
     read_version(model_name, version, called="version")
     payload = {"version": version, "previous": previous, "why": why}
     event = record.append(client, model_name, kind, payload, who=by)
-    client.set_registered_model_alias(model_name, CHAMPION, version)
+    crown(client, model_name, version)
     return event
 
 

@@ -11,6 +11,9 @@ makers who also read the numbers and build each try on the best so far: in simul
 up to 12 comparisons (tests/published/test_wear.py); for many more no such schedule holds. Fresh images carry no use,
 so they bring k down.
 
+What earlier comparisons spent is on record. Where it would exceed alpha together with alpha_k, nothing is judged
+either: after a change of the plan or of alpha, or when a few images of many were in every comparison.
+
 Pure functions of sets of image ids.
 """
 
@@ -39,6 +42,8 @@ class Comparison:
     """The test images; None when that can no longer be read: then it counts for every image."""
     outcome: str
     """`promote`, `reject` or `insufficient_evidence`."""
+    spent: float | None = None
+    """Error rate at which it was judged; None, "not on record", counts for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +64,22 @@ class Wear:
     """One-sided error rate of all planned comparisons together."""
     spent: float
     """What this comparison may spend of it: alpha_k; 0 when the images are worn out."""
+    spent_before: float = 0.0
+    """What earlier comparisons spent of it: summed for each image, on average over the images."""
     fresh_needed: int | None
     """Fresh images that would allow this comparison; 0 when it is allowed, None when none would: too many earlier
     comparisons can't be read any more, and count for every image."""
 
+    def spendable(self, n_images: int) -> float:
+        """Return what the next comparison may spend if fresh ones make these test images so many; 0 if none."""
+        uses = round(self.mean_uses * self.n_images) + self.n_images  # the present comparison is a use, too
+        before = (self.spent_before + self.spent) * self.n_images / n_images
+        return _left(1 - (-uses // n_images), self.planned, self.alpha, before)
+
     @property
     def worn_out(self) -> bool:
-        """Whether the planned comparisons are used up."""
-        return self.comparison > self.planned
+        """Whether the planned comparisons, or what they may spend, are used up."""
+        return self.spent == 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-safe mapping."""
@@ -102,31 +115,58 @@ def wear_of(image_ids: Collection[str], earlier: Iterable[Comparison], *, planne
     """
     present = set(image_ids)
     unreadable, uses = 0, Counter(dict.fromkeys(present, 0))
+    spent_by_all, spent_by_some = 0.0, 0.0  # on each image; on all images together
     for comparison in earlier:
         if comparison.image_ids is None:
             unreadable += 1
+            spent_by_all += comparison.spent or 0.0
         else:
-            uses.update(present & comparison.image_ids)
+            shared = present & comparison.image_ids
+            uses.update(shared)
+            spent_by_some += (comparison.spent or 0.0) * len(shared)
     counts = [unreadable + n for n in uses.values()]
-    total = sum(counts)
+    n_images, total = len(present), sum(counts)
     # whole numbers: a mean of exactly 2 must not be rounded up to 3
-    comparison = 1 + -(-total // len(present)) if present else 1 + unreadable
+    k = 1 + -(-total // n_images) if present else 1 + unreadable
+    before = spent_by_all + spent_by_some / max(1, n_images)
+    spent = _left(k, planned, alpha, before)
+
+    def allowed(n_fresh: int) -> bool:
+        n = n_images + n_fresh
+        then = 1 - (-(total + unreadable * n_fresh) // n)
+        return _left(then, planned, alpha, spent_by_all + spent_by_some / n) > 0
+
+    fresh_needed: int | None = 0
+    if spent == 0 and planned == 1:  # not one use is allowed: a new set of the same size
+        fresh_needed = None if unreadable else n_images
+    elif spent == 0:
+        # within one k more images only help, so the least number is at the start of a k or where its room suffices
+        starts = [_fresh_needed(total, n_images, each, unreadable) for each in range(2, planned + 1)]
+        rooms = [alpha - spent_by_all - spent_alpha(each, planned, alpha) for each in range(2, planned + 1)]
+        enough = [math.ceil(spent_by_some / room) - n_images for room in rooms if room > 0]
+        tried = sorted({each + more for each in [*starts, *enough] if each is not None for more in (0, 1)})
+        fresh_needed = next((each for each in tried if each > 0 and allowed(each)), None)
     return Wear(
-        n_images=len(present),
+        n_images=n_images,
         n_fresh=counts.count(0),
-        mean_uses=total / len(present) if present else float(unreadable),
+        mean_uses=total / n_images if present else float(unreadable),
         most_uses=max(counts, default=unreadable),
-        comparison=comparison,
+        comparison=k,
         planned=planned,
         alpha=alpha,
-        spent=spent_alpha(comparison, planned, alpha),
-        fresh_needed=_fresh_needed(total, len(present), planned, unreadable) if comparison > planned else 0,
+        spent=spent,
+        spent_before=before,
+        fresh_needed=fresh_needed,
     )
 
 
-def _fresh_needed(total_uses: int, n_images: int, planned: int, unreadable: int) -> int | None:
-    """Return how many images, used in the unreadable comparisons alone, bring the mean use down to planned - 1."""
-    if planned == 1:  # not one use is allowed: a new set of the same size
-        return None if unreadable else n_images
-    spare = planned - 1 - unreadable
-    return -(-(total_uses - (planned - 1) * n_images) // spare) if spare > 0 else None
+def _left(comparison: int, planned: int, alpha: float, before: float) -> float:
+    """Return alpha_k, or 0 where it would bring what is spent in all above alpha."""
+    spent = spent_alpha(comparison, planned, alpha)
+    return spent if before + spent <= alpha * (1 + 1e-9) else 0.0
+
+
+def _fresh_needed(total_uses: int, n_images: int, k: int, unreadable: int) -> int | None:
+    """Return how many images, used in the unreadable comparisons alone, bring the mean use down to k - 1."""
+    spare = k - 1 - unreadable
+    return -(-(total_uses - (k - 1) * n_images) // spare) if spare > 0 else None

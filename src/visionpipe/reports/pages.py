@@ -88,6 +88,14 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         champion_version=champion,
         checks=checks,
         gain=gains[0] if gains else None,
+        unguarded=[
+            {
+                **c,
+                "detail": c["detail"].removeprefix("too few images to judge: ").removeprefix(f"{c['name']} "),
+            }
+            for c in checks
+            if c["passed"] is None and not c["blocking"] and c["kind"] in ("non_inferiority", "class_change")
+        ],
         blocking=[c for c in checks if c["passed"] is False] or (open_checks if tone != "good" else []),
         n_passed=sum(c["passed"] is True for c in checks),
         n_open=len(open_checks),

@@ -1,5 +1,10 @@
 """Classes and slices judged together: non-inferiority and loss, each family corrected by Holm.
 
+Few images cannot exclude a small loss. So each member has the loss that it can exclude: the margin, or what an equally
+good challenger would clear with `PLANNED_POWER`. That is planned from the champion alone: its error rate e, and errors
+of the challenger that correlate with its own by one half, so that the two disagree on e(1 - e) of the images. A
+challenger that disagrees more has a wider interval, and is held up rather than waved through.
+
 Shapes: N images, M members of a family. A positive difference favours the challenger.
 """
 
@@ -18,10 +23,15 @@ from visionpipe.stats.paired import (
     holm,
     mcnemar_from_counts,
     non_inferiority,
+    planned_disagreement,
     tango_z,
 )
 
-JUDGEABLE_POWER = 0.95  # with which a member must be able to acquit an equally good challenger
+PLANNED_POWER = 0.95  # with which a member must be able to acquit an equally good challenger
+MOST_HELD_UP = (
+    0.5  # equally good challengers that a family may hold up by chance, however many members it has
+)
+_LARGEST_LOSS = 0.999
 
 
 class Difference(Protocol):
@@ -44,8 +54,8 @@ class Difference(Protocol):
         """Return the two-sided interval."""
         ...
 
-    def reach(self, margin: float) -> float:
-        """Return by how many standard errors an equally good challenger would clear the margin."""
+    def planned_reach(self, margin: float) -> float:
+        """Return by how many planned standard errors an equally good challenger would clear the margin."""
         ...
 
 
@@ -59,6 +69,8 @@ class ProportionDifference:
     """Images only the challenger got right."""
     n: float
     """All images, > 0."""
+    planned: float
+    """Disagreements that are planned for (`planned_disagreement`)."""
 
     @property
     def difference(self) -> float:
@@ -78,9 +90,9 @@ class ProportionDifference:
         found = non_inferiority(self.b, self.c, self.n, 0.5, confidence)  # the margin is the p-value's alone
         return found.low, found.high
 
-    def reach(self, margin: float) -> float:
-        """As `Difference`: with as many disagreements, evenly split."""
-        even = (self.b + self.c) / 2
+    def planned_reach(self, margin: float) -> float:
+        """As `Difference`: with the planned disagreements, evenly split."""
+        even = self.planned / 2
         return tango_z(even, even, self.n, -margin)
 
 
@@ -96,8 +108,10 @@ class JudgedDifference:
     """Adjusted: small when a loss beyond the margin is excluded."""
     p_worse: float
     """Adjusted: small when the challenger is proven to be worse."""
-    judgeable: bool
-    """Whether an equally good challenger would have passed with 95 % power: else no verdict is due."""
+    excludable: float
+    """The loss that so many images can be expected to exclude: the margin, or more where they are few."""
+    held_up: bool
+    """Whether not even that loss is excluded: then the member stands in the way."""
 
 
 def compare_family(members: Sequence[Difference], *, margin: float, level: float) -> list[JudgedDifference]:
@@ -112,21 +126,37 @@ def compare_family(members: Sequence[Difference], *, margin: float, level: float
     level
         Confidence of a two-sided interval of a family of one.
     """
-    alpha = (1 - level) / 2
+    alpha, n_members = (1 - level) / 2, max(1, len(members))
     p_inferior = np.array([member.p_inferior(margin) for member in members])
     steps = len(members) - np.argsort(np.argsort(p_inferior, kind="stable"))  # Holm divides alpha by these
-    enough = -ndtri(alpha / max(1, len(members))) - ndtri(1 - JUDGEABLE_POWER)
-    adjusted = zip(holm(p_inferior), holm([member.p_worse() for member in members]), steps, strict=True)
+    chance = min(1 - PLANNED_POWER, MOST_HELD_UP / n_members)
+    enough = -float(ndtri(alpha / n_members)) - float(ndtri(chance))
+    excludable = [_excludable(member, margin, enough) for member in members]
+    adjusted = zip(
+        members, excludable, holm(p_inferior), holm([m.p_worse() for m in members]), steps, strict=True
+    )
     return [
         JudgedDifference(
             member.difference,
             *member.interval(1 - 2 * alpha / step),
             p_inferior=float(inferior),
             p_worse=float(worse),
-            judgeable=bool(member.reach(margin) >= enough),
+            excludable=loss,
+            held_up=bool(inferior > alpha and member.p_inferior(loss) > alpha / n_members),
         )
-        for member, (inferior, worse, step) in zip(members, adjusted, strict=True)
+        for member, loss, inferior, worse, step in adjusted
     ]
+
+
+def _excludable(member: Difference, margin: float, enough: float) -> float:
+    """Return the smallest loss, from the margin on, that a blameless challenger would clear by so many errors."""
+    if member.planned_reach(margin) >= enough:
+        return margin
+    low, high = margin, _LARGEST_LOSS
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (low, middle) if member.planned_reach(middle) >= enough else (middle, high)
+    return high
 
 
 def slice_differences(
@@ -152,9 +182,8 @@ def slice_differences(
     """
     champion_N, challenger_N = (np.asarray(c, dtype=bool) for c in (champion_correct_N, challenger_correct_N))
     clusters_N = np.asarray(cluster_ids_N)
-    return [
-        ProportionDifference(
-            *effective_disagreements(champion_N[rows], challenger_N[rows], clusters_N[rows], level)
-        )
-        for rows in slices
-    ]
+    found = []
+    for rows in slices:
+        b, c, n = effective_disagreements(champion_N[rows], challenger_N[rows], clusters_N[rows], level)
+        found.append(ProportionDifference(b, c, n, planned=n * planned_disagreement(champion_N[rows])))
+    return found

@@ -137,6 +137,16 @@ def effective_disagreements(
     return float(b) * share, float(c) * share, n
 
 
+def planned_disagreement(champion_right_N: NDArray[np.bool_]) -> float:
+    """Return on which share an equally good challenger disagrees if its errors correlate by one half: e(1 - e).
+
+    Retrained models share errors; independent ones would disagree on 2e(1 - e), and plans for them protect less. The
+    champion's error rate e is taken with one error and one right answer more (Laplace): none seen is not none.
+    """
+    error = (np.sum(~champion_right_N) + 1) / (len(champion_right_N) + 2)
+    return float(error * (1 - error))
+
+
 def tango_z(b: float, c: float, n: float, difference: float) -> float:
     """Return Tango's statistic: standard errors by which c - b lies above what ``difference`` predicts."""
     # the constrained maximum-likelihood estimate of P(only the champion is right)

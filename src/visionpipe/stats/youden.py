@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from visionpipe.stats.paired import effective_disagreements
+from visionpipe.stats.paired import effective_disagreements, planned_disagreement
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,13 @@ class YoudenDifference:
         -2 to 2.
     standard_error : float
         Above 0 even without a disagreement: few images prove nothing.
+    planned_error : float
+        Standard error for an equally good challenger whose errors correlate by one half with the champion's.
     """
 
     difference: float
     standard_error: float
+    planned_error: float
 
     def p_inferior(self, margin: float) -> float:
         """Return the p-value of the hypothesis that the true difference is at or below -margin."""
@@ -35,9 +38,9 @@ class YoudenDifference:
         """Return the p-value of the hypothesis that the true difference is 0 or above."""
         return float(norm.sf(-self.difference / self.standard_error))
 
-    def reach(self, margin: float) -> float:
-        """Return by how many standard errors an equally good challenger would clear the margin."""
-        return margin / self.standard_error
+    def planned_reach(self, margin: float) -> float:
+        """Return by how many planned standard errors an equally good challenger would clear the margin."""
+        return margin / self.planned_error
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return the normal interval at a two-sided confidence in (0, 1)."""
@@ -90,11 +93,12 @@ def youden_difference(
         raise ValueError("Youden's J needs images of the class and others")
     champion, challenger = (np.asarray(c, dtype=bool) for c in (champion_called_N, challenger_called_N))
     clusters = np.asarray(cluster_ids_N)
-    difference, variance = 0.0, 0.0
+    difference, variance, planned = 0.0, 0.0, 0.0
     for rows, right_is in ((labelled, True), (~labelled, False)):
         was_right, is_right = champion[rows] == right_is, challenger[rows] == right_is
         difference += float(is_right.mean() - was_right.mean())
         b, c, n = effective_disagreements(was_right, is_right, clusters[rows], level)
         lost, won = (b + 1) / (n + 2), (c + 1) / (n + 2)
         variance += (lost + won - (won - lost) ** 2) / (n + 2)
-    return YoudenDifference(difference, math.sqrt(variance))
+        planned += (n * planned_disagreement(was_right) + 2) / (n + 2) ** 2
+    return YoudenDifference(difference, math.sqrt(variance), math.sqrt(planned))

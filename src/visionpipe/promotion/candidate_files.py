@@ -1,0 +1,93 @@
+"""A candidate's files from its judgement to its registration: what is registered is what was judged."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from visionpipe.errors import VisionpipeError
+
+if TYPE_CHECKING:
+    from visionpipe.models.candidate import Candidate
+
+WEIGHTS, MODEL = "weights.safetensors", "model.json"
+
+
+@contextmanager
+def snapshot(folder: Path | None) -> Iterator[Path | None]:
+    """Give a copy of the candidate's folder, which no training that goes on meanwhile can change.
+
+    Raises
+    ------
+    VisionpipeError
+        When the folder cannot be read.
+    """
+    if folder is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "candidate"
+        try:
+            shutil.copytree(folder, copy)
+        except (OSError, shutil.Error) as error:
+            raise VisionpipeError(f"{folder}: the candidate cannot be read; train it again") from error
+        yield copy
+
+
+def require_judged(folder: Path, candidate: Candidate) -> None:
+    """Refuse files that are not those of the candidate that is judged.
+
+    Raises
+    ------
+    VisionpipeError
+        When weights, settings or the list of images it learned from differ.
+    """
+    from visionpipe.models.candidate import load_candidate
+    from visionpipe.models.classifier import weights_sha256
+
+    found = load_candidate(folder)
+    same = (
+        weights_sha256(found.classifier) == weights_sha256(candidate.classifier)
+        and found.classifier.spec == candidate.classifier.spec
+        and found.seen.equals(candidate.seen)
+    )
+    if not same:
+        raise VisionpipeError(
+            "the candidate's files have changed since it was read, as by another training: run the promotion again"
+        )
+
+
+def require_papers_of(candidate: Candidate, papers: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Refuse an evaluation or examination of another model.
+
+    Parameters
+    ----------
+    papers : mapping
+        What it is called -> the paper, whose `model.weights_sha256` names its model; None: there is none.
+
+    Raises
+    ------
+    VisionpipeError
+        When a paper names another model, or none.
+    """
+    from visionpipe.models.classifier import weights_sha256
+
+    own = weights_sha256(candidate.classifier)
+    for name, paper in papers.items():
+        if paper is not None and (paper.get("model") or {}).get("weights_sha256") != own:
+            raise VisionpipeError(f"the {name} is not of this candidate: run the evaluation pipeline again")
+
+
+def file_sha256(folder: Path | None, *names: str) -> str | None:
+    """Return a SHA-256 over these files, as of the file itself where it is one; None where one is missing."""
+    if folder is None or not all((folder / name).is_file() for name in names):
+        return None
+    digests = [hashlib.sha256((folder / name).read_bytes()) for name in names]
+    if len(digests) == 1:
+        return digests[0].hexdigest()
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
