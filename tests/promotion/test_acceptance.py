@@ -214,6 +214,11 @@ def test_many_blameless_slices_do_not_reject():
         (18.0, "promote"),
         (20.0, "promote"),
         (22.0, "reject"),
+        ((18.0, 19.0), "promote"),
+        ((18.0, 22.0), "insufficient_evidence"),
+        ((18.0, None), "insufficient_evidence"),
+        ((22.0, 30.0), "reject"),
+        ((None, None), "insufficient_evidence"),
         (None, "insufficient_evidence"),
         (math.nan, "insufficient_evidence"),
     ],
@@ -222,7 +227,8 @@ def test_a_limit_on_speed_is_open_until_it_was_measured(latency, outcome):
     labels_N = np.arange(100) % 2
     decision, limit = judged(labels_N, labels_N, "latency_ms_p95 <= 20", latency_ms_p95=latency)
     assert decision.outcome == outcome
-    assert (limit.value is None) == (outcome == "insufficient_evidence")
+    measured = latency[0] if isinstance(latency, tuple) else latency
+    assert limit.value == (None if measured is None or math.isnan(measured) else measured)
 
 
 @pytest.mark.parametrize("metric", ["classwise_ece", "aurc", "ece", "log_loss"])

@@ -248,6 +248,6 @@ def test_the_measured_speed_reaches_the_limit(photos, models):
         judge_of(test, photos.read, good, PromotionParameters(**FAST, **limits), latency_ms_p95=ms)(
             None
         ).outcome
-        for ms in (None, 12.0, 25.0)
+        for ms in (None, (12.0, 15.0), (12.0, 25.0), (25.0, 30.0))
     ]
-    assert outcomes == ["insufficient_evidence", "promote", "reject"]
+    assert outcomes == ["insufficient_evidence", "promote", "insufficient_evidence", "reject"]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gate_cases import answers, check, decide, labels_of, model_with, pair
+from visionpipe.promotion.parameters import PromotionParameters
 
 
 def test_a_clearly_better_challenger_is_promoted():
@@ -224,3 +225,10 @@ def test_two_thousand_images_are_judged_in_two_seconds():
         )
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 2
+
+
+def test_a_bare_off_is_off():
+    """YAML reads it as false."""
+    assert PromotionParameters(mode=False).mode == "off"
+    with pytest.raises(ValueError, match="promote"):
+        PromotionParameters(mode=True)

@@ -119,3 +119,17 @@ def test_the_page_does_not_promise_that_an_interval_right_of_its_margin_passes(p
     text = parse(decision_page(judged(0))).text
     assert "No class or slice passes whose interval reaches beyond its margin." in text
     assert "where one does not pass, no less clear one does" in text
+
+
+@pytest.mark.parametrize("champion", ["6", None])
+def test_a_winner_that_waits_for_approval_is_not_called_promoted(champion, decision, parse):
+    waiting = {
+        **decision,
+        "outcome": "promote",
+        "alias": "challenger",
+        "champion_version": champion,
+        "checks": [],
+    }
+    page = parse(decision_page(waiting))
+    assert "waits for approval (visionpipe approve)" in page.text
+    assert "Promote" not in page.text

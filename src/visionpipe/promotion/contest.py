@@ -71,8 +71,9 @@ def contest(
     test = manifest[manifest["split"] == "test"]
     require_papers_of(candidate, {"evaluation": evaluation, "examination": examination})
     speed = (examination or {}).get("speed") or {}
+    latency = speed.get("latency_ms_p95"), (speed.get("latency_ms_p95_interval") or {}).get("high")
     return registry.promote(
-        judge_of(test, read, candidate, parameters, latency_ms_p95=speed.get("latency_ms_p95")),
+        judge_of(test, read, candidate, parameters, latency_ms_p95=latency),
         mode=parameters.mode,
         evaluation=evaluation,
         tags=tags,
@@ -110,7 +111,7 @@ def judge_of(
     challenger: Candidate,
     parameters: PromotionParameters,
     *,
-    latency_ms_p95: float | None = None,
+    latency_ms_p95: float | tuple[float | None, float | None] | None = None,
 ) -> Judge:
     """Return the gate as a function of the champion and the earlier comparisons.
 

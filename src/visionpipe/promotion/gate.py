@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,7 +62,7 @@ def judge(
     champion_classes: Collection[str] | None = None,
     challenger_classes: Collection[str] | None = None,
     wear: Wear | None = None,
-    latency_ms_p95: float | str | None = None,
+    latency_ms_p95: Any = None,
 ) -> Decision:
     """Decide whether the challenger takes over; never raises on what the models or the tables hold.
 
@@ -90,7 +91,8 @@ def judge(
     wear
         How often the test images have decided before. None: they are judged as if they were fresh.
     latency_ms_p95
-        95th percentile of the challenger's time for one image [milliseconds], where a limit asks for it.
+        95th percentile of the challenger's time for one image [milliseconds], or a tuple of it and its upper
+        confidence bound, where a limit asks for it.
     """
     try:
         test = ScoredImages(

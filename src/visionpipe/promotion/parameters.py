@@ -50,6 +50,11 @@ class PromotionParameters(BaseModel):
     seed: int = Field(default=0, ge=0)
     card: CardParameters = CardParameters()
 
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _unquoted_off(cls, mode: object) -> object:
+        return "off" if mode is False else mode  # YAML reads a bare off as false
+
     @field_validator("acceptance")
     @classmethod
     def _readable(cls, acceptance: list[str]) -> list[str]:

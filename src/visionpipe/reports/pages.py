@@ -28,6 +28,11 @@ _OUTCOMES = {
         "Not enough evidence to promote",
     ),
 }
+_WAITING = (
+    "wait",
+    "The challenger has won and waits for approval (visionpipe approve)",
+    "A first champion waits for approval (visionpipe approve)",
+)
 _STATUS_TONES = {
     "promote": "good", "promoted": "good", "passed": "good", "ok": "good", "no drift": "good",
     "reject": "bad", "rejected": "bad", "failed": "bad", "drift": "bad", "drifted": "bad", "error": "bad",
@@ -45,8 +50,9 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         `champion_version`, `challenger_version` (either may be None), `n_test_images`, `images_needed`,
         `checks` (mappings of `name`, `kind`, `value`, `low`, `high`, `limit`, `p_value`, `passed`, which is
         None for "open", `detail`, and perhaps `blocking`: False if it may stay open), `provenance` (dict of str),
-        and perhaps `wear`: how often the test images have decided before (`n_images, n_fresh, mean_uses, most_uses,
-        comparison, planned, alpha, spent, fresh_needed, worn_out`).
+        `alias` ("challenger": the winner waits for approval), and perhaps `wear`: how often the test images have
+        decided before (`n_images, n_fresh, mean_uses, most_uses, comparison, planned, alpha, spent, fresh_needed,
+        worn_out`).
 
     Returns
     -------
@@ -63,6 +69,8 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         raise VisionpipeError(f"decision.outcome: {decision['outcome']!r} is none of {', '.join(_OUTCOMES)}")
     tone, with_champion, without_champion = _OUTCOMES[decision["outcome"]]
     champion = decision.get("champion_version")
+    if decision["outcome"] == "promote" and decision.get("alias") == "challenger":
+        tone, with_champion, without_champion = _WAITING
     empty = dict.fromkeys(("kind", "value", "low", "high", "limit", "p_value", "passed", "detail"))
     checks = [{**empty, "blocking": True, **check} for check in decision["checks"]]
     for check in checks:
