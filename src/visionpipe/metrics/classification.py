@@ -11,7 +11,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visionpipe.metrics.weighting import Scores, mean_over_images, sum_by_code, weight_rows
+from visionpipe.metrics.weighting import (
+    Scores,
+    mean_over_images,
+    sum_by_code,
+    totals_at_thresholds,
+    weight_rows,
+)
 
 Floats = NDArray[np.float64]
 
@@ -129,11 +135,7 @@ def _auroc(positive_N: NDArray[np.bool_], scores_N: Floats, weights_BN: Floats) 
 
 
 def _average_precision(positive_N: NDArray[np.bool_], scores_N: Floats, weights_BN: Floats) -> Floats:
-    order = np.argsort(-scores_N, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores_N[order]) != 0, True))  # last image of each run of ties
-    ordered_BN = weights_BN[:, order]
-    given_BT = np.cumsum(ordered_BN, axis=1)[:, ends]
-    right_BT = np.cumsum(ordered_BN * positive_N[order], axis=1)[:, ends]
+    given_BT, right_BT = totals_at_thresholds(scores_N, positive_N, weights_BN)
     precision_BT = np.nan_to_num(_ratio(right_BT, given_BT))
     gained_BT = np.diff(right_BT, axis=1, prepend=0.0)
     return _ratio(np.einsum("bt,bt->b", gained_BT, precision_BT), right_BT[:, -1])

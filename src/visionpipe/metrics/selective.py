@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visionpipe.metrics.weighting import Scores, as_scores, weight_rows
+from visionpipe.metrics.weighting import Scores, as_scores, totals_at_thresholds, weight_rows
 from visionpipe.stats.intervals import clustered_proportion
 
 Floats = NDArray[np.float64]
@@ -37,7 +37,9 @@ def aurc(correct_N: ArrayLike, confidence_N: ArrayLike, weights: ArrayLike | Non
     0.14583333333333331
     """
     weights_BN, single = weight_rows(weights, len(np.asarray(correct_N)))
-    answered_BT, wrong_BT = _answered(correct_N, confidence_N, weights_BN)
+    answered_BT, wrong_BT = totals_at_thresholds(
+        confidence_N, 1.0 - np.asarray(correct_N, dtype=float), weights_BN
+    )
     risk_BT = np.divide(wrong_BT, answered_BT, out=np.zeros_like(wrong_BT), where=answered_BT > 0)
     gained_BT = np.diff(answered_BT, axis=1, prepend=0.0)
     return as_scores(np.einsum("bt,bt->b", gained_BT, risk_BT), answered_BT[:, -1], single)
@@ -75,7 +77,9 @@ def risk_coverage_curve(
     n_images = len(np.asarray(correct_N))
     if n_images == 0:
         return []
-    answered_BT, wrong_BT = _answered(correct_N, confidence_N, np.ones((1, n_images)))
+    answered_BT, wrong_BT = totals_at_thresholds(
+        confidence_N, 1.0 - np.asarray(correct_N, dtype=float), np.ones((1, n_images))
+    )
     coverage_T, risk_T = answered_BT[0] / n_images, wrong_BT[0] / answered_BT[0]
     wanted = np.arange(1, points + 1) / points
     chosen = np.unique(np.searchsorted(coverage_T, wanted - 1e-9))
@@ -115,13 +119,3 @@ def deferral(
         "coverage": clustered_proportion(answered_N.astype(float), groups_N, level).as_dict(),
         "accuracy": accuracy,
     }
-
-
-def _answered(correct_N: ArrayLike, confidence_N: ArrayLike, weights_BN: Floats) -> tuple[Floats, Floats]:
-    """Return the weight of the images answered, and of the wrong ones among them, from each threshold on (B, T)."""
-    confidence, wrong_N = np.asarray(confidence_N, dtype=float), 1.0 - np.asarray(correct_N, dtype=float)
-    order = np.argsort(-confidence, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(confidence[order]) != 0, True))  # last image of each run of ties
-    ordered_BN = weights_BN[:, order]
-    answered_BT = np.cumsum(ordered_BN, axis=1)[:, ends]
-    return answered_BT, np.cumsum(ordered_BN * wrong_N[order], axis=1)[:, ends]

@@ -1,6 +1,6 @@
 """Weights of images: what lets one call score every resample of a bootstrap.
 
-Shapes: N images, B resamples, C codes (classes or bins).
+Shapes: N images, B resamples, C codes (classes or bins), T thresholds.
 """
 
 from __future__ import annotations
@@ -45,3 +45,17 @@ def sum_by_code(
 
     values = np.ones(len(codes_N)) if values_N is None else values_N
     return weights_BN @ csr_array((values, (np.arange(len(codes_N)), codes_N)), shape=(len(codes_N), n_codes))
+
+
+def totals_at_thresholds(
+    scores_N: ArrayLike, events_N: ArrayLike, weights_BN: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weight of the images at or above each threshold, and of the events (0 or 1) among them, both (B, T).
+
+    Thresholds fall from the highest score; images of equal scores share one.
+    """
+    scores, events = np.asarray(scores_N, dtype=float), np.asarray(events_N)
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # last image of each run of ties
+    ordered_BN = weights_BN[:, order]
+    return np.cumsum(ordered_BN, axis=1)[:, ends], np.cumsum(ordered_BN * events[order], axis=1)[:, ends]

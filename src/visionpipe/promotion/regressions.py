@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from visionpipe.metrics.slices import cut
 from visionpipe.promotion.checks import ScoredImages, images_needed, z_of
 from visionpipe.promotion.decision import Check
 from visionpipe.promotion.parameters import PromotionParameters
@@ -125,9 +126,10 @@ def empty_slices(test: ScoredImages, parameters: PromotionParameters) -> list[Ch
 
 
 def _values(column: str, values_N: NDArray[np.object_]) -> dict[str, NDArray[np.int64]]:
-    known_M = np.flatnonzero(values_N != None)  # noqa: E711 - element by element
-    values, codes_M = np.unique(values_N[known_M], return_inverse=True)
-    return {f"{column} is {value}": known_M[codes_M == k] for k, value in enumerate(values)}
+    found = cut(column, values_N)
+    return {
+        f"{column} is {value}": np.flatnonzero(found.codes_N == k) for k, value in enumerate(found.values)
+    }
 
 
 def _class_rows(test: ScoredImages) -> dict[str, NDArray[np.int64]]:
