@@ -106,6 +106,12 @@ def ingest(
             "present ones to them, start over with an empty store",
             n_other,
         )
+    if n_changed := _count_changed_attributes(listed, files, store_index):
+        logger.warning(
+            "the sources now say other attributes of %d stored photos; an image keeps those that it came in with, "
+            "for its split may hang on them; to apply the present ones, start over with an empty store",
+            n_changed,
+        )
     with closing(Ledger(store_index, looks, labels, parameters)) as ledger:
         yield from _enter_new(listed, files, labels, parameters, enter, "Ingesting", needs_label=True)
         if not ledger.has_images:
@@ -171,6 +177,19 @@ def _require_permissions(listed: list[Photo], parameters: IngestionParameters) -
     parameters.privacy.require_for(sorted({photo.source for photo in listed if photo.contains_people}))
     if parameters.privacy.blur_faces:
         require_blurring()
+
+
+def _count_changed_attributes(listed: list[Photo], files: FileIndex, store_index: pd.DataFrame) -> int:
+    """Count the stored files of which the sources say other attributes than their image came in with."""
+    columns = store_index[["source", "path", "attributes"]]
+    kept = {(source, path): pairs for source, path, pairs in columns.itertuples(index=False, name=None)}
+    return sum(
+        1
+        for photo in listed
+        if files.stored_as(photo)
+        and (pairs := kept.get((photo.source, photo.path))) is not None
+        and dict(pairs) != photo.attributes
+    )
 
 
 class _Listing:
