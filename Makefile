@@ -20,8 +20,8 @@ $(SETUP): requirements.lock pyproject.toml
 run: setup ## run the demo: photos to a registered model
 	PATH="$(CURDIR)/$(BIN):$$PATH" kedro run
 
-test: setup ## run the tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+test: setup ## run the tests, on up to four cores
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: setup ## run the benchmarks and slow studies
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m slow

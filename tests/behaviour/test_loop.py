@@ -191,6 +191,13 @@ def test_a_notebook_runs_and_shows_pictures(name, first, project):
     client.execute(cwd=str(project.path))
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in shown)
+    if name == "2_calibration.ipynb":
+        texts = [output["data"]["text/plain"] for output in shown if "data" in output]
+        table = re.sub(r"\x1b\[[\d;]*m", "", next(text for text in texts if "ECE by chance" in text))
+        before, after = re.search(r"^ECE +([\d.]+) +([\d.]+)$", table, re.MULTILINE).groups()
+        evaluation = json.loads((project.path / "data/08_reporting/evaluation.json").read_text())
+        assert float(after) == pytest.approx(evaluation["metrics"]["ece"]["estimate"], abs=1e-4)
+        assert 0 < float(before) < 1
 
 
 def test_every_link_of_the_index_leads_to_a_page(drifted, project):

@@ -71,6 +71,7 @@ def build_backbone(name: str, weights: str, image_size_px: int) -> Backbone:
             f"training.backbone: '{name}' is not known; use {', '.join(PACKAGED)}, timm/<name> or torchvision/<name>"
         )
     module.eval()
+    _keep_inputs(module)
     try:
         stages, n_features = cut(module, image_size_px)
     except (AssertionError, RuntimeError, ValueError) as error:  # each library refuses in its own way
@@ -123,6 +124,13 @@ def _torchvision(model_name: str, name: str, weights: str) -> nn.Module:
         for auxiliary in {"aux1", "aux2", "AuxLogits"} & dict(module.named_children()).keys():
             setattr(module, auxiliary, None)
     return module
+
+
+def _keep_inputs(module: nn.Module) -> None:
+    """Let activations whose gradient needs their input write elsewhere: in place, autograd copies the input first."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Hardtanh | nn.SiLU | nn.Hardswish | nn.Mish):
+            layer.inplace = False
 
 
 def _unknown(name: str, known: list[str]) -> VisionpipeError:
