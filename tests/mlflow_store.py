@@ -1,7 +1,8 @@
-"""MLflow stores to test against: a sqlite file in a project, and a real server on this machine."""
+"""MLflow stores to test against: a sqlite file in a project, a real server on this machine, and what lies in them."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import socket
@@ -53,6 +54,15 @@ def new_store(project: Path) -> str:
     project.mkdir(parents=True, exist_ok=True)
     (project / "mlflow.db").write_bytes(empty_database())
     return connect(project, TrackingParameters())
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Return every file below a folder with the hash of its content."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def free_port() -> int:

@@ -22,6 +22,9 @@ COLOURS = {"blue": (70, 90, 160), "green": (70, 150, 90), "red": (160, 80, 70)}
 SIDE_PX = 40
 CONTEST = {"train": 8, "validation": 5, "test": 20, "seed": 6}
 """The `photo_set` on which models compete in the tests of promotion."""
+TINY = {"backbone": "timm/test_resnet", "weights": "none", "probe_epochs": 2}
+TUNED = TINY | {"mode": "finetune", "tuned_stages": 2, "epochs": 3}
+"""Changes to `parameters`: a probe and a fine-tuning of a tiny network that starts from nothing."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,12 @@ def good_candidate(photos: PhotoSet, **changes: object) -> Candidate:
     """Train on the photos as they are labelled."""
     recipe = parameters(**changes)
     return train_candidate(photos.manifest, photos.prepared(recipe.image_size_px), recipe)
+
+
+def weights_of(candidate: Candidate) -> dict[str, torch.Tensor]:
+    """Return what training gave to the network, by name."""
+    state = candidate.classifier.state_dict()
+    return {name: tensor for name, tensor in state.items() if "embedding" not in name}
 
 
 def one_sided(candidate: Candidate) -> Candidate:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from kedro.pipeline import node, pipeline
+from scipy.stats import quantile_test
 
-from visionpipe.configuration import LayeredConfigLoader
+from visionpipe.configuration import LayeredConfigLoader, check_parameters
+from visionpipe.errors import VisionpipeError
+from visionpipe.metrics.parameters import EvaluationParameters
+from visionpipe.promotion.parameters import PromotionParameters
 
 
 @pytest.fixture
@@ -40,3 +46,60 @@ def test_an_environment_changes_single_parameters_over_conf_local(conf):
 def test_without_an_environment_nothing_is_different(conf):
     assert load(conf, None, "parameters")["training"] == {"epochs": 20, "device": "auto"}
     assert load(conf, "base", "catalog")["photos"] == {"type": "demo"}
+
+
+def judge(promotion: PromotionParameters, evaluation: EvaluationParameters) -> str:
+    return f"{promotion} {evaluation}"
+
+
+PIPELINES = {
+    "promotion": pipeline([node(judge, inputs=["params:promotion", "params:evaluation"], outputs="decision")])
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"promtion": {}}, "no pipeline reads a section 'promtion'; did you mean 'promotion'?"),
+        ({"promotion": {"metrc": "auroc"}}, "promotion.metrc: unknown key; did you mean 'metric'?"),
+        (
+            {"promotion": {"acceptance": ["acuracy >= 0.5"]}, "evaluation": {"level": 2}},
+            "promotion.acceptance 'acuracy >= 0.5': no metric is called 'acuracy'; did you mean 'accuracy'?; "
+            "evaluation.level: must be less than 1, not 2",
+        ),
+        ({"promotion": None}, "promotion: must be a section of keys and values, not null"),
+    ],
+)
+def test_parameters_that_are_wrong_are_named_in_plain_words(given, said):
+    with pytest.raises(VisionpipeError) as error:
+        check_parameters(given, PIPELINES)
+    assert str(error.value) == f"parameters: {said}"
+    check_parameters({"promotion": {"metric": "auroc"}, "evaluation": {}}, PIPELINES)
+
+
+def timed(predictions: int, level: float = 0.95) -> dict:
+    examination = {"timed_predictions": predictions}
+    return {
+        "promotion": {"acceptance": ["accuracy >= 0.5", "latency_ms_p95 <= 20"]},
+        "evaluation": {"level": level, "examination": examination},
+    }
+
+
+def test_a_limit_on_speed_where_nothing_is_timed_is_refused_before_anything_runs():
+    with pytest.raises(
+        VisionpipeError, match=r"'latency_ms_p95 <= 20': nothing is timed .*; 72 or more are needed"
+    ):
+        check_parameters(timed(0), PIPELINES)
+    slow = timed(0)
+    slow["promotion"]["acceptance"].pop()
+    check_parameters(slow, PIPELINES)
+
+
+@pytest.mark.parametrize(("level", "needed"), [(0.95, 72), (0.9, 59), (0.99, 104)])
+def test_as_many_must_be_timed_as_give_an_upper_bound(level, needed):
+    """SciPy's exact interval of the 95th percentile is the judge: it has an upper end from so many on."""
+    ends = [quantile_test(np.arange(n), p=0.95).confidence_interval(level).high for n in (needed - 1, needed)]
+    assert [np.isfinite(end) for end in ends] == [False, True]
+    check_parameters(timed(needed, level), PIPELINES)
+    with pytest.raises(VisionpipeError, match="too few predictions are timed to prove it"):
+        check_parameters(timed(needed - 1, level), PIPELINES)

@@ -9,8 +9,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from mlflow_store import clean_environment, new_store
+from visionpipe.datasets.registry import RunProvenance
 from visionpipe.errors import VisionpipeError
-from visionpipe.hooks import TrackingHook
+from visionpipe.hooks import LineageHook, TrackingHook
 
 PARAMETERS = {
     "training": {"epochs": 3, "views": ["identity"]},
@@ -152,7 +153,19 @@ def test_a_run_that_cannot_be_joined_costs_one_line(begin, monkeypatch):
 def test_an_unknown_setting_is_named(begin):
     with pytest.raises(
         VisionpipeError,
-        match=r"^mlflow\.timeout_s: .*; mlflow\.tracking_url: Extra inputs are not permitted$",
+        match=r"^mlflow\.timeout_s: must be more than 0; "
+        r"mlflow\.tracking_url: unknown key; did you mean 'tracking_uri'\?$",
     ):
         begin(tracking_url="sqlite:///other.db", timeout_s=0)
     assert mlflow.active_run() is None
+
+
+@pytest.mark.parametrize(
+    ("params", "options"), [({}, ""), ({"training": {"epochs": 3}}, "--params training.epochs=3")]
+)
+def test_what_records_where_a_model_comes_from_is_told_how_the_run_was_started(params, options, tmp_path):
+    catalog = {"provenance": RunProvenance(project={"path": str(tmp_path)}), "registry": object()}
+    pipeline = SimpleNamespace(inputs=lambda: {"provenance", "registry", "parameters"})
+    LineageHook().before_pipeline_run({"env": None, "runtime_params": params}, pipeline, catalog)
+    provenance_of = catalog["provenance"].load()
+    assert provenance_of({}).get("run_options", "") == options

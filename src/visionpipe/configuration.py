@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from kedro.pipeline import Pipeline
+    from pydantic import BaseModel
 
 
 class LayeredConfigLoader(OmegaConfigLoader):
@@ -36,3 +42,47 @@ class LayeredConfigLoader(OmegaConfigLoader):
                 merged = OmegaConf.create({name: layer._get_node(name) for layer in layers for name in layer})
             environment = {Path(environment_path) / "with-local.yml": merged}
         return base, environment, base_path, environment_path, processed
+
+
+def check_parameters(given: Mapping[str, Any], pipelines: Mapping[str, Pipeline]) -> None:
+    """Refuse parameters that no pipeline reads, that make no sense, or that contradict each other.
+
+    Kedro reads them again when it makes the catalog, but logs pydantic's own words, and does not know every section.
+
+    Parameters
+    ----------
+    given : mapping
+        All parameters, after environments and `--params` were merged.
+    pipelines : mapping
+        Name -> pipeline: what they read, and as what.
+
+    Raises
+    ------
+    VisionpipeError
+        Names each mistake: the key, what is wrong with it, and what would be right.
+    """
+    from kedro.validation import TypeExtractor
+    from pydantic import ValidationError
+
+    from visionpipe.errors import VisionpipeError, meant, mistakes
+
+    models: dict[str, type[BaseModel]] = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
+    inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
+    sections = sorted({name[7:].split(".")[0] for name in inputs if name.startswith("params:")})
+    wrong = [
+        f"no pipeline reads a section {name!r}; {meant(name, sections)}"
+        for name in sorted(set(given) - {*sections})
+    ]
+    read: dict[str, Any] = {}
+    for name, model in models.items():
+        if name not in given or not hasattr(model, "model_validate"):
+            continue
+        try:
+            read[name] = model.model_validate(given[name])
+        except ValidationError as error:
+            wrong += mistakes(error, model, given[name], called=name)
+    if wrong:
+        raise VisionpipeError(f"parameters: {'; '.join(wrong)}")
+    if {"promotion", "evaluation"} <= read.keys():
+        evaluation = read["evaluation"]
+        read["promotion"].require_timing(evaluation.examination.timed_predictions, evaluation.level)

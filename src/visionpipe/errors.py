@@ -1,5 +1,44 @@
 """The one exception that users are meant to read, and how it quotes others."""
 
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, get_args
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+_QUOTED_CHARACTERS = 60
+_WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "list": "a list",
+    "tuple": "a list",
+    "set": "a list",
+    "dict": "a section of keys and values",
+    "mapping": "a section of keys and values",
+    "model": "a section of keys and values",
+    "datetime": "a time, such as 2026-01-05T08:00",
+    "date": "a date, such as 2026-01-05",
+}
+"""What is wanted, by the first word of pydantic's name for the error, where `_BOUNDS` does not tell."""
+_BOUNDS = {
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "finite_number": "finite",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "none_required": "null",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of at most {max_length} characters",
+}
+
 
 class VisionpipeError(Exception):
     """Something the user can mend: its text names the thing, what is wrong with it and what to do.
@@ -17,3 +56,121 @@ def first_line(error: BaseException) -> str:
     ('no such column', 'MemoryError')
     """
     return (str(error).splitlines() or [""])[0] or type(error).__name__
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """Return a hint for a mistyped name: what was probably meant, or all that is known.
+
+    Examples
+    --------
+    >>> meant("defectiv", ["defective", "functional"]), meant("zebra", ["defective", "functional"])
+    ("did you mean 'defective'?", 'known: defective, functional')
+    """
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def mistakes(error: ValidationError, model: type[BaseModel], given: object, *, called: str) -> list[str]:
+    """Say what pydantic found wrong with a section of the configuration, one plain line a mistake.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+        Of `model`, when it read `given`.
+    model : type
+        With `hide_input_in_errors` no value is quoted: it may be a password.
+    given : object
+        The section as it was read, mostly a dictionary.
+    called : str
+        The section's name, e.g. `training`.
+
+    Returns
+    -------
+    list of str
+        `training.epochs: must be a whole number or 'auto', not 'many'`
+    """
+    quote = not model.model_config.get("hide_input_in_errors")
+    found: dict[tuple[str, str], list[str]] = {}
+    for each in error.errors(include_url=False):
+        path = _path(each, given)
+        name = ".".join(map(str, (called, *path)))
+        phrase = _wanted(each)
+        if phrase is None:
+            found[_other(each, name, path, _section(model, path)), ""] = []
+        else:  # each member of a union says what it wants
+            value = f", not {_quoted(each['input'])}" if quote else ""
+            found.setdefault((name, value), []).append(phrase)
+    return [
+        f"{text}: must be {' or '.join(dict.fromkeys(phrases))}{value}" if phrases else text
+        for (text, value), phrases in found.items()
+    ]
+
+
+def _other(each: Mapping[str, Any], name: str, path: Sequence[Any], section: type[BaseModel]) -> str:
+    """Say what is wrong where it is not the value alone."""
+    known = list(section.model_fields)
+    if each["type"] == "missing":
+        return f"{name}: is missing"
+    if each["type"] == "extra_forbidden":
+        return f"{name}: unknown key; {meant(str(path[-1]), known)}"
+    if each["type"] in {"too_short", "too_long"}:
+        bound, key = ("at least", "min_length") if each["type"] == "too_short" else ("at most", "max_length")
+        n, there = each["ctx"][key], each["ctx"]["actual_length"]
+        return f"{name}: must have {bound} {n} {'entry' if n == 1 else 'entries'}, and has {there}"
+    text = str(each.get("ctx", {}).get("error", each["msg"]))
+    word = (re.match(r"\w+", text) or [""])[0]
+    if path and word == path[-1]:  # it begins with the key itself
+        return name.removesuffix(word) + text
+    return f"{name}.{text}" if word in known else f"{name}: {text}"
+
+
+def _wanted(each: Mapping[str, Any]) -> str | None:
+    """Say what should have been there; None for errors of another kind."""
+    kind, context = each["type"], each.get("ctx", {})
+    if kind in _BOUNDS:
+        return _BOUNDS[kind].format(**context)
+    if kind.split("_")[0] in _WANTED:
+        return _WANTED[kind.split("_")[0]]
+    text = str(each["msg"])
+    return text.removeprefix("Input should be ") if text.startswith("Input should be ") else None
+
+
+def _path(each: Mapping[str, Any], given: object) -> tuple[Any, ...]:
+    """Leave out of pydantic's location what is no key: it also names the members of unions."""
+    path: list[Any] = []
+    for part in each["loc"]:
+        if (isinstance(given, Mapping) and part in given) or (
+            isinstance(given, list | tuple) and isinstance(part, int) and part < len(given)
+        ):
+            given = given[part]
+            path.append(part)
+    return (*path, each["loc"][-1]) if each["type"] == "missing" else tuple(path)
+
+
+def _section(model: type[BaseModel], path: Sequence[Any]) -> type[BaseModel]:
+    """Return the model that is nested at a path, or around its end."""
+    for part in path:
+        if part in model.model_fields:
+            nested = next(_models(model.model_fields[part].annotation), None)
+            if nested is None:
+                break
+            model = nested
+    return model
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if hasattr(annotation, "model_fields"):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _quoted(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]  # as YAML writes them
+    if isinstance(value, Mapping):
+        return "a section"
+    if isinstance(value, list | tuple | set):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= _QUOTED_CHARACTERS else f"{text[:_QUOTED_CHARACTERS]}…"

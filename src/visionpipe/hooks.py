@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 import os
@@ -26,25 +25,16 @@ _BATCH_METRICS = 1000  # as many as it takes in one call
 
 
 class ParameterHook:
-    """Refuses a section of parameters that no pipeline reads; Kedro checks only the keys inside known sections."""
+    """Refuses parameters that are wrong before anything is read or trained."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Compare the sections given with those read."""
+        """Compare what is given with what the pipelines read."""
         from kedro.framework.project import pipelines
 
-        from visionpipe.errors import VisionpipeError
+        from visionpipe.configuration import check_parameters
 
-        read = {
-            name.removeprefix("params:").split(".")[0]
-            for pipeline in pipelines.values()
-            for name in pipeline.inputs()
-            if name.startswith("params:")
-        }
-        for section in sorted(set(context.config_loader["parameters"]) - read):
-            close = difflib.get_close_matches(section, sorted(read), n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(sorted(read))}"
-            raise VisionpipeError(f"parameters: no pipeline reads a section '{section}'{hint}")
+        check_parameters(context.config_loader["parameters"], pipelines)
 
 
 class RunLockHook:
@@ -104,6 +94,18 @@ class LineageHook:
         self._project = context.project_path
 
     @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Tell what records where a model comes from how this run was started."""
+        from visionpipe.datasets.registry import RunProvenance
+        from visionpipe.lineage.provenance import run_options
+
+        for dataset in (catalog.get(name) for name in pipeline.inputs() if name in catalog):
+            if isinstance(dataset, RunProvenance):
+                dataset.run_options = run_options(run_params["env"], run_params["runtime_params"])
+
+    @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Record every stage that ran whole."""
         from kedro.framework.project import pipelines
@@ -146,9 +148,11 @@ class TrackingHook:
         """Connect before anything is computed, so that a silent server costs seconds and changes nothing."""
         assert self._context is not None, "Kedro makes a context before it runs a pipeline"
         from visionpipe.errors import VisionpipeError, first_line
+        from visionpipe.progress import doing
         from visionpipe.promotion.tracking import connect, tracking_parameters
 
-        connect(self._context.project_path, tracking_parameters(self._context.config_loader["mlflow"]))
+        with doing("connecting to MLflow"):
+            connect(self._context.project_path, tracking_parameters(self._context.config_loader["mlflow"]))
         import mlflow
         from mlflow.exceptions import MlflowException
 

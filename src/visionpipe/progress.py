@@ -1,4 +1,4 @@
-"""One look for every progress bar: what, how far, how fast, how long still."""
+"""One look for whatever takes long: what, how far, how fast, how long still."""
 
 from __future__ import annotations
 
@@ -44,6 +44,26 @@ def progress_bar(unit: str = "images") -> Iterator[Progress]:
                 logger.info(
                     "%s: %d %s in %.1f s%s", task.description, task.completed, unit, task.elapsed or 0, note
                 )
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Say on standard error what takes seconds while the block runs; where there is no terminal, nobody waits.
+
+    Parameters
+    ----------
+    what : str
+        What is being done, e.g. `reading version 3`.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(Text(f"{what} …")):
+        yield
 
 
 def _rate_column(unit: str) -> ProgressColumn:

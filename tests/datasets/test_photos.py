@@ -46,7 +46,7 @@ def test_photos_arrive_when_they_are_first_listed(tmp_path):
 
 def test_an_unknown_importer_is_answered_with_those_there_are():
     line = complaint({"mine": {"importer": "telepathy", "path": "/photos"}})
-    assert "source mine: importer" in line
+    assert "sources.mine.importer" in line
     assert "'folder', 'table', 'coco', " in line
 
 
@@ -56,7 +56,8 @@ def test_credentials_are_in_no_description(tmp_path):
 
 
 def test_a_misspelt_option_is_named():
-    assert "source mine: pth" in complaint({"mine": {"importer": "folder", "pth": "/photos"}})
+    said = complaint({"mine": {"importer": "folder", "pth": "/photos"}})
+    assert said == "catalog: sources.mine.pth: unknown key; did you mean 'path'?"
 
 
 def test_an_empty_choice_is_named():

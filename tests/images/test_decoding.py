@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 from photo_files import encode, picture
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.decode import decode_rgb
-from visionpipe.images.gallery import thumbnail_jpeg, worst_mistakes
+from visionpipe.images.gallery import thumbnail_jpeg, with_paths, worst_mistakes
 from visionpipe.images.prepare import (
     ImagePlan,
     PreparedImages,
@@ -164,3 +164,6 @@ def test_the_worst_mistakes_are_the_surest_wrong_ones():
     worst = worst_mistakes(predictions, images, 2)
     assert [mistake["image_id"] for mistake in worst] == ["surest", "sure"]
     assert (worst[0]["true"], worst[0]["predicted"], worst[0]["confidence"]) == ("cat", "dog", 0.95)
+    store = pd.DataFrame({"image_id": ["sure", "surest"], "path": ["cat/1.jpg", "cat/2.jpg"]})
+    named = worst_mistakes(with_paths(predictions, store), images, 2)
+    assert [mistake["source_path"] for mistake in named] == ["cat/2.jpg", "cat/1.jpg"]

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from photo_files import class_folders, encode, picture
-from photo_readers import deny
 from visionpipe.errors import VisionpipeError
 from visionpipe.images import store
 from visionpipe.images.importers import Photo
@@ -72,72 +71,6 @@ def test_the_bytes_decide_the_format_not_the_name(tmp_path, listed, warehouse):
     assert warehouse.manifest()["format"].tolist() == ["JPEG"]
 
 
-def test_a_second_run_opens_no_file_and_appends_nothing(tmp_path, listed, counted, warehouse):
-    folder = class_folders(tmp_path / "photos", cat=3)
-    (folder / "cat/text.png").write_text("no photo")
-    (folder / "stray.png").write_bytes(encode(picture(90), "PNG"))
-    first = counted(listed(folder))
-    warehouse.take_in(first)
-    assert len(first.read_paths) == 5
-    second = counted(listed(folder))
-    assert warehouse.take_in(second) == [([], [], [])]
-    assert second.read_paths == []
-
-
-def test_only_a_new_or_changed_file_is_opened(tmp_path, listed, counted, warehouse):
-    folder = class_folders(tmp_path / "photos", cat=3)
-    warehouse.take_in(listed(folder))
-    (folder / "cat/new.png").write_bytes(encode(picture(50), "PNG"))
-    (folder / "cat/01.png").write_bytes(encode(picture(51), "PNG"))
-    photos = counted(listed(folder))
-    warehouse.take_in(photos)
-    assert photos.read_paths == ["cat/01.png", "cat/new.png"]
-    assert len(warehouse.manifest()) == 5  # the store only grows: what 01.png was is still there
-
-
-def test_a_file_of_the_same_size_that_was_touched_is_opened(tmp_path, listed, counted, warehouse):
-    folder = class_folders(tmp_path / "photos", cat=1)
-    warehouse.take_in(listed(folder))
-    os.utime(folder / "cat/00.png", ns=(1, 1))
-    photos = counted(listed(folder))
-    warehouse.take_in(photos)
-    assert photos.read_paths == ["cat/00.png"]
-    assert len(warehouse.images) == len(warehouse.labels) == 1
-
-
-def test_a_mended_file_leaves_quarantine(tmp_path, listed, warehouse):
-    folder = class_folders(tmp_path / "photos", cat=1)
-    whole = encode(picture(60), "PNG")
-    (folder / "cat/cut.png").write_bytes(whole[:100])
-    warehouse.take_in(listed(folder))
-    assert warehouse.quarantine()["path"].tolist() == ["cat/cut.png"]
-    (folder / "cat/cut.png").write_bytes(whole)
-    warehouse.take_in(listed(folder))
-    assert warehouse.quarantine().empty
-    assert len(warehouse.manifest()) == 2
-
-
-def test_a_file_refused_under_other_limits_is_looked_at_again(tmp_path, listed, counted, warehouse):
-    folder = class_folders(tmp_path / "photos", cat=2)
-    (folder / "cat/small.png").write_bytes(encode(picture(60, 20, 20), "PNG"))
-    warehouse.take_in(listed(folder))
-    assert len(warehouse.manifest()) == 2
-    wider = IngestionParameters(workers=1, min_side_px=16)
-    photos = counted(listed(folder))
-    warehouse.take_in(photos, wider)
-    assert photos.read_paths == ["cat/small.png"]
-    assert len(warehouse.manifest()) == 3
-    assert warehouse.quarantine().empty
-
-
-def test_photos_taken_in_under_other_rules_are_counted(tmp_path, listed, warehouse, caplog):
-    photos = listed(class_folders(tmp_path / "photos", cat=4))
-    warehouse.take_in(photos)
-    assert "other settings" not in caplog.text
-    warehouse.take_in(photos, IngestionParameters(rules={"dark": {"action": "quarantine"}}))
-    assert "4 stored photos were taken in under other settings" in caplog.text
-
-
 def test_a_column_to_split_by_that_is_misspelt_is_named_before_a_file_is_opened(
     tmp_path, listed, counted, warehouse
 ):
@@ -158,34 +91,6 @@ def test_a_refusal_of_the_importer_is_accounted_for(tmp_path, listed, counted, w
         ["labels.csv row 7", "no_image", "no file is called x.png"]
     ]
     assert warehouse.take_in([*photos, row]) == [([], [], [])]
-
-
-def test_a_row_whose_image_came_leaves_quarantine_and_one_that_was_mended_is_looked_at(
-    tmp_path, listed, warehouse
-):
-    photos = listed(class_folders(tmp_path / "photos", cat=3))
-    row = replace(photos[0], path="labels.csv row 7", refusal=("no_image", "no file is called x.png"))
-    mended = replace(photos[1], refusal=("bad_row", "confidence is 7"))
-    warehouse.take_in([photos[0], mended, row])
-    assert sorted(warehouse.quarantine()["reason"]) == ["bad_row", "no_image"]
-    warehouse.take_in(photos)
-    assert warehouse.quarantine().empty
-    assert len(warehouse.manifest()) == 3
-
-
-def test_a_refused_file_that_was_deleted_leaves_quarantine_and_may_come_back(tmp_path, listed, warehouse):
-    folder = class_folders(tmp_path / "photos", cat=2)
-    (folder / "cat/text.png").write_text("no photo")
-    before = (folder / "cat/text.png").stat()
-    for _ in range(2):
-        warehouse.take_in(listed(folder))
-        assert warehouse.quarantine()["path"].tolist() == ["cat/text.png"]
-        (folder / "cat/text.png").unlink()
-        warehouse.take_in(listed(folder))
-        assert warehouse.quarantine().empty
-        assert warehouse.take_in(listed(folder)) == [([], [], [])]
-        (folder / "cat/text.png").write_text("no photo")
-        os.utime(folder / "cat/text.png", ns=(before.st_mtime_ns, before.st_mtime_ns))
 
 
 def test_photos_of_people_need_a_privacy_record(tmp_path, listed, counted, warehouse):
@@ -224,29 +129,6 @@ def test_chunks_are_bounded_by_bytes(tmp_path, listed, warehouse):
     chunks = warehouse.take_in(photos, IngestionParameters(chunk_bytes=3 * size))
     assert sum(len(chunk.images) for chunk in chunks) == 12
     assert max(len(chunk.images) for chunk in chunks) <= 5
-
-
-def test_chunk_size_and_workers_are_no_limits(tmp_path, listed, counted, warehouse):
-    folder = class_folders(tmp_path / "photos", cat=1)
-    (folder / "cat/text.png").write_text("no photo")
-    warehouse.take_in(listed(folder))
-    photos = counted(listed(folder))
-    warehouse.take_in(photos, IngestionParameters(workers=2, chunk_images=7))
-    assert photos.read_paths == []
-
-
-def test_a_file_that_cannot_be_read_is_tried_again_and_listed_once(tmp_path, listed, counted, warehouse):
-    folder = class_folders(tmp_path / "photos", cat=2)
-    first, second = listed(folder)
-    for _ in range(3):
-        warehouse.take_in([first, replace(second, read=deny)])
-    assert warehouse.quarantine()[["path", "reason", "detail"]].to_numpy().tolist() == [
-        ["cat/01.png", "unreadable", "PermissionError: Permission denied"]
-    ]
-    assert len(warehouse.files) == 2  # two files, two rows, after three runs
-    warehouse.take_in([first, second])
-    assert warehouse.quarantine().empty
-    assert len(warehouse.manifest()) == 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -345,39 +227,3 @@ def test_the_same_bytes_at_two_paths_are_one_image_with_one_vote(tmp_path, liste
     assert_all_accounted_for(warehouse, photos)
     assert len(warehouse.labels) == 1
     assert warehouse.manifest()["label_confidence"].tolist() == [1.0]
-
-
-class TestReceive:
-    """Photos for scoring: kept, never split, and their late labels never lost."""
-
-    @pytest.fixture
-    def photos(self, tmp_path, listed):
-        return listed(class_folders(tmp_path / "photos", cat=3))
-
-    def receive(self, photos, warehouse):
-        return list(receive(photos, warehouse.images, warehouse.labels, warehouse.files, ALONE))
-
-    @staticmethod
-    def append(warehouse, name, rows):
-        schemas = {"images": store.IMAGE_SCHEMA, "labels": store.LABEL_SCHEMA, "files": store.FILE_SCHEMA}
-        store.append_shard(warehouse.root / name, rows, schemas[name], prefix=name)
-
-    def test_photos_without_a_label_are_kept(self, photos, warehouse):
-        [chunk] = self.receive([replace(photo, claims=()) for photo in photos], warehouse)
-        assert (len(chunk.images), len(chunk.labels), len(chunk.files)) == (3, 0, 3)
-        assert {row["reason"] for row in chunk.files} == {None}
-
-    def test_what_was_received_is_not_received_again(self, photos, warehouse):
-        [chunk] = self.receive(photos, warehouse)
-        for name in ("images", "labels", "files"):
-            self.append(warehouse, name, getattr(chunk, name))
-        assert self.receive(photos, warehouse) == [([], [], [])]
-
-    @pytest.mark.parametrize("saved", [["images"], ["images", "labels"], ["labels"], []])
-    def test_a_run_killed_between_two_saves_is_completed_by_the_next(self, saved, photos, warehouse):
-        [whole] = self.receive(photos, warehouse)
-        for name in saved:
-            self.append(warehouse, name, getattr(whole, name))
-        [rest] = self.receive(photos, warehouse)
-        for name in ("images", "labels", "files"):
-            assert len(getattr(rest, name)) == (0 if name in saved else 3), name

@@ -2,8 +2,10 @@ import datetime as dt
 import hashlib
 import json
 import platform
+import shlex
 
 import pytest
+from kedro.framework.cli.utils import _split_params
 
 import visionpipe
 from visionpipe.images.parameters import IngestionParameters
@@ -12,6 +14,7 @@ from visionpipe.lineage.provenance import (
     collect_provenance,
     is_git_checkout,
     parameters_sha256,
+    run_options,
 )
 
 
@@ -151,3 +154,25 @@ def test_nothing_secret_is_recorded(checkout, git, monkeypatch):
     provenance = collect_provenance(checkout, {"url": "postgresql://ada:hunter2@db/plant"})
     assert "hunter2" not in json.dumps(provenance)
     assert all(isinstance(value, str) for value in provenance.values())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "training.epochs=3,training.compile=true,promotion.mode=off",
+        "training.backbone=timm/resnet18,training.learning_rate=0.001,training.patience=null",
+        "ingestion.split.seed=two words",
+    ],
+)
+def test_the_options_of_a_run_can_be_typed_again(given):
+    """Kedro's own reader of `--params` is the judge."""
+    parameters = _split_params(None, None, given)
+    env, name, params, typed = shlex.split(run_options("gpu", parameters))
+    assert (env, name, params) == ("--env", "gpu", "--params")
+    assert _split_params(None, None, typed) == parameters
+
+
+def test_a_run_without_options_records_none(checkout):
+    assert run_options(None, {}) == ""
+    assert "run_options" not in collect_provenance(checkout, {})
+    assert collect_provenance(checkout, {}, run_options="--env ci")["run_options"] == "--env ci"

@@ -2,7 +2,9 @@ import dataclasses
 import io
 import json
 import os
+import re
 
+import mlflow
 import pytest
 from rich.console import Console
 
@@ -10,6 +12,7 @@ from mlflow_store import forget_store
 from visionpipe.errors import VisionpipeError
 from visionpipe.lineage.data_version import DataNotRecoverable, commit_stage, read_data_version
 from visionpipe.lineage.trace import render, trace
+from visionpipe.promotion import record
 
 COMMIT = "c0ffee" * 6 + "abcd"
 
@@ -17,8 +20,6 @@ COMMIT = "c0ffee" * 6 + "abcd"
 @pytest.fixture(scope="module")
 def empty_registry(tmp_path_factory):
     """A real registry on sqlite; making one takes 1.5 s, so that tests copy it."""
-    import mlflow
-
     database = tmp_path_factory.mktemp("registry") / "mlflow.db"
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{database}")
     client.create_experiment("plant", artifact_location=str(database.parent / "artifacts"))
@@ -36,8 +37,6 @@ class Registered:
 @pytest.fixture
 def registered(plain_project, empty_registry):
     """Version 1 of `solar` is the champion; its data are recorded; version 2 was registered by someone else."""
-    import mlflow
-
     (plain_project.path / "mlflow.db").write_bytes(empty_registry.read_bytes())
     commit_stage(plain_project.path, "ingestion")
     version = read_data_version(plain_project.path, plain_project.outs)
@@ -98,6 +97,27 @@ def test_the_table_shows_the_whole_way(registered):
         "correction 1, import 10, review 2",
     ):
         assert part in text
+
+
+def test_what_people_decided_stands_in_the_trace(registered):
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{registered.project.path / 'mlflow.db'}")
+    for kind, version, previous, who, why in (
+        ("approval", "1", "2", "A. Jones", "checked the [worst] mistakes"),
+        ("rollback", "2", "1", "B. Ito", "misses cracks"),
+    ):
+        record.append(client, "solar", kind, {"version": version, "previous": previous, "why": why}, who=who)
+    report = trace("models:/solar/1", registered.project.path)
+    assert report.as_dict()["history"] == [
+        {**event.as_dict(), "deed": deed}
+        for event, deed in zip(record.events(client, "solar"), ("approved", "taken back"), strict=True)
+    ]
+    console = Console(file=io.StringIO(), width=160)
+    render(report, console)
+    text = console.file.getvalue()
+    assert re.search(
+        r"approved .*UTC, A\. Jones, in place of version 2: checked the \[worst\] mistakes", text
+    )
+    assert re.search(r"taken back .*UTC, B\. Ito, version 2 in its place: misses cracks", text)
 
 
 def test_a_tag_is_printed_as_it_is(registered):

@@ -205,20 +205,24 @@ def test_the_log_says_what_the_rule_does(caplog):
     [
         (
             {"decision": "least_cost", "costs": {"wolf": {"cat": 2}}},
-            "training.calibration.costs: wolf is no class",
+            "training.calibration.costs: no class is called 'wolf'; known: cat, dog, fox, owl",
         ),
         (
             {"decision": "least_cost", "costs": {"cat": {"wolf": 2}}},
-            "training.calibration.costs: wolf is no class",
+            "training.calibration.costs: no class is called 'wolf'; known: cat, dog, fox, owl",
         ),
         (
             {"decision": "capped_false_positives", "capped_class": "wolf"},
-            "training.calibration.capped_class: wolf is no class",
+            "training.calibration.capped_class: no class is called 'wolf'; known: cat, dog, fox, owl",
+        ),
+        (
+            {"decision": "capped_false_positives", "capped_class": "foxx"},
+            "training.calibration.capped_class: no class is called 'foxx'; did you mean 'fox'",
         ),
     ],
 )
 def test_a_rule_about_what_is_no_class_is_refused(calibration, said):
     with pytest.raises(VisionpipeError, match=said):
         check_decision(CalibrationParameters(**calibration), CLASSES)
-    with pytest.raises(VisionpipeError, match="the classes are cat, dog, fox, owl"):
+    with pytest.raises(VisionpipeError, match="no class is called"):
         calibrate(SPEC, *drawn(1.0), parameters(**calibration))

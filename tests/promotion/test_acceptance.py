@@ -88,8 +88,10 @@ def test_limits_may_name_classes_with_odd_names():
 def test_a_class_nobody_knows_is_named_with_those_that_are():
     parameters = PromotionParameters(acceptance=["recall[defectiv] >= 0.5"])
     assert len(parameters.limits()) == 1
-    with pytest.raises(ValueError, match=r"'defectiv'; known: functional, defective"):
+    with pytest.raises(ValueError, match=r"'defectiv'; did you mean 'defective'\?"):
         parameters.limits(["functional", "defective"])
+    with pytest.raises(ValueError, match=r"'defectiv'; known: a, b"):
+        parameters.limits(["a", "b"])
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,11 @@ def test_a_model_is_approved_and_taken_back_by_hand(project, promote):
     line = refused(project, "approve", "--by", "A. Jones", "--why", "again")
     assert line.startswith("Error: visionpipe: no version waits for approval")
 
-    done = project.run("visionpipe", "rollback", "--by", "B. Ito", "--why", "misses cracks")
+    terminal = {"FORCE_COLOR": "1"}
+    done = project.run("visionpipe", "rollback", "--by", "B. Ito", "--why", "misses cracks", **terminal)
     assert done.returncode == 0
+    assert "connecting to the model registry" in done.stderr
+    assert "reading visionpipe version 1" in done.stderr
     assert done.stdout == "visionpipe version 1 is champion now, in place of version 2 (on record: B. Ito)\n"
     assert aliases() == {"champion": "1"}
     (event,) = record.events(MlflowClient(), NAME, "rollback")

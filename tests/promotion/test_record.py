@@ -11,9 +11,8 @@ from mlflow import MlflowClient
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.promotion import record
-from visionpipe.promotion.comparisons import TEST_IMAGES
+from visionpipe.promotion.comparisons import TEST_IMAGES, comparisons_of
 from visionpipe.promotion.record import PREFIX
-from visionpipe.promotion.registry import Registry
 
 
 @pytest.fixture
@@ -123,11 +122,11 @@ class TestPromotions:
 
 
 class TestComparisons:
-    def test_they_name_their_images(self, promote, photos):
+    def test_they_name_their_images(self, promote, client, photos):
         test = frozenset(photos.manifest.loc[photos.manifest["split"] == "test", "image_id"])
         promote("poor")
         promote("good")
-        found = Registry("cells").comparisons()
+        found = comparisons_of(record.events(client, "cells"))
         assert [comparison.image_ids for comparison in found] == [test, test]
         assert [comparison.champion_version for comparison in found] == [None, "1"]
         assert [comparison.outcome for comparison in found] == ["promote", "promote"]
@@ -159,7 +158,9 @@ class TestComparisons:
                 path.unlink()
         else:
             client.log_dict(run_id, {"image_ids": ["none of yours"]}, TEST_IMAGES)
-        assert [comparison.image_ids for comparison in Registry("cells").comparisons()] == [None]
+        assert [comparison.image_ids for comparison in comparisons_of(record.events(client, "cells"))] == [
+            None
+        ]
         wear = promote(
             "good", manifest=test.tail(10).pipe(with_rows, learned), min_test_images=10
         ).decision.wear
@@ -170,7 +171,7 @@ class TestComparisons:
         first = promote("poor").decision
         for again in (promote("poor", tags={"git_commit": "abc"}), promote("poor", mode="propose")):
             assert again.decision.as_dict() == first.as_dict()
-        assert len(Registry("cells").comparisons()) == 2
+        assert len(comparisons_of(record.events(client, "cells"))) == 2
         assert kinds(client).count("comparison") == 4  # each is on record nevertheless
         assert promote("poor", seed=1).decision.wear.comparison == 3
 

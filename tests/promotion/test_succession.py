@@ -117,7 +117,24 @@ class TestApprove:
         refused(approve, "7", match="cells has no version 7")
         refused(approve, "latest", match="cells has no version latest")
         promote("good")
-        refused(approve, "1", match="v1 was never proposed")
+        reign = r"v1 was champion from 20\d\d-.* to 20.* UTC: .*visionpipe rollback --to 1$"
+        refused(approve, "1", match=reign)
+
+    def test_a_former_champion_that_was_approved_once_is_brought_back_too(self, promote, client, refused):
+        promote("poor")
+        promote("good", mode="propose")
+        approve("cells", **WORDS)
+        crowned = record.events(client, "cells")[-1].at
+        promote("poor", mode="propose", min_test_images=2)
+        rollback("cells", "1", **WORDS)
+        left = record.events(client, "cells")[-1].at
+        assert record.reign(record.events(client, "cells"), "2") == (crowned, left)
+        assert record.reign(record.events(client, "cells"), "1") == (left, None)
+        assert record.reign(record.events(client, "cells"), "3") is None
+        client.set_model_version_tag("cells", "2", "visionpipe.champion_beaten", "3")
+        refused(
+            approve, "2", match=f"v2 was champion from {crowned:%Y-%m-%d %H:%M} to {left:%Y-%m-%d %H:%M} UTC"
+        )
 
     def test_an_alias_set_by_hand_does_not_get_around_the_gate(self, promote, client, refused):
         promote("good")

@@ -237,13 +237,14 @@ def all_pages():
     """Every page, drawn from realistic inputs, by name."""
     from card_facts import card_decision, card_facts
     from visionpipe.reports import pages
+    from visionpipe.reports.evaluation_page import evaluation_page
     from visionpipe.reports.model_card import model_card
     from visionpipe.reports.training_page import training_page
 
     return {
         "model card": model_card(card_facts(), card_decision()).html,
-        "evaluation of 2 classes": pages.evaluation_page(an_evaluation(2), some_mistakes()),
-        "evaluation of 30 classes": pages.evaluation_page(an_evaluation(30), some_mistakes()),
+        "evaluation of 2 classes": evaluation_page(an_evaluation(2), some_mistakes()),
+        "evaluation of 30 classes": evaluation_page(an_evaluation(30), some_mistakes()),
         "decision": pages.decision_page(a_decision()),
         "drift": pages.drift_page(a_drift_verdict()),
         "index": pages.index_page(some_links(), a_headline()),

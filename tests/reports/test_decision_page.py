@@ -133,3 +133,8 @@ def test_a_winner_that_waits_for_approval_is_not_called_promoted(champion, decis
     page = parse(decision_page(waiting))
     assert "waits for approval (visionpipe approve)" in page.text
     assert "Promote" not in page.text
+
+
+def test_a_decision_that_needs_very_many_images_says_more_than_a_million(decision, parse):
+    text = parse(decision_page(decision | {"images_needed": 7_343_232})).text
+    assert "more than 1 million needed to decide" in text

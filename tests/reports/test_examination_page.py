@@ -89,7 +89,7 @@ def examples():
 
 def test_it_says_first_how_much_is_left_and_where_it_is_weakest(examination, parse):
     text = parse(examination_page(examination)).text
-    assert "Examination Right on 87.5 % of photos as they are, on 54.2 % when they go wrong" in text
+    assert "candidate of this run Right on 87.5 % of photos as they are, on 54.2 % when they go wrong" in text
     assert (
         "24 test images in 2 kinds of trouble at 5 strengths each. Weakest: fog (30.0 % on average)." in text
     )
@@ -97,6 +97,20 @@ def test_it_says_first_how_much_is_left_and_where_it_is_weakest(examination, par
     assert "8.3 % right, when each pixel value may change by 1 of 255" in text
     assert "9.8 ms 95 % within 12.3 ms" in text
     assert "13.8 MB 3,373,570 parameters" in text
+
+
+def test_a_part_that_is_off_is_named_with_its_parameter(examination, parse):
+    assert "Not examined" not in parse(examination_page(examination)).text
+    text = parse(examination_page(examination | {"adversarial": None})).text
+    assert "Not examined: evaluation.examination.attacked_images is 0" in text
+
+
+def test_the_line_of_a_guesser_is_the_share_of_the_commonest_class(examination, parse):
+    page = parse(examination_page(examination))
+    assert "Dashed: what always naming the commonest class would get right, 66.7 %." in page.text
+    (drawn,) = [i["src"] for i in page.all("img") if i["alt"].startswith("Accuracy against the strength")]
+    assert "commonest class" in base64.b64decode(drawn.partition(",")[2]).decode()
+    assert "Dashed:" not in parse(examination_page(examination | {"hidden": None})).text
 
 
 def test_every_corruption_has_its_row_worst_first(examination, parse):
@@ -152,7 +166,7 @@ def test_any_part_may_be_missing_none_or_empty(part, examination):
     assert len(without) < len(whole)
 
 
-def test_with_everything_off_size_is_left(parse):
+def test_with_everything_off_the_page_says_so_and_how_to_switch_it_on(parse):
     nothing = {
         "sample": {"n": 0, "accuracy": None},
         "corruptions": None,
@@ -161,7 +175,8 @@ def test_with_everything_off_size_is_left(parse):
     }
     size = {"size": {"parameters": 10, "megabytes": 0.1, "multiply_adds": 100}}
     page = parse(examination_page(nothing | size))
-    assert "Examination Size and speed" in page.text
+    assert "Nothing was examined beyond the test images Every part is switched off: set images, " in page.text
+    assert "shortcut_images or timed_predictions under evaluation.examination above 0." in page.text
     assert not page.all("table")
     assert parse(examination_page({})).all("h1")
 

@@ -169,6 +169,15 @@ def test_the_audit_says_who_said_what_and_what_the_model_would_say(pages, parse)
     assert "2 could not be" in text
 
 
+def test_photos_have_one_style_of_name_and_a_reviewed_one_is_not_called_by_the_hour(parse):
+    reviewed = a_dispute(7)
+    reviewed["path"] = f"{reviewed['image_id']}/ann/2026-04-01T00:00:00+00:00"
+    text = parse(label_audit_page(an_audit(), [reviewed, a_dispute()], [a_doubt()], {})).text
+    assert "bob: dog 000000000000 no picture ann: cat bob: dog a.jpg" in text  # below the pictures
+    assert "test · b.jpg" in text
+    assert "2026-04-01T00" not in text
+
+
 def test_an_audit_without_a_find_says_so(pages, parse):
     text = parse(pages["nothing"]).text
     assert "No label is in doubt" in text and "Contradictions" not in text

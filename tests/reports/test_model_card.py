@@ -37,6 +37,7 @@ def said(card, parse):
         "Modules that are already on a roof.",
         "legitimate interest",
         "0.860 (0.830–0.890)",  # balanced accuracy
+        "0.5 is guessing. Positive class: functional.",  # AUROC
         "champion, version 6",
         "+0.034 (+0.010 to +0.058)",  # the gain
         "recall[defective] >= 0.5",
@@ -65,7 +66,8 @@ def test_the_page_and_the_markdown_both_say_it(text, parse):
 def test_both_have_the_same_sections_in_the_same_order(parse):
     card = model_card(card_facts(), card_decision())
     titles = re.findall(r"^## (.+)$", card.markdown, re.MULTILINE)
-    assert [a["href"] for a in parse(card.html).all("a")] == [f"#part-{i + 1}" for i in range(len(titles))]
+    parts = [f"#part-{i + 1}" for i in range(len(titles))]
+    assert [a["href"] for a in parse(card.html).all("a")] == ["index.html", *parts]
     assert re.findall(r"<h2>(.+?)</h2>", card.html) == titles
 
 
@@ -116,6 +118,28 @@ def test_a_weakness_that_was_measured_stands_among_the_limits(changes, limit, pa
     assert limit in limits
 
 
+@pytest.mark.parametrize(
+    ("wear", "said_of_it"),
+    [
+        ({"mean_uses": 0.0, "n_fresh": 270, "comparison": 1}, "never; comparison 1 of 12 planned"),
+        ({"mean_uses": 1.0, "n_fresh": 0}, "1.0 time on average, 0 of 270 never; comparison 3 of 12 planned"),
+    ],
+)
+def test_how_often_the_test_images_were_used_is_plain_english(wear, said_of_it, parse):
+    decision = card_decision()
+    decision["wear"] |= wear
+    html, markdown = said(model_card(card_facts(), decision), parse)
+    assert f"Test images used before {said_of_it}" in html
+    assert f"Test images used before: {said_of_it}" in markdown
+
+
+def test_a_notice_on_the_data_stands_in_the_head_of_the_page(parse):
+    facts = card_facts()
+    facts["evaluation"]["demo_notice"] = "Demo: all is simulated."
+    text = parse(model_card(facts, card_decision()).html).text
+    assert text.index("Demo: all is simulated.") < text.index("Known limits")
+
+
 def test_what_was_measured_and_is_no_weakness_is_no_limit(parse):
     facts = card_facts()
     facts["evaluation"]["metrics"]["ece"]["low"] = 0.0
@@ -133,7 +157,7 @@ def test_what_was_measured_and_is_no_weakness_is_no_limit(parse):
         ({}, "cells version 7", "good"),
         (
             {"challenger_version": None, "alias": None, "outcome": "reject"},
-            "cells: a candidate that is not",
+            "cells: a candidate that was refused",
             "bad",
         ),
         (
@@ -194,6 +218,23 @@ def test_text_from_data_is_shown_and_never_obeyed(text, parse):
     assert not re.search(r"(?<!\\)\]\(", outside_code), "no link and no picture"
     assert not re.search(r"^# heading", outside_code, re.MULTILINE)
     assert escaped(text) in outside_code
+
+
+def test_the_commands_repeat_the_options_of_the_run():
+    options = "--env gpu --params 'training.epochs=3,ingestion.split.seed=two words'"
+    provenance = {**card_decision()["provenance"], "run_options": options}
+    lines = model_card(card_facts(), card_decision(provenance=provenance)).markdown.splitlines()
+    assert f"kedro run --pipelines training,evaluation {options}" in lines
+    assert (
+        "kedro run --pipelines training,evaluation"
+        in model_card(card_facts(), card_decision()).markdown.splitlines()
+    )
+
+
+def test_the_options_cannot_add_a_command():
+    provenance = {**card_decision()["provenance"], "run_options": "--env x; touch pwned"}
+    code = model_card(card_facts(), card_decision(provenance=provenance)).markdown
+    assert "kedro run --pipelines training,evaluation --env 'x;' touch pwned" in code
 
 
 def test_a_model_name_cannot_add_a_command():

@@ -11,6 +11,7 @@ import matplotlib
 
 from visionpipe.reports import pages, plots
 from visionpipe.reports.canvas import svg_data_uri
+from visionpipe.reports.evaluation_page import evaluation_page
 
 ELSEWHERE = """
 import hashlib
@@ -20,7 +21,7 @@ print(hashlib.sha256(plots.confusion_matrix([[5, 1], [2, 7]], ["a", "b"]).encode
 
 
 def test_the_same_evaluation_gives_the_same_bytes_twice(make_evaluation, make_mistakes):
-    first, second = (pages.evaluation_page(make_evaluation(12), make_mistakes()) for _ in range(2))
+    first, second = (evaluation_page(make_evaluation(12), make_mistakes()) for _ in range(2))
     assert first == second
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from visionpipe.reports import pages
+from visionpipe.reports.evaluation_page import evaluation_page
 from visionpipe.reports.rendering import picture_uri, relative_href
 
 HOSTILE = [
@@ -31,7 +32,7 @@ def test_an_evaluation_escapes_classes_files_slices_and_notes(text, make_evaluat
     evaluation["worst_slice"]["name"] = text
     evaluation["slice_pairs"][0] |= {"name": text, "metric": f"recall[{text}]", "verdict": text}
     mistakes = make_mistakes(true=text, predicted=text, source_path=f"photos/{text.replace('/', '')}")
-    page = parse(pages.evaluation_page(evaluation, mistakes))
+    page = parse(evaluation_page(evaluation, mistakes))
     assert_shown_and_harmless(page, text)
     assert text.replace("/", "") in page.text  # the file name
     assert page.text.count(text) >= 10
@@ -91,7 +92,7 @@ def test_only_pictures_are_embedded_as_pictures(make_evaluation, make_mistakes, 
     mistakes = make_mistakes(3)
     mistakes[0]["thumbnail"] = b"<svg onload=alert(1)>"
     mistakes[1]["thumbnail"] = None
-    page = parse(pages.evaluation_page(make_evaluation(), mistakes))
+    page = parse(evaluation_page(make_evaluation(), mistakes))
     assert len([i for i in page.all("img") if i["src"].startswith("data:image/jpeg")]) == 1
     assert page.text.count("no picture") == 2
     assert picture_uri(b"") is None
@@ -99,5 +100,5 @@ def test_only_pictures_are_embedded_as_pictures(make_evaluation, make_mistakes, 
 
 def test_an_undecodable_file_name_leaves_a_page_that_can_be_written(make_evaluation, make_mistakes):
     mistakes = make_mistakes(source_path=b"caf\xe9.jpg".decode("utf-8", "surrogateescape"))
-    html = pages.evaluation_page(make_evaluation(names=["caf\udce9", "b\x00c"]), mistakes)
+    html = evaluation_page(make_evaluation(names=["caf\udce9", "b\x00c"]), mistakes)
     assert "caf?.jpg" in html.encode("utf-8").decode("utf-8")

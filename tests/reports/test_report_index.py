@@ -2,6 +2,7 @@
 
 import pytest
 
+from visionpipe.metrics.slices import LOWER
 from visionpipe.reports import wording
 from visionpipe.reports.index import run_index
 from visionpipe.reports.summary import print_summary
@@ -19,6 +20,7 @@ MODEL = {"backbone": "timm/resnet18", "trained_stages": "stages 4-5 and head", "
 DECISION = {
     "reason": "Proven better.",
     "outcome": "promote",
+    "metric": "balanced_accuracy",
     "model_name": "cells",
     "champion_version": "1",
     "challenger_version": "2",
@@ -77,15 +79,15 @@ def test_a_report_is_linked_if_and_only_if_it_was_made(document, pages, parse):
 @pytest.mark.parametrize(
     ("changes", "headline"),
     [
-        ({}, "cells version 2 is the new champion"),
-        ({"alias": "challenger"}, "cells version 2 has won and waits for approval"),
+        ({}, "cells version 2 was made champion"),
+        ({"alias": "challenger"}, "cells version 2 won and waited for approval"),
         (
             {"alias": None, "challenger_version": None},
             "cells: the candidate would be promoted, but nothing is registered",
         ),
         (
             {"outcome": "reject", "alias": None, "challenger_version": None},
-            "cells: candidate turned down, version 1 stays champion",
+            "cells: candidate refused, version 1 stayed champion",
         ),
         (
             {
@@ -94,7 +96,7 @@ def test_a_report_is_linked_if_and_only_if_it_was_made(document, pages, parse):
                 "challenger_version": None,
                 "champion_version": None,
             },
-            "cells: not enough evidence, there is no champion yet",
+            "cells: not enough evidence, there was no champion yet",
         ),
     ],
 )
@@ -103,12 +105,12 @@ def test_the_verdict_is_the_title(changes, headline):
     assert f"<h1>{headline}</h1>" in page
 
 
-def test_drift_of_a_model_that_is_champion_no_more_is_said_to_be_so(parse):
+def test_drift_of_another_model_than_the_champion_of_the_run_is_said_to_be_so(parse):
     of_new, of_old = (
         parse(run_index(documents(drift=DRIFT | {"model_version": version}))).text for version in ("2", "1")
     )
-    assert "champion no more" not in of_new
-    assert "Of version 1, which is champion no more. Brightness is higher." in of_old
+    assert "champion after the run above" not in of_new
+    assert "Of version 1; champion after the run above: version 2. Brightness is higher." in of_old
 
 
 def test_without_a_decision_the_index_links_what_there_is(parse):
@@ -125,3 +127,52 @@ def test_the_last_table_of_a_run_writes_them_so_too(capsys, monkeypatch):
     shown = capsys.readouterr().out
     assert "accuracy 0.912 (0.881–0.938), AUC — (only class '[b]' occurs)" in shown
     assert "gain in AUROC: +0.010 (−0.004 to +0.024)" in shown
+
+
+@pytest.mark.parametrize(
+    ("day", "said"), [("2026-01-06", "as of the run of 2026-01-06"), (None, "as of the last run that judged")]
+)
+def test_the_index_says_when_it_was_so_and_how_to_learn_what_is_so_now(day, said, parse):
+    text = parse(run_index(documents(decision=DECISION | {"decided_on": day}))).text
+    assert f"Reports · {said}" in text
+    assert "The reports on the model show version 2, which this run made champion." in text
+    now = "visionpipe trace models:/cells@champion names the champion of today."
+    assert f"A later approval or rollback is not shown here; {now}" in text
+
+
+def test_without_a_champion_the_index_names_no_command_that_would_fail(parse):
+    nobody = {"champion_version": None, "challenger_version": None, "alias": None}
+    decision = DECISION | {"outcome": "reject", **nobody}
+    assert "visionpipe trace" not in parse(run_index(documents(decision=decision))).text
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "title", "pill"),
+    [
+        ("validation", VALIDATION | {"warnings": ["Few of B."]}, "Data and labels", "1 warning"),
+        (
+            "examination",
+            {"shortcuts": [{"name": "camera", "verdict": "predicts the label"}]},
+            "Examination",
+            "1 shortcut",
+        ),
+        ("label_audit", AUDIT, "Label audit", "4 doubtful"),
+        (
+            "evaluation",
+            {
+                "n": 60,
+                "metrics": {"accuracy": FOUND},
+                "model": MODEL,
+                "per_class": {"a": {"recall": FOUND, "verdict": LOWER}},
+                "worst_slice": {"name": "site is Linz", "accuracy": FOUND, "verdict": LOWER},
+            },
+            "Evaluation",
+            "2 weak parts",
+        ),
+    ],
+)
+def test_a_report_with_a_warning_is_not_green_on_the_index(name, document, title, pill, parse):
+    quiet, loud = (parse(run_index(documents(**changes))) for changes in ({}, {name: document}))
+    assert "Warnings" not in quiet.text
+    assert f"Warnings {title}" in loud.text and pill in loud.text
+    assert "pill warn" in [span.get("class") for span in loud.all("span")]

@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 
 from visionpipe.errors import VisionpipeError
-from visionpipe.reports import evaluation_page, pages
+from visionpipe.reports import pages
+from visionpipe.reports.evaluation_page import MAX_PICTURED_MISTAKES, evaluation_page
+
+STANDING = {
+    "promote": "candidate of this run",
+    "reject": "refused candidate",
+    "insufficient_evidence": "candidate not promoted",
+}
 
 
 def test_an_evaluation_says_estimate_and_interval_and_counts(make_evaluation, parse):
     evaluation = make_evaluation(2)
     evaluation["metrics"]["accuracy"] = {"estimate": 0.9124, "low": 0.8806, "high": 0.9381, "level": 0.9}
-    page = parse(pages.evaluation_page(evaluation, []))
+    page = parse(evaluation_page(evaluation, []))
     n = sum(map(sum, evaluation["confusion"]))
     assert "Accuracy 0.912 (0.881–0.938)" in page.text
     assert f"On {n} test images" in page.text
@@ -28,14 +35,14 @@ def test_a_metric_without_estimate_gives_its_reason_and_never_nan(make_evaluatio
         "ece": {"estimate": None},
         "n": 0,
     }
-    text = parse(pages.evaluation_page(evaluation, [])).text
+    text = parse(evaluation_page(evaluation, [])).text
     assert "not judged: the test set is empty" in text
     assert not re.search(r"\b(nan|None|inf)\b", text)
 
 
 def test_an_evaluation_needs_only_title_classes_metrics_and_confusion(parse):
     bare = {"title": "Bare", "classes": ["a", "b"], "metrics": {}, "confusion": [[0, 0], [0, 0]]}
-    page = parse(pages.evaluation_page(bare, []))
+    page = parse(evaluation_page(bare, []))
     assert "No mistake to show." in page.text
     assert not page.all("img")
 
@@ -46,10 +53,10 @@ def test_an_evaluation_needs_only_title_classes_metrics_and_confusion(parse):
 def test_any_optional_part_may_be_missing_none_or_empty(part, make_evaluation):
     small = {"title": "Small", "classes": ["a", "b"], "metrics": {}, "confusion": [[4, 1], [0, 5]]}
     given = make_evaluation(names=["a", "b"])[part]
-    without = pages.evaluation_page(small, [])
-    assert pages.evaluation_page(small | {part: None}, []) == without
-    assert pages.evaluation_page(small | {part: type(given)()}, []) == without
-    assert len(pages.evaluation_page(small | {part: given}, [])) > len(without)
+    without = evaluation_page(small, [])
+    assert evaluation_page(small | {part: None}, []) == without
+    assert evaluation_page(small | {part: type(given)()}, []) == without
+    assert len(evaluation_page(small | {part: given}, [])) > len(without)
 
 
 @pytest.mark.parametrize(
@@ -57,13 +64,13 @@ def test_any_optional_part_may_be_missing_none_or_empty(part, make_evaluation):
     [("training.html", ["index.html", "training.html"]), (None, ["index.html"]), ("//evil", ["index.html"])],
 )
 def test_an_evaluation_links_how_the_model_was_trained(path, links, make_evaluation, parse):
-    page = parse(pages.evaluation_page(make_evaluation() | {"training_report": path}, []))
+    page = parse(evaluation_page(make_evaluation() | {"training_report": path}, []))
     assert [a["href"] for a in page.all("a") if not a["href"].startswith("#")] == links
 
 
 @pytest.mark.parametrize("n_classes", [2, 9, 30])
 def test_every_class_stands_in_the_tables(n_classes, make_evaluation, parse):
-    page = parse(pages.evaluation_page(make_evaluation(n_classes), []))
+    page = parse(evaluation_page(make_evaluation(n_classes), []))
     assert len([i for i in page.all("img") if "Confusion matrix" in i["alt"]]) == 1
     for i in range(n_classes):
         assert page.texts.count(f"class {i}") >= 2  # per-class table, data table
@@ -73,24 +80,31 @@ def test_beyond_50_classes_the_most_mistaken_are_drawn_and_the_tables_hold_all(m
     evaluation = make_evaluation(53)
     evaluation["confusion"] = np.eye(53, dtype=int).tolist()
     evaluation["confusion"][52][51] = 9
-    page = parse(pages.evaluation_page(evaluation, []))
+    page = parse(evaluation_page(evaluation, []))
     assert "Drawn: the 50 of 53 classes with the most mistakes" in page.text
     assert page.texts.count("class 49") >= 2
     assert "class 52 class 51 9" in page.text
 
 
+@pytest.mark.parametrize(
+    ("n_classes", "named"), [(2, "0.5 is guessing. Positive class: class 1."), (3, "Each class in turn is")]
+)
+def test_a_ranking_metric_names_its_positive_class(n_classes, named, make_evaluation, parse):
+    assert named in parse(evaluation_page(make_evaluation(n_classes), [])).text
+
+
 def test_recall_and_precision_stand_in_the_class_table_only(make_evaluation, parse):
     evaluation = make_evaluation(2)
     evaluation["metrics"] |= {"recall[class 0]": {"estimate": 0.123}, "recall[other]": {"estimate": 0.456}}
-    text = parse(pages.evaluation_page(evaluation, [])).text
+    text = parse(evaluation_page(evaluation, [])).text
     assert "Recall[class 0]" not in text
     assert "Recall[other]" in text
 
 
 def test_counts_from_numpy_are_taken(make_evaluation):
     evaluation = make_evaluation(3)
-    same = pages.evaluation_page(evaluation, [])
-    assert pages.evaluation_page(evaluation | {"confusion": np.array(evaluation["confusion"])}, []) == same
+    same = evaluation_page(evaluation, [])
+    assert evaluation_page(evaluation | {"confusion": np.array(evaluation["confusion"])}, []) == same
 
 
 def test_the_gallery_shows_the_most_confident_mistakes_first_and_says_how_many_there_are(
@@ -98,21 +112,21 @@ def test_the_gallery_shows_the_most_confident_mistakes_first_and_says_how_many_t
 ):
     mistakes = make_mistakes(75)
     mistakes[10]["confidence"] = None
-    page = parse(pages.evaluation_page(make_evaluation(), mistakes))
+    page = parse(evaluation_page(make_evaluation(), mistakes))
     said = [float(c) for c in re.findall(r"functional \( ?([\d.]+) % ?\)", page.text)]
-    assert len(said) == evaluation_page.MAX_PICTURED_MISTAKES
+    assert len(said) == MAX_PICTURED_MISTAKES
     assert said == sorted(said, reverse=True)
     assert "The 60 most confident of 75 mistakes" in page.text
     assert [m["confidence"] for m in make_mistakes(75)] == sorted(m["confidence"] for m in make_mistakes(75))
 
 
 def test_slices_are_listed_lowest_first(make_evaluation, parse):
-    text = parse(pages.evaluation_page(make_evaluation(), [])).text
+    text = parse(evaluation_page(make_evaluation(), [])).text
     assert text.index("0.710 (") < text.index("0.930 (") < text.index("2 images")
 
 
 def test_the_worst_slice_is_named_and_verdicts_stand_where_they_are_needed(make_evaluation, parse):
-    text = parse(pages.evaluation_page(make_evaluation(), [])).text
+    text = parse(evaluation_page(make_evaluation(), [])).text
     assert "Weakest: module is B , accuracy 0.710 (0.680–0.740) on 21 images." in text
     assert text.count("Lower than the rest") == 4  # worst slice, its row, a class within it; what it means
     assert text.count("too few images to judge") == 1
@@ -124,14 +138,14 @@ def test_the_worst_slice_is_named_and_verdicts_stand_where_they_are_needed(make_
 def test_a_class_with_too_few_images_is_said_to_have_them(make_evaluation, parse):
     evaluation = make_evaluation()
     evaluation["per_class"]["class 1"]["verdict"] = "too few images to judge"
-    text = parse(pages.evaluation_page(evaluation, [])).text
+    text = parse(evaluation_page(evaluation, [])).text
     assert "class 1 0.900 (0.870–0.930) too few images to judge" in text
 
 
 def test_of_many_pairs_the_weakest_are_listed_and_all_are_counted(make_evaluation, parse):
     evaluation = make_evaluation()
     evaluation["slice_pairs"] = [evaluation["slice_pairs"][1] | {"name": f"pair {i}"} for i in range(33)]
-    text = parse(pages.evaluation_page(evaluation, [])).text
+    text = parse(evaluation_page(evaluation, [])).text
     assert "The 20 weakest of 33." in text
     assert "pair 19" in text
     assert "pair 20" not in text
@@ -141,7 +155,7 @@ def test_deferral_is_told_in_a_sentence(make_evaluation, parse):
     evaluation = make_evaluation()
 
     def said(deferral):
-        page = pages.evaluation_page(
+        page = evaluation_page(
             evaluation | {"selective": evaluation["selective"] | {"deferral": deferral}}, []
         )
         return parse(page).text
@@ -157,7 +171,7 @@ def test_deferral_is_told_in_a_sentence(make_evaluation, parse):
 
 
 def test_the_reliability_diagram_says_whose_probability_it_judges(make_evaluation, parse):
-    text = parse(pages.evaluation_page(make_evaluation(), [])).text
+    text = parse(evaluation_page(make_evaluation(), [])).text
     assert "The diagram judges the likeliest class" in text
     assert "the accuracy on this page judges the label that was given" in text
 
@@ -171,7 +185,7 @@ def test_an_evaluation_that_cannot_be_shown_is_refused_by_name(change, named, ma
     if not change:
         del evaluation["classes"]
     with pytest.raises(VisionpipeError, match=named):
-        pages.evaluation_page(evaluation, [])
+        evaluation_page(evaluation, [])
 
 
 @pytest.mark.parametrize(
@@ -187,7 +201,7 @@ def test_an_evaluation_that_cannot_be_shown_is_refused_by_name(change, named, ma
 def test_a_decision_says_first_what_was_decided_and_why(outcome, champion, said, decision, parse):
     decision |= {"outcome": outcome, "champion_version": champion, "images_needed": 2900}
     text = parse(pages.decision_page(decision)).text
-    assert f"Promotion decision {said} {decision['reason']}" in text
+    assert f" · {STANDING[outcome]} {said} {decision['reason']}" in text
     assert "about 2,900 needed to decide" in text
     assert "+0.034 (+0.014 to +0.054)" in text
 
@@ -198,7 +212,7 @@ def test_a_decision_says_first_what_was_decided_and_why(outcome, champion, said,
 def test_a_decision_without_champion_speaks_of_none(outcome, said, decision, parse):
     checks = [check for check in decision["checks"] if check["kind"] == "acceptance"]
     decision |= {"outcome": outcome, "champion_version": None, "checks": checks}
-    assert f"Promotion decision {said}" in parse(pages.decision_page(decision)).text
+    assert f" · {STANDING[outcome]} {said}" in parse(pages.decision_page(decision)).text
 
 
 def test_a_decision_names_what_failed_before_what_passed(decision, parse):
@@ -273,7 +287,7 @@ def test_an_index_links_every_report_and_shows_the_headline(links, headline, par
 
 def test_inputs_are_left_as_they_were(make_evaluation, decision, drift_verdict):
     for page, value in [
-        (lambda e: pages.evaluation_page(e, []), make_evaluation()),
+        (lambda e: evaluation_page(e, []), make_evaluation()),
         (pages.decision_page, decision),
         (pages.drift_page, drift_verdict),
     ]:

@@ -4,7 +4,9 @@ import doctest
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
+from visionpipe.metrics.classification import average_precision
 from visionpipe.reports import canvas, findings, rendering, wording
 
 
@@ -43,3 +45,34 @@ def test_numbers_of_numpy_are_numbers():
 
 def test_several_confidence_levels_are_all_named():
     assert wording.level([{"level": 0.95}, {"level": 0.9}, None]) == "90\u00a0% or 95\u00a0%"
+
+
+@pytest.mark.parametrize(
+    ("n", "noun", "said"), [(1, "image", "1 image"), (0, "image", "0 images"), (2, "class", "2 classes")]
+)
+def test_a_count_takes_the_singular_of_one_only(n, noun, said):
+    assert wording.counted(n, noun) == said
+
+
+def test_ranking_metrics_name_their_positive_class_or_how_they_are_averaged():
+    assert "Positive class: b." in wording.meaning_of("auroc", ["a", "b"])
+    assert "Each class in turn" in wording.meaning_of("average_precision", ["a", "b", "c"])
+    assert "ositive class" not in wording.meaning_of("accuracy", ["a", "b"])
+
+
+def test_the_positive_class_of_the_words_is_that_of_the_figures():
+    labels_N, p_N = np.array([0, 0, 0, 1]), np.array([0.9, 0.8, 0.1, 0.7])
+    found = average_precision(labels_N, np.column_stack([1 - p_N, p_N]))
+    assert found == pytest.approx(average_precision_score(labels_N, p_N))  # of class 1, the second
+
+
+def test_a_million_images_are_as_many_as_is_worth_saying():
+    assert wording.images_needed(1_000_000) == "about 1,000,000"
+    assert wording.images_needed(1_000_001) == "more than 1 million"
+
+
+def test_a_photo_that_came_with_a_review_is_called_by_its_id():
+    image_id = "ab" * 32
+    assert rendering.photo_name(image_id, f"{image_id}/ann/2026-04-01T00:00:00+00:00") == "ab" * 6
+    assert rendering.photo_name(image_id, float("nan")) == rendering.photo_name(image_id) == "ab" * 6
+    assert rendering.photo_name(image_id, "C:\\photos\\7.png") == "7.png"

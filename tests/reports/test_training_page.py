@@ -9,7 +9,10 @@ from visionpipe.reports.training_page import training_page
 
 def test_it_says_first_which_epoch_was_kept_and_when_overfitting_began(training, parse):
     text = parse(training_page(training)).text
-    assert "Training Epoch 6 of 8 was kept From epoch 7 on it learned the training images by heart" in text
+    assert (
+        "candidate of this run Epoch 6 of 8 was kept From epoch 7 on it learned the training images by heart"
+        in text
+    )
     assert "Validation loss 0.410 training 0.135" in text
     assert "Validation accuracy 0.998" in text
     assert "Time 1 min 42 s" in text

@@ -54,7 +54,7 @@ def test_fractional_counts_lie_between_the_whole_ones(b, c):
     )
 
 
-@settings(deadline=None, max_examples=20)  # statsmodels takes 0.1 s
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_is_that_of_statsmodels(p_values):
     np.testing.assert_allclose(holm(p_values), multipletests(p_values, method="holm")[1], atol=1e-15)

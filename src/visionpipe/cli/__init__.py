@@ -114,9 +114,11 @@ def trace(model_uri: str, *, as_json: bool) -> None:
 
     from visionpipe.lineage.trace import render
     from visionpipe.lineage.trace import trace as trace_model
+    from visionpipe.progress import doing
 
     project, tracking_uri = connected_project()
-    report = trace_model(model_uri, project, tracking_uri=tracking_uri)
+    with doing("reading the record, and the data out of the DVC cache"):
+        report = trace_model(model_uri, project, tracking_uri=tracking_uri)
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2, allow_nan=False))
     else:
@@ -134,14 +136,18 @@ def dvc_stages(*, check: bool, env: str | None) -> None:
     Example:
       visionpipe dvc-stages --check
     """
-    from visionpipe.lineage import dvc_stages as stages
+    from visionpipe.progress import doing
 
     project = find_project()
+    with doing("reading the pipelines and the catalog"):
+        from visionpipe.lineage import dvc_stages as stages
+
+        differences = stages.check(project, env=env) if check else []
+        if not check:
+            stages.write(project, env=env)
     if not check:
-        stages.write(project, env=env)
         click.echo(f"wrote {project / 'dvc.yaml'}")
         return
-    differences = stages.check(project, env=env)
     if differences:
         raise VisionpipeError(
             "dvc.yaml is out of date, run `visionpipe dvc-stages`: " + "; ".join(differences)

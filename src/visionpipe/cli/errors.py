@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -42,32 +41,11 @@ def _mendable(error: BaseException | None) -> str | None:
         if isinstance(error, MissingConfigException | BadConfigException | YAMLError):
             return "configuration: " + " ".join(str(error).split())
         if isinstance(error, ParameterValidationError):
-            return _parameter_errors(str(error))
+            return " ".join(str(error).split())
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
             return f"{error}: nothing that was written before is lost; make room and run again"
         error = error.__cause__ or error.__context__
     return None
-
-
-def _parameter_errors(text: str) -> str:
-    r"""Fold Kedro's and pydantic's paragraphs into `section.key: what is wrong`.
-
-    Examples
-    --------
-    >>> _parameter_errors(
-    ...     "Parameter validation failed:\n- Parameter 'training': Failed to instantiate X for parameter "
-    ...     "'training': 1 validation error for X\nepoch\n  Extra inputs are not permitted [type=extra_forbidden]"
-    ... )
-    'parameters: training.epoch: unknown key (see conf/base for those there are)'
-    """
-    found = []
-    for section, report in re.findall(r"Parameter '([^']+)': (.*?)(?=\n- Parameter '|\Z)", text, re.DOTALL):
-        for key, wrong in re.findall(r"^(\S.*)\n +(.+?)(?: \[type=.*)?$", report, re.MULTILINE):
-            name = section if key.startswith("Failed to") else f"{section}.{key}"
-            if wrong.startswith("Extra inputs"):
-                wrong = "unknown key (see conf/base for those there are)"
-            found.append(f"{name}: {wrong}")
-    return "parameters: " + ("; ".join(found) or " ".join(text.split()))
 
 
 def _fail(message: str) -> NoReturn:

@@ -35,10 +35,13 @@ def configuration_of(project: Path) -> AbstractConfigLoader:
 
 def connected_project() -> tuple[Path, str]:
     """Find the project and connect to its MLflow store."""
-    from visionpipe.promotion.tracking import connect, tracking_parameters
+    from visionpipe.progress import doing
 
     project = find_project()
-    return project, connect(project, tracking_parameters(configuration_of(project)["mlflow"]))
+    with doing("connecting to the model registry"):
+        from visionpipe.promotion.tracking import connect, tracking_parameters
+
+        return project, connect(project, tracking_parameters(configuration_of(project)["mlflow"]))
 
 
 def connected_model() -> str:

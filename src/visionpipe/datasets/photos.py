@@ -56,7 +56,7 @@ class PhotoSources(AbstractDataset["list[Photo]", None]):
     def _parsed(self) -> list[Source]:
         from pydantic import ValidationError
 
-        from visionpipe.errors import VisionpipeError
+        from visionpipe.errors import VisionpipeError, mistakes
         from visionpipe.images.importers import Source
 
         if not isinstance(self._sources, dict) or not all(
@@ -69,12 +69,10 @@ class PhotoSources(AbstractDataset["list[Photo]", None]):
         parsed = []
         for name, options in self._sources.items():
             try:
-                parsed.append(Source.model_validate({**options, "name": name}))
+                parsed.append(Source.model_validate(given := {**options, "name": name}))
             except ValidationError as error:
-                wrong = "; ".join(
-                    ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors()
-                )
-                raise VisionpipeError(f"catalog: source {name}: {wrong}") from error
+                wrong = mistakes(error, Source, given, called=f"sources.{name}")
+                raise VisionpipeError(f"catalog: {'; '.join(wrong)}") from error
         return parsed
 
     def _describe(self) -> dict[str, Any]:

@@ -139,6 +139,8 @@ class RunProvenance(AbstractDataset[None, "Callable[[dict[str, Any]], dict[str, 
     def __init__(self, *, project: dict, metadata: dict | None = None) -> None:
         self._project = Path(project["path"])
         self.metadata = metadata
+        self.run_options = ""
+        """How this run was started, which a hook knows: `visionpipe.lineage.provenance.run_options`."""
 
     def load(self) -> Callable[[dict[str, Any]], dict[str, str]]:
         """Return the function."""
@@ -146,7 +148,7 @@ class RunProvenance(AbstractDataset[None, "Callable[[dict[str, Any]], dict[str, 
 
         from visionpipe.lineage.provenance import collect_provenance
 
-        return partial(collect_provenance, self._project)
+        return partial(collect_provenance, self._project, run_options=self.run_options)
 
     def save(self, data: None) -> NoReturn:
         """Refuse: provenance is measured, not set."""

@@ -45,13 +45,19 @@ def photo_thumbnails(read: ImageReader, image_ids: Collection[str]) -> dict[str,
     return made
 
 
+def with_paths(rows: pd.DataFrame, image_store: pd.DataFrame) -> pd.DataFrame:
+    """Add the `path` that each image was first found under, so that a page can name the file."""
+    paths = image_store[["image_id", "path"]].drop_duplicates("image_id")
+    return rows.merge(paths, on="image_id", how="left")
+
+
 def worst_mistakes(predictions: pd.DataFrame, images: PreparedImages, count: int) -> list[dict]:
     """Pick the wrong predictions that the model was most sure of.
 
     Parameters
     ----------
     predictions : DataFrame
-        `image_id, label, predicted_label, confidence`.
+        `image_id, label, predicted_label, confidence`, and `path` where `with_paths` added it.
     images : PreparedImages
         Their pixels.
     count : int
@@ -60,7 +66,7 @@ def worst_mistakes(predictions: pd.DataFrame, images: PreparedImages, count: int
     Returns
     -------
     list of dict
-        `image_id, true, predicted, confidence, thumbnail (JPEG bytes)`, most confident first.
+        `image_id, true, predicted, confidence, thumbnail (JPEG bytes), source_path`, most confident first.
     """
     wrong = predictions[predictions["label"] != predictions["predicted_label"]]
     worst = wrong.sort_values(["confidence", "image_id"], ascending=[False, True]).head(count)
@@ -72,7 +78,7 @@ def worst_mistakes(predictions: pd.DataFrame, images: PreparedImages, count: int
             "predicted": mistake.predicted_label,
             "confidence": float(mistake.confidence),
             "thumbnail": thumbnail_jpeg(images.pixels_NHWC[row]),
-            "source_path": None,
+            "source_path": getattr(mistake, "path", None),
         }
         for mistake, row in zip(worst.itertuples(), rows_N, strict=True)
     ]

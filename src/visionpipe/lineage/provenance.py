@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,13 @@ NO_CHECKOUT = "unknown (not a git checkout)"
 _GIT_HOOK_VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"}
 
 
-def collect_provenance(project: Path, resolved_parameters: dict[str, Any]) -> dict[str, str]:
+def collect_provenance(
+    project: Path, resolved_parameters: dict[str, Any], *, run_options: str = ""
+) -> dict[str, str]:
     """Return what is needed to run the same code with the same settings again.
 
-    No environment variable and no URL is recorded, for they may hold passwords; of the parameters only a hash.
+    No environment variable and no URL is recorded, for they may hold passwords; of the parameters only a hash, and
+    those that the command line gave.
 
     Parameters
     ----------
@@ -28,6 +33,8 @@ def collect_provenance(project: Path, resolved_parameters: dict[str, Any]) -> di
         The project folder.
     resolved_parameters
         All parameters of the run after environments and `--params` were merged; DVC sees neither.
+    run_options
+        How the run was started, as `run_options` writes it.
 
     Returns
     -------
@@ -35,7 +42,7 @@ def collect_provenance(project: Path, resolved_parameters: dict[str, Any]) -> di
         `git_commit` (40 digits, or why it is unknown), `git_dirty` (`true`, `false`, `unknown`: tracked files
         only, without dvc.lock, which every run rewrites), `parameters_sha256`, `lock_sha256` (of
         requirements.lock), `source_sha256` (of the installed visionpipe), `visionpipe_version`,
-        `python_version`; and of `ingestion.privacy` what is said there: `privacy_purpose`,
+        `python_version`, `run_options` (if any); and of `ingestion.privacy` what is said there: `privacy_purpose`,
         `privacy_lawful_basis`, `privacy_retention`, `privacy_informed`.
     """
     commit, dirty = _git_state(project)
@@ -52,12 +59,39 @@ def collect_provenance(project: Path, resolved_parameters: dict[str, Any]) -> di
         "source_sha256": _source_sha256(Path(visionpipe.__file__).parent),
         "visionpipe_version": visionpipe.__version__,
         "python_version": platform.python_version(),
+        **({"run_options": run_options} if run_options else {}),
         **{
             f"privacy_{key}": value
             for key, value in dict(getattr(resolved_parameters.get("ingestion"), "privacy", {})).items()
             if isinstance(value, str)
         },
     }
+
+
+def run_options(env: str | None, runtime_params: Mapping[str, Any] | None) -> str:
+    """Return the options of `kedro run` that change its configuration, to be typed as they stand.
+
+    Examples
+    --------
+    >>> run_options("gpu", {"training": {"epochs": 3, "compile": True}})
+    '--env gpu --params training.epochs=3,training.compile=true'
+    """
+    options = ["--env", env] if env else []
+    if given := [f"{key}={_typed(value)}" for key, value in _leaves(runtime_params or {})]:
+        options += ["--params", ",".join(given)]
+    return shlex.join(options)
+
+
+def _leaves(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in parameters.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _typed(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def parameters_sha256(parameters: dict[str, Any]) -> str:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.lineage.data_version import HASH_TAGS, count_by, open_repo, verified_files
+from visionpipe.lineage.history import history, in_words
+from visionpipe.promotion.record import events
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,6 +37,11 @@ class TraceReport:
         MLflow run and logged model.
     git_commit, git_dirty, parameters_sha256, lock_sha256, decision
         The version's tags, `unknown` where there is none.
+    run_options
+        Options of `kedro run` that the run was started with (`--env`, `--params`).
+    history
+        Promotion, proposal, approval, rollback of this version: who, when and why, oldest first
+        (`visionpipe.lineage.history`).
     store_md5, labels_md5, manifest_md5
         DVC's hashes of image store, label history and manifest.
     n_store_files, store_bytes
@@ -56,6 +63,8 @@ class TraceReport:
     parameters_sha256: str
     lock_sha256: str
     decision: str
+    run_options: str
+    history: list[dict[str, Any]]
     store_md5: str
     labels_md5: str
     manifest_md5: str
@@ -94,7 +103,7 @@ def trace(
     VisionpipeError
         The URI, the model, the alias, the registry or a tag is not there.
     """
-    version = _find_version(model_uri, project, tracking_uri)
+    client, version = _find_version(model_uri, project, tracking_uri)
     tags = {key.removeprefix(TAG_PREFIX): value for key, value in version.tags.items()}
     md5s = {}
     for name in HASH_TAGS:
@@ -126,6 +135,8 @@ def trace(
         parameters_sha256=tags.get("parameters_sha256", "unknown"),
         lock_sha256=tags.get("lock_sha256", "unknown"),
         decision=tags.get("decision", "unknown"),
+        run_options=tags.get("run_options", ""),
+        history=history(events(client, version.name), str(version.version)),
         **md5s,
         n_store_files=len(store),
         store_bytes=sum(path.stat().st_size for path in store.values()),
@@ -144,9 +155,7 @@ def render(report: TraceReport, console: Console) -> None:
     dirty = {"true": ", with uncommitted changes", "false": ", clean"}.get(report.git_dirty, "")
     aliases = f" ({', '.join(report.aliases)})" if report.aliases else ""
     rows = {
-        "model": f"{report.name} version {report.version}{aliases}",
-        "decision": report.decision,
-        "run": report.run_id,
+        "run": report.run_id + (f", with {report.run_options}" if report.run_options else ""),
         "logged model": report.model_id or "unknown",
         "commit": f"{report.git_commit}{dirty}",
         "parameters": f"sha256 {report.parameters_sha256}",
@@ -157,8 +166,13 @@ def render(report: TraceReport, console: Console) -> None:
         "label history": f"{report.labels_md5}: {report.n_labels:,} labels",
         "  by origin": _counts(report.labels_by_origin),
     }
+    told = [
+        ("model", f"{report.name} version {report.version}{aliases}"),
+        ("decision", report.decision),
+        *((f"  {entry['deed']}", in_words(entry, report.version)) for entry in report.history),
+    ]
     table = Table(title=Text(report.model_uri), show_header=False, title_justify="left")
-    for name, value in rows.items():
+    for name, value in (*told, *rows.items()):
         table.add_row(Text(name), Text(value, overflow="fold"))
     console.print(table)
 
@@ -195,7 +209,9 @@ def _registry(project: Path, tracking_uri: str | None) -> MlflowClient:
         raise VisionpipeError(f"the model registry can't be opened: {reason}") from error
 
 
-def _find_version(model_uri: str, project: Path, tracking_uri: str | None) -> ModelVersion:
+def _find_version(
+    model_uri: str, project: Path, tracking_uri: str | None
+) -> tuple[MlflowClient, ModelVersion]:
     match = _MODEL_URI.fullmatch(model_uri)
     if match is None:
         raise VisionpipeError(
@@ -217,6 +233,6 @@ def _find_version(model_uri: str, project: Path, tracking_uri: str | None) -> Mo
         if alias and alias not in aliases:
             known = ", ".join(sorted(aliases)) or "none"
             raise VisionpipeError(f"{model_uri}: {name} has no alias {alias}; its aliases: {known}")
-        return client.get_model_version(name, str(aliases[alias]) if alias else number)
+        return client, client.get_model_version(name, str(aliases[alias]) if alias else number)
     except MlflowException as error:
         raise VisionpipeError(f"{model_uri}: {' '.join(str(error).split())}") from error

@@ -9,7 +9,7 @@ import logging
 
 import numpy as np
 
-from visionpipe.errors import VisionpipeError
+from visionpipe.errors import VisionpipeError, meant
 from visionpipe.metrics.costs import cost_matrix
 from visionpipe.models.classifier import ModelSpec, softmax
 from visionpipe.models.decisions import Decision, capped_threshold, fit_prior_weights
@@ -35,8 +35,7 @@ def check_decision(parameters: CalibrationParameters, classes: list[str]) -> Non
         unknown = sorted(set(labels) - set(classes))
         if unknown:
             raise VisionpipeError(
-                f"training.calibration.{key}: {', '.join(unknown)} is no class of the photos; "
-                f"the classes are {', '.join(classes)}"
+                f"training.calibration.{key}: no class is called {unknown[0]!r}; {meant(unknown[0], classes)}"
             )
 
 

@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 from visionpipe.metrics.summary import classification_metrics
 from visionpipe.promotion.checks import ScoredImages, images_needed, resamples_for, z_of
 from visionpipe.promotion.decision import Check
-from visionpipe.promotion.limits import AcceptanceLimit
+from visionpipe.promotion.limits import LATENCY, AcceptanceLimit
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.promotion.wear import Wear
 from visionpipe.stats.intervals import Interval, clustered_proportion
-
-LATENCY = "latency_ms_p95"
 
 
 def acceptance_checks(

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionpipe.errors import VisionpipeError, first_line
+from visionpipe.progress import doing
 
 if TYPE_CHECKING:
     from filelock import FileLock
     from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+NOBODY = "none"
+"""Value of the tag `visionpipe.champion_beaten` when there was no champion."""
 _LOCK_TIMEOUT_S = 600
 _CROWNED = "visionpipe.champion"
 """Tag of the registered model: the version that last became champion, told after it had."""
@@ -39,6 +42,19 @@ def holder(client: MlflowClient, model_name: str, alias: str) -> str | None:
         if error.error_code in _ABSENT:
             return None
         raise VisionpipeError(f"registry: {first_line(error)}") from error
+
+
+def exists(client: MlflowClient, model_name: str, version: str) -> bool:
+    """Tell whether a registered model has this version."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_model_version(model_name, version)
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+        return False
+    return True
 
 
 def crown(client: MlflowClient, model_name: str, version: str) -> None:
@@ -115,7 +131,11 @@ def _acquire(lock: FileLock, path: Path, model_name: str) -> None:
     from filelock import Timeout
 
     try:
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            with doing(f"waiting for another promotion of {model_name} to end"):
+                lock.acquire()
     except Timeout:  # an OSError too
         raise
     except OSError as error:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionpipe.promotion import record
-from visionpipe.promotion.aliases import CHALLENGER, CHAMPION, crown, drop_challenger, holder
+from visionpipe.promotion.aliases import CHALLENGER, CHAMPION, NOBODY, crown, drop_challenger, exists, holder
 from visionpipe.promotion.candidate_files import MODEL, WEIGHTS, file_sha256
 from visionpipe.promotion.comparisons import TEST_IMAGES, comparisons_of, digest_of, identity_of
 from visionpipe.promotion.gate import refuse
 from visionpipe.promotion.model_version import (
     Champion,
     UnreadableVersionError,
-    exists,
     log_version,
     read_version,
 )
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 Judge = Callable[[Champion | None, list[Comparison]], "Decision"]
 Papers = Callable[["Decision"], Mapping[str, str]]
-NOBODY = "none"
-"""Value of the tag `visionpipe.champion_beaten` when there was no champion."""
 _REASON_CHARACTERS = 1000
 _QUOTED_CHARACTERS = 200
 

@@ -40,6 +40,9 @@ from visionpipe.promotion.decision import Check, Decision
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.promotion.regressions import empty_slices, regression_checks, slice_rows
 from visionpipe.promotion.wear import Wear
+from visionpipe.reports import wording
+
+_NAMED_CHECKS = 5  # in the reason; the table of checks has all
 
 
 def judge(
@@ -179,10 +182,13 @@ def _decide(
             reason += f" (and {len(failed) - 1} more failed check{'s' if len(failed) > 2 else ''})"
     elif open_checks:
         outcome, reason = "insufficient_evidence", f"Not proven: {open_checks[0].detail}"
+        if others := [check.name for check in open_checks[1:]]:
+            more = f" and {len(others) - _NAMED_CHECKS} more" if len(others) > _NAMED_CHECKS else ""
+            reason += f"; also open: {', '.join(others[:_NAMED_CHECKS])}{more}"
         needed = [check.images_needed for check in open_checks]
         if None not in needed:
             images_needed = max(needed)
-            reason += f"; about {images_needed:,} test images would decide it"
+            reason += f"; {wording.images_needed(images_needed)} test images would decide it"
     elif gains:
         outcome, reason = "promote", f"Proven better: {gains[0].detail}, and nothing is proven worse"
         if n_unguarded := sum(check.kind == "non_inferiority" and check.passed is None for check in checks):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 
+from visionpipe.errors import meant
+
+LATENCY = "latency_ms_p95"
 HIGHER_IS_BETTER = {
     "accuracy": True,
     "balanced_accuracy": True,
@@ -20,14 +21,14 @@ HIGHER_IS_BETTER = {
     "classwise_ece": False,
     "aurc": False,
     "expected_cost": False,
-    "latency_ms_p95": False,
+    LATENCY: False,
 }
 """Metrics of the whole test set, and of the model, that a limit may name."""
 OF_A_CLASS = {"recall": True, "precision": True, "false_positive_rate": False}
 """Metrics of one class, written ``recall[defective]``."""
 OF_SLICES = {"worst_slice": "accuracy"}
 """Metrics over slices, and what each is asked of: ``worst_slice(accuracy)``."""
-MAXIMUM = {"log_loss": math.inf, "brier": 2.0, "expected_cost": math.inf, "latency_ms_p95": math.inf}
+MAXIMUM = {"log_loss": math.inf, "brier": 2.0, "expected_cost": math.inf, LATENCY: math.inf}
 
 _LIMIT = re.compile(r"\s*(\w+)\s*(?:\[(.+)\]|\((.*)\))?\s*(>=|<=)\s*(\S+)\s*")
 
@@ -93,9 +94,3 @@ def _form(metric: str) -> str:
     if metric in OF_A_CLASS:
         return f"{metric}[CLASS]"
     return f"{metric}({OF_SLICES[metric]})" if metric in OF_SLICES else metric
-
-
-def meant(name: str, known: Collection[str]) -> str:
-    """Return a hint for a mistyped name: what was probably meant, or all that is known."""
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

@@ -15,7 +15,6 @@ from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.models.candidate import Candidate, load_candidate
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.models.model import ModelInfo
 
 _SERVED_MODEL = Path(__file__).with_name("served_model.py")
@@ -77,19 +76,6 @@ def read_version(model_name: str, version: str, *, called: str = "champion") -> 
             "another version in its place (visionpipe rollback)"
         ) from error
     return Champion(model_name, version, candidate, evaluation)
-
-
-def exists(client: MlflowClient, model_name: str, version: str) -> bool:
-    """Tell whether a registered model has this version."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_model_version(model_name, version)
-    except MlflowException as error:
-        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            raise
-        return False
-    return True
 
 
 def log_version(candidate_folder: Path, papers: Mapping[str, str]) -> ModelInfo:

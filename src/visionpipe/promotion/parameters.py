@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from visionpipe.errors import VisionpipeError
-from visionpipe.promotion.limits import AcceptanceLimit, meant, parse_limit
+from visionpipe.errors import VisionpipeError, meant
+from visionpipe.promotion.limits import LATENCY, AcceptanceLimit, parse_limit
 from visionpipe.promotion.wear import MOST_PLANNED
 from visionpipe.reports.card_parameters import CardParameters
 
@@ -104,7 +104,7 @@ class PromotionParameters(BaseModel):
             named += [(f"costs[{true}]", name) for true, row in self.costs.items() for name in (true, *row)]
             for where, name in named:
                 if name is not None and name not in classes:
-                    raise ValueError(f"{where}: no class is called {name!r}; known: {', '.join(classes)}")
+                    raise ValueError(f"{where}: no class is called {name!r}; {meant(name, classes)}")
         return limits
 
     def require_names(self, classes: Iterable[str], columns: Iterable[str]) -> None:
@@ -128,6 +128,34 @@ class PromotionParameters(BaseModel):
             raise VisionpipeError(f"promotion.{error}") from error
         if unknown := self.unknown_columns(columns):
             raise VisionpipeError(f"promotion.{unknown[0]}")
+
+    def require_timing(self, timed_predictions: int, level: float) -> None:
+        """Refuse, before anything is trained, a limit on speed where too few predictions are timed to prove it.
+
+        Parameters
+        ----------
+        timed_predictions
+            How many the examination times (`evaluation.examination.timed_predictions`).
+        level
+            Confidence of the two-sided interval of their 95th percentile (`evaluation.level`).
+
+        Raises
+        ------
+        VisionpipeError
+            Names the limit, and how many must be timed: fewer have no upper bound, whatever they last.
+        """
+        needed = math.ceil(math.log((1 - level) / 2) / math.log(0.95) - 1e-9)
+        for text, limit in zip(self.acceptance, self.limits(), strict=True):
+            if limit.metric == LATENCY and timed_predictions < needed:
+                timed = (
+                    "nothing is timed"
+                    if timed_predictions == 0
+                    else "too few predictions are timed to prove it"
+                )
+                raise VisionpipeError(
+                    f"promotion.acceptance {text!r}: {timed} (evaluation.examination.timed_predictions: "
+                    f"{timed_predictions}); {needed} or more are needed"
+                )
 
     def unknown_columns(self, columns: Iterable[str]) -> list[str]:
         """Return, in words, each column to slice by that is not there."""

@@ -145,6 +145,18 @@ def ever_champion(record: Sequence[Event]) -> list[str]:
     return list(dict.fromkeys(version for version in versions if version is not None))
 
 
+def reign(record: Sequence[Event], version: str) -> tuple[datetime, datetime | None] | None:
+    """Return from when to when a version was champion, the last time; to None: it still is. None: it never was."""
+    told = _carried_out(record)
+    ends: list[datetime | None] = [*(event.at for event in told[1:]), None]
+    times = [
+        (event.at, end)
+        for event, end in zip(told, ends, strict=False)  # nothing told: no times
+        if event.payload.get("version") == version
+    ]
+    return times[-1] if times else None
+
+
 def taken_back(record: Sequence[Event]) -> dict[str, Event]:
     """Return the SHA-256 of weights that a person took back, and has not let in again -> the rollback."""
     weights = {

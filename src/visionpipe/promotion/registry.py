@@ -20,9 +20,7 @@ from visionpipe.promotion import record
 from visionpipe.promotion.aliases import CHAMPION, holder, turn
 from visionpipe.promotion.candidate_files import require_judged, snapshot
 from visionpipe.promotion.challenge import Challenge, Judge, Papers
-from visionpipe.promotion.comparisons import comparisons_of
 from visionpipe.promotion.model_version import Champion, read_version
-from visionpipe.promotion.wear import Comparison
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,10 +77,6 @@ class Registry:
         """
         version = holder(self._client, self.model_name, CHAMPION)
         return None if version is None else read_version(self.model_name, version)
-
-    def comparisons(self) -> list[Comparison]:
-        """Return every comparison on record, oldest first; the very same one, made twice, is one."""
-        return comparisons_of(record.events(self._client, self.model_name))
 
     def promote(
         self,

@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.progress import doing
 from visionpipe.promotion import record
-from visionpipe.promotion.aliases import CHALLENGER, CHAMPION, crown, drop_challenger, holder, turn
-from visionpipe.promotion.challenge import NOBODY
-from visionpipe.promotion.model_version import exists, read_version
+from visionpipe.promotion.aliases import (
+    CHALLENGER,
+    CHAMPION,
+    NOBODY,
+    crown,
+    drop_challenger,
+    exists,
+    holder,
+    turn,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
@@ -58,11 +68,13 @@ def approve(model_name: str, version: str | None = None, *, by: str, why: str) -
         tags = _version(client, model_name, chosen).tags
         proposed = {event.payload.get("version") for event in so_far if event.kind == "proposal"}
         if chosen not in proposed | {waiting} or tags.get("visionpipe.decision") != "promote":
+            _refuse_former_champion(model_name, chosen, so_far)
             raise VisionpipeError(
                 f"{model_name} v{chosen} was never proposed: only a version that won its comparison can be approved"
             )
         beaten = tags.get("visionpipe.champion_beaten")
         if beaten != (champion or NOBODY):
+            _refuse_former_champion(model_name, chosen, so_far)
             was = "no champion" if beaten in (None, NOBODY) else f"champion v{beaten}"
             now = f"v{champion} is champion now" if champion else "there is none now"
             raise VisionpipeError(
@@ -129,11 +141,26 @@ def _crown(
     why: str,
 ) -> Event:
     """Put it on record, then do it: the other way round, a crash would lose who and why."""
-    read_version(model_name, version, called="version")
+    with doing(f"reading {model_name} version {version}"):  # torch, too, which a refusal does not need
+        from visionpipe.promotion.model_version import read_version
+
+        read_version(model_name, version, called="version")
     payload = {"version": version, "previous": previous, "why": why}
     event = record.append(client, model_name, kind, payload, who=by)
     crown(client, model_name, version)
     return event
+
+
+def _refuse_former_champion(model_name: str, version: str, so_far: Sequence[Event]) -> None:
+    """Say what a version was that cannot be approved, if it was champion once."""
+    reign = record.reign(so_far, version)
+    if reign is None:
+        return
+    since, until = (f"{at:%Y-%m-%d %H:%M}" if at else None for at in reign)
+    raise VisionpipeError(
+        f"{model_name} v{version} was champion from {since}{f' to {until}' if until else ''} UTC: it needs no "
+        f"approval; bring it back with visionpipe rollback --to {version}"
+    )
 
 
 def _version(client: MlflowClient, model_name: str, version: str) -> ModelVersion:

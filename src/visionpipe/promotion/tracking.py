@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from visionpipe.errors import VisionpipeError, first_line
+from visionpipe.errors import VisionpipeError, first_line, mistakes
 
 _SQLITE = "sqlite:///"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -24,7 +24,7 @@ _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 class TrackingParameters(BaseModel):
     """Where runs and models are kept (`conf/base/mlflow.yml`)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     tracking_uri: str = "sqlite:///mlflow.db"
     """sqlite (a relative path starts at the project), http(s) or a database URL; `MLFLOW_TRACKING_URI` wins."""
@@ -47,8 +47,8 @@ def tracking_parameters(section: Mapping[str, Any]) -> TrackingParameters:
     try:
         return TrackingParameters(**section)
     except ValidationError as error:
-        wrong = "; ".join(f"mlflow.{'.'.join(map(str, at['loc']))}: {at['msg']}" for at in error.errors())
-        raise VisionpipeError(wrong) from error
+        wrong = mistakes(error, TrackingParameters, section, called="mlflow")
+        raise VisionpipeError("; ".join(wrong)) from error
 
 
 def connect(project: Path, parameters: TrackingParameters) -> str:

@@ -9,6 +9,7 @@ from visionpipe.metrics.slices import LOWER
 from visionpipe.reports.card_blocks import Block, Cell, Facts, Section, Table, Text, Tone, measured, plain
 from visionpipe.reports.wording import (
     NOTHING,
+    counted,
     fact,
     interval,
     is_number,
@@ -43,14 +44,14 @@ def how_good(evaluation: Mapping[str, Any]) -> Section:
         [
             Cell(title_of(name)),
             measured(found) if name in _UNIT_RANGE else plain(found),
-            Cell(meaning_of(name) or NOTHING),
+            Cell(meaning_of(name, evaluation["classes"]) or NOTHING),
         ]
         for name, found in metrics.items()
         if "[" not in name
     ]
     blocks: list[Block] = [
         Text(
-            f"Measured on {number(evaluation['n'])} test images that the model never learned from; in brackets "
+            f"Measured on {counted(evaluation['n'], 'test image')} that the model never learned from; in brackets "
             f"the {level(metrics.values())} confidence interval."
         ),
         Table("Metrics", ["Metric", "Value (interval)", "What it says"], rows),
@@ -120,7 +121,7 @@ def where_weaker(evaluation: Mapping[str, Any]) -> Section:
             Text(
                 f"{'Weakest' if worst.get('verdict') == LOWER else 'No part is proven lower than the rest; lowest'}"
                 f", by the upper end of its interval: {worst['name']}, accuracy "
-                f"{interval(worst.get('accuracy'))} on {number(worst.get('n'))} test images."
+                f"{interval(worst.get('accuracy'))} on {counted(worst.get('n'), 'test image')}."
             )
         )
     rows = [
@@ -130,7 +131,7 @@ def where_weaker(evaluation: Mapping[str, Any]) -> Section:
     head = ["Part of the test images", "Metric", "Images", "Value (interval)", "Verdict"]
     blocks.append(Table("Parts of the test images, weakest first", head, rows))
     if len(found) > MOST_SLICES:
-        blocks.append(Text(f"{len(found) - MOST_SLICES:,} more stand in the evaluation."))
+        blocks.append(Text(f"The evaluation lists {len(found) - MOST_SLICES:,} more."))
     return Section("Where it is weaker", blocks)
 
 
@@ -139,7 +140,7 @@ def the_decision(decision: Mapping[str, Any]) -> Section:
     checks = list(decision["checks"])
     champion = decision.get("champion_version")
     values = {
-        "Verdict": f"{OUTCOMES[decision['outcome']][1]}. {decision['reason']}",
+        "Verdict": f"{OUTCOMES[decision['outcome']][1].capitalize()}. {decision['reason']}",
         "Compared with": f"champion, version {champion}" if champion else "no champion: the first model",
         "Test images": number(decision.get("n_test_images")),
     }
@@ -168,9 +169,11 @@ def _result(check: Mapping[str, Any]) -> Cell:
 def _wear(wear: Mapping[str, Any] | None) -> str:
     if not wear:
         return NOTHING
+    mean_uses = wear.get("mean_uses")
+    times = f"{number(mean_uses, decimals=1)} {'time' if mean_uses == 1 else 'times'} on average"
+    used = f"{times}, {number(wear.get('n_fresh'))} of {number(wear.get('n_images'))} never"
     return (
-        f"{number(wear.get('mean_uses'), decimals=1)} times on average, {number(wear.get('n_fresh'))} of "
-        f"{number(wear.get('n_images'))} never; comparison {number(wear.get('comparison'))} of "
+        f"{used if mean_uses else 'never'}; comparison {number(wear.get('comparison'))} of "
         f"{number(wear.get('planned'))} planned"
     )
 
@@ -185,7 +188,7 @@ def elsewhere(examination: Mapping[str, Any]) -> Section | None:
             [Cell(title_of(name)), *(plain(found) for found in by_strength)]
             for name, by_strength in corruptions.items()
         ]
-        head = [f"Accuracy of {number(n)} photos under", *(f"Strength {i + 1}" for i in range(strengths))]
+        head = [f"Accuracy of {counted(n, 'photo')} under", *(f"Strength {i + 1}" for i in range(strengths))]
         blocks.append(Table("Accuracy on test images made poorer", head, rows))
     if adversarial := examination.get("adversarial"):
         rows = [
@@ -197,7 +200,7 @@ def elsewhere(examination: Mapping[str, Any]) -> Section | None:
         head = [
             "Changed on purpose by",
             "Each pixel by at most",
-            f"Accuracy of {number(adversarial.get('n'))} photos",
+            f"Accuracy of {counted(adversarial.get('n'), 'photo')}",
         ]
         blocks.append(Table("Accuracy under attack", head, rows))
     if shortcuts := examination.get("shortcuts"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from visionpipe.metrics.slices import LOWER
 from visionpipe.reports.card_findings import epsilon_of, is_shortcut, slices_of
-from visionpipe.reports.wording import interval, is_number, mid_sentence, number, title_of
+from visionpipe.reports.wording import counted, interval, is_number, mid_sentence, number, title_of
 
 _FEW_IMAGES = 30  # fewer leave an interval of some 30 points
 _NAMED = 5
@@ -46,8 +46,8 @@ def _evidence(evaluation: Mapping[str, Any]) -> Iterator[str]:
     accuracy = evaluation["metrics"].get("accuracy") or {}
     if is_number(accuracy.get("low")):
         yield (
-            f"{number(evaluation['n'])} test images leave its accuracy open between {number(accuracy['low'])} and "
-            f"{number(accuracy['high'])}."
+            f"After {counted(evaluation['n'], 'test image')} its accuracy is open between "
+            f"{number(accuracy['low'])} and {number(accuracy['high'])}."
         )
     few = [
         f"{name} ({number(found['n'])})"
@@ -73,7 +73,8 @@ def _gate(decision: Mapping[str, Any]) -> Iterator[str]:
     wear = decision.get("wear") or {}
     if is_number(wear.get("mean_uses")) and wear["mean_uses"] > 0:
         yield (
-            f"Its test images had already decided {number(wear['mean_uses'], decimals=1)} comparisons on average; "
+            f"Its test images had already decided {number(wear['mean_uses'], decimals=1)} "
+            f"{'comparison' if wear['mean_uses'] == 1 else 'comparisons'} on average; "
             "figures on images that are used again and again grow too good."
         )
 
@@ -158,7 +159,7 @@ def _is_lower(found: Any, clean: Any) -> bool:
 def _data(facts: Mapping[str, Any]) -> Iterator[str]:
     validation = facts.get("validation") or {}
     if n := validation.get("n_contradicted"):
-        yield f"{number(n)} photos carry labels that contradict each other."
+        yield f"{counted(n, 'photo')} {'carries' if n == 1 else 'carry'} labels that contradict each other."
     yield from (f"Validation warned: {warning}" for warning in validation.get("warnings") or [])
     if notice := facts["evaluation"].get("demo_notice"):
         yield notice

@@ -137,9 +137,11 @@ def reproduce(decision: Mapping[str, Any], weights_sha256: str | None) -> Sectio
     steps += ["# the versions of requirements.lock", "make setup && source .venv/bin/activate"]
     if all(version.get(key) for key in _HASHED_PATHS):
         steps += ["# the data, out of the DVC cache (elsewhere: dvc pull first)", *_restored(version)]
+    # quoted again: the decision may have been written by anyone
+    options = shlex.join(shlex.split(str(provenance.get("run_options") or "")))
     steps += [
-        "# the model; its settings are in conf/ and, with any --params, in its MLflow run",
-        "kedro run --pipelines training,evaluation",
+        "# the model, as the run was started that judged it; all settings are in its MLflow run, too",
+        f"kedro run --pipelines training,evaluation {options}".rstrip(),
     ]
     if weights_sha256:
         check = shlex.quote(f"{weights_sha256}  data/06_models/candidate/weights.safetensors")

@@ -12,6 +12,13 @@ from visionpipe.reports.examination_plots import attack_curves, corruption_curve
 from visionpipe.reports.rendering import render
 
 _TITLES = {"jpeg": "JPEG compression"}
+_SWITCHES = {  # part -> its parameter under evaluation.examination; 0 is off
+    "corruptions": "images",
+    "adversarial": "attacked_images",
+    "out_of_distribution": "unrelated_images",
+    "shortcuts": "shortcut_images",
+    "speed": "timed_predictions",
+}
 
 
 def examination_page(
@@ -25,7 +32,7 @@ def examination_page(
     ----------
     examination
         What `visionpipe.models.examination.examine` returns, and `classes` (names), `model`, `demo_notice`; a missing
-        or empty part leaves no section.
+        or empty part leaves no section, and its parameter is named.
     mistakes
         Mappings of `image_id`, `true`, `predicted`, `confidence`, `thumbnail` and `heat` (JPEG bytes; `heat` may be
         missing).
@@ -40,7 +47,7 @@ def examination_page(
     sample = examination.get("sample") or {}
     corruptions = examination.get("corruptions") or {}
     adversarial = examination.get("adversarial")
-    classes = examination.get("classes") or ()
+    commonest = (examination.get("hidden") or {}).get("majority")
     rows = sorted(
         (
             {
@@ -64,11 +71,14 @@ def examination_page(
         mean_corruption_accuracy=examination.get("mean_corruption_accuracy"),
         sample=sample,
         plain=sample.get("accuracy"),
+        commonest=commonest,
+        switched_off=[switch for part, switch in _SWITCHES.items() if not examination.get(part)],
+        all_off=not any(examination.get(part) for part in _SWITCHES),
         rows=rows,
         corruption_plot=corruption_curves(
             {_TITLES.get(name, name): entries for name, entries in corruptions.items()},
             sample["accuracy"],
-            1 / max(1, len(classes)),
+            commonest,
         )
         if corruptions
         else None,

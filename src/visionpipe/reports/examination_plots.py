@@ -16,7 +16,9 @@ _COLUMNS = 4
 
 
 def corruption_curves(
-    corruptions: Mapping[str, Sequence[Mapping[str, Any]]], plain: Mapping[str, Any], guessing: float
+    corruptions: Mapping[str, Sequence[Mapping[str, Any]]],
+    plain: Mapping[str, Any],
+    commonest: float | None = None,
 ) -> str:
     """Draw accuracy against the strength of each corruption, one panel each, with intervals.
 
@@ -26,8 +28,8 @@ def corruption_curves(
         Name -> intervals of accuracy at strength 1, 2, …
     plain
         Interval of accuracy on the unchanged images: strength 0.
-    guessing
-        Accuracy of guessing among the classes, 0 to 1: a dashed line.
+    commonest
+        Share of the commonest class, 0 to 1: what always naming it would get right. A dashed line with its name.
     """
     rows = -(-len(corruptions) // _COLUMNS)
 
@@ -35,7 +37,14 @@ def corruption_curves(
         panels = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
         for position, (ax, (name, entries)) in enumerate(zip(panels, corruptions.items(), strict=False)):
             _curve(ax, list(range(len(entries) + 1)), [plain, *entries], BLUE)
-            ax.axhline(guessing, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.0)
+            if commonest is not None:
+                ax.axhline(commonest, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.0)
+                if position == 0:  # below the line, where the curve seldom is, if there is room
+                    below = commonest > 0.15
+                    ax.text(
+                        0, commonest + (-0.03 if below else 0.03), "commonest class",
+                        color=MUTED, fontsize=7.5, va="top" if below else "bottom",
+                    )  # fmt: skip
             ax.set_title(label(title_of(name)), fontsize=9.5)
             ax.set(ylim=(-0.02, 1.02), xticks=range(len(entries) + 1))
             if position % _COLUMNS == 0:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from visionpipe.metrics.slices import LOWER
+from visionpipe.reports.card_findings import is_shortcut
 from visionpipe.reports.pages import index_page
-from visionpipe.reports.wording import interval, number
+from visionpipe.reports.standing import champion_now, whose_pages
+from visionpipe.reports.wording import counted, interval, number
 
+_NAMED_PARTS = 3
 _THIS_RUN, _OTHERS = "From photos to a verdict", "Watching and checking"
 
 
@@ -32,17 +35,24 @@ def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
         for name, link_of in of_document
         if name in documents and (link := link_of(documents))
     ]
-    return index_page(links, _headline(documents))
+    headline = _headline(documents)
+    if warned := [link["title"] for link in links if link.get("tone") == "warn"]:
+        headline["warnings"] = ", ".join(warned)
+    return index_page(links, headline)
 
 
 def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     decision = documents.get("decision")
     if decision is None:
         return {"title": "Reports", "summary": "No model has been judged here yet."}
+    day = decision.get("decided_on")
     headline = {
         "title": _verdict(decision),
         "summary": decision["reason"],
         "status": decision["outcome"],
+        "as_of": f"as of the run of {day}" if day else "as of the last run that judged a model",
+        "whose_pages": whose_pages(decision),
+        "champion_now": champion_now(decision),
         "registered": _registered(decision),
     }
     if accuracy := (documents.get("evaluation") or {}).get("metrics", {}).get("accuracy"):
@@ -58,19 +68,19 @@ def _registered(decision: Mapping[str, Any]) -> str:
 
 
 def _verdict(decision: Mapping[str, Any]) -> str:
-    """Say in a line who is champion now, and what became of the challenger."""
+    """Say in a line who was champion when the run ended, and what became of the challenger."""
     name, version, champion = (
         decision.get(key) for key in ("model_name", "challenger_version", "champion_version")
     )
     if decision["outcome"] == "promote":
         if version and decision.get("alias") == "champion":
-            return f"{name} version {version} is the new champion"
+            return f"{name} version {version} was made champion"
         if version:
-            return f"{name} version {version} has won and waits for approval"
+            return f"{name} version {version} won and waited for approval"
         return f"{name}: the candidate would be promoted, but nothing is registered"
-    stays = f"version {champion} stays champion" if champion else "there is no champion yet"
-    why = "not enough evidence" if decision["outcome"] == "insufficient_evidence" else "candidate turned down"
-    return f"{name}: {why}, {stays}"
+    stayed = f"version {champion} stayed champion" if champion else "there was no champion yet"
+    why = "not enough evidence" if decision["outcome"] == "insufficient_evidence" else "candidate refused"
+    return f"{name}: {why}, {stayed}"
 
 
 def _decision(documents: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +95,8 @@ def _decision(documents: Mapping[str, Any]) -> dict[str, Any]:
 
 def _card(documents: Mapping[str, Any]) -> dict[str, Any] | None:
     decision = documents["decision"]
-    named = _registered(decision) if decision.get("challenger_version") else "the candidate, not registered"
+    refused = "refused" if decision["outcome"] == "reject" else "not registered"
+    named = _registered(decision) if decision.get("challenger_version") else f"The candidate, {refused}"
     return {
         "title": "Model card",
         "path": "model_card.html",
@@ -95,26 +106,44 @@ def _card(documents: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _evaluation(documents: Mapping[str, Any]) -> dict[str, Any]:
     evaluation = documents["evaluation"]
-    summary = f"{number(evaluation['n'])} test images, accuracy {interval(evaluation['metrics']['accuracy'])}"
+    summary = (
+        f"{counted(evaluation['n'], 'test image')}, accuracy {interval(evaluation['metrics']['accuracy'])}"
+    )
+    link = {"title": "Evaluation", "path": "evaluation.html", "summary": summary}
+    weak = [
+        f"class {name}, recall {interval(found.get('recall'))}"
+        for name, found in (evaluation.get("per_class") or {}).items()
+        if found.get("verdict") == LOWER
+    ]
     worst = evaluation.get("worst_slice")
     if worst and worst.get("verdict") == LOWER:
-        summary += f"; weakest part: {worst['name']}, {interval(worst.get('accuracy'))}"
-    return {"title": "Evaluation", "path": "evaluation.html", "summary": summary}
+        weak.append(f"{worst['name']}, accuracy {interval(worst.get('accuracy'))}")
+    if not weak:
+        return link
+    link["summary"] += f"; lower than the rest: {'; '.join(weak[:_NAMED_PARTS])}"
+    if len(weak) > _NAMED_PARTS:
+        link["summary"] += f" and {len(weak) - _NAMED_PARTS} more"
+    return {**link, "status": counted(len(weak), "weak part"), "tone": "warn"}
 
 
 def _examination(documents: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+    link = {
         "title": "Examination",
         "path": "examination.html",
-        "summary": "poorer photos, attacks, foreign pictures, speed, shortcuts, and what it looks at",
+        "summary": "Poorer photos, attacks, foreign pictures, speed, shortcuts, and what it looks at",
     }
+    found = [each["name"] for each in documents["examination"].get("shortcuts") or () if is_shortcut(each)]
+    if not found:
+        return link
+    link["summary"] += f". The label can be told from something beside the object: {', '.join(found)}"
+    return {**link, "status": counted(len(found), "shortcut"), "tone": "warn"}
 
 
 def _training(documents: Mapping[str, Any]) -> dict[str, Any] | None:
     model = documents["evaluation"].get("model")
     if not model:
         return None
-    summary = f"{model['backbone']}, trained: {model['trained_stages']}, {model['epochs']} epochs"
+    summary = f"{model['backbone']}, trained: {model['trained_stages']}, {counted(model['epochs'], 'epoch')}"
     return {"title": "Training", "path": "training.html", "summary": summary}
 
 
@@ -122,14 +151,16 @@ def _validation(documents: Mapping[str, Any]) -> dict[str, Any]:
     validation = documents["validation"]
     n_contradicted, n_warnings = validation.get("n_contradicted"), len(validation["warnings"])
     disputes = f", {number(n_contradicted)} with contradictory labels" if n_contradicted else ""
-    warned = f"{n_warnings} warning{'s' * (n_warnings != 1)}"
-    return {
+    link = {
         "title": "Data and labels",
         "path": "data_docs/index.html",
-        "summary": f"{number(validation['n_images'])} images{disputes}, "
-        f"{number(validation['n_quarantined'])} quarantined, {warned}",
+        "summary": f"{counted(validation['n_images'], 'image')}{disputes}, "
+        f"{number(validation['n_quarantined'])} quarantined, {counted(n_warnings, 'warning')}",
         "status": "passed" if validation["success"] else "failed",
     }
+    if validation["success"] and n_warnings:
+        return {**link, "status": counted(n_warnings, "warning"), "tone": "warn"}
+    return link
 
 
 def _drift(documents: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +170,7 @@ def _drift(documents: Mapping[str, Any]) -> dict[str, Any]:
     if decision.get("alias") == "champion":
         champion = decision.get("challenger_version")
     if about and champion and str(about) != str(champion):
-        summary = f"Of version {about}, which is champion no more. {summary}"
+        summary = f"Of version {about}; champion after the run above: version {champion}. {summary}"
     word = {True: "drift", False: "no drift", None: "not judged"}[verdict["drifted"]]
     return {"title": "Drift", "path": "drift.html", "summary": summary, "status": word}
 
@@ -155,11 +186,13 @@ def _evidently(documents: Mapping[str, Any]) -> dict[str, Any]:
 def _label_audit(documents: Mapping[str, Any]) -> dict[str, Any]:
     audit = documents["label_audit"]
     n_judged, n_issues = audit["n_judged"], audit["n_issues"]
-    return {
+    link = {
         "title": "Label audit",
         "path": "label_audit.html",
-        "summary": f"{number(n_issues)} of {number(n_judged)} labels are probably wrong",
+        "summary": f"{number(n_issues)} of {counted(n_judged, 'label')} {'is' if n_issues == 1 else 'are'} "
+        "probably wrong",
     }
+    return {**link, "status": f"{number(n_issues)} doubtful", "tone": "warn"} if n_issues else link
 
 
 _LinkOf = Callable[[Mapping[str, Any]], "dict[str, Any] | None"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from visionpipe.reports.rendering import render
-from visionpipe.reports.wording import is_number
+from visionpipe.reports.wording import counted, is_number
 
 MAX_LISTED_CONFUSIONS = 12
 MAX_DISPUTED_PICTURES = 60
@@ -65,9 +65,10 @@ def validation_page(result: Mapping[str, Any], sections: Mapping[str, str]) -> s
     warnings, failures = result["warnings"], result["failures"]
     if failures:
         tone, headline = "bad", "The data failed: nothing is trained on them"
-        why = f"{len(failures)} of {len(result['expectations'])} expectations stop the run."
+        n_all = len(result["expectations"])
+        why = f"{len(failures)} of {n_all} expectations {'stops' if len(failures) == 1 else 'stop'} the run."
     elif warnings:
-        tone, headline = "wait", "The data passed, with warnings"
+        tone, headline = "warn", "The data passed, with warnings"
         why = "Training goes on. The warnings say where its figures will be uncertain, or where to look."
     else:
         tone, headline, why = "good", "The data passed", "Every expectation on them is met."
@@ -123,8 +124,8 @@ def label_audit_page(
         HTML.
     """
     n_issues, still_open = audit["n_issues"], [each for each in disagreements if not each["settled"]]
-    counted = [
-        f"{n:,} {word} label{'s' if n != 1 else ''}"
+    doubts = [
+        counted(n, f"{word} label")
         for n, word in ((n_issues, "doubtful"), (len(still_open), "contradictory"))
         if n
     ]
@@ -132,8 +133,8 @@ def label_audit_page(
     rows = _agreement_rows([found["krippendorff_alpha"], *found["kappas"]])
     return render(
         "label_audit.html",
-        tone="wait" if counted else "good",
-        headline=" and ".join(counted) or "No label is in doubt",
+        tone="warn" if doubts else "good",
+        headline=" and ".join(doubts) or "No label is in doubt",
         why="Each label was compared with what a model says that never saw the photo nor its near-duplicates "
         "(confident learning). Nothing is changed here: correct what you find wrong, and the next run learns from it.",
         **{

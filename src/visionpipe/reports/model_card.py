@@ -16,6 +16,7 @@ from visionpipe.reports.card_blocks import Bullets, Section
 from visionpipe.reports.card_limits import known_limits
 from visionpipe.reports.card_markdown import markdown_of
 from visionpipe.reports.rendering import render
+from visionpipe.reports.standing import standing
 from visionpipe.reports.wording import interval, number, title_of
 
 _REQUIRED = ("card", "evaluation", "composition")
@@ -94,11 +95,19 @@ def model_card(facts: Mapping[str, Any], decision: Mapping[str, Any]) -> ModelCa
     content = {
         "title": _title(decision),
         "written_on": facts.get("written_on"),
-        "why": _standing(decision),
+        "why": _why(decision),
         "tiles": _tiles(facts, decision),
         "sections": [section for section in sections if section is not None and section.blocks],
     }
-    html = render("model_card.html", tone=card_findings.OUTCOMES[decision["outcome"]][0], **content)
+    filed = bool(decision.get("filed_with_version"))
+    html = render(
+        "model_card.html",
+        tone=card_findings.OUTCOMES[decision["outcome"]][0],
+        filed=filed,  # away from the other pages, and before anybody knows what becomes of it
+        standing=None if filed else standing(decision),
+        demo_notice=evaluation.get("demo_notice"),
+        **content,
+    )
     return ModelCard(html, markdown_of(**content))
 
 
@@ -129,23 +138,23 @@ def _title(decision: Mapping[str, Any]) -> str:
     name, version = decision.get("model_name") or "Model", decision.get("challenger_version")
     if version:
         return f"{name} version {version}"
-    return name if decision.get("filed_with_version") else f"{name}: a candidate that is not registered"
-
-
-def _standing(decision: Mapping[str, Any]) -> str:
-    alias = decision.get("alias")
     if decision.get("filed_with_version"):
-        standing = (
+        return name
+    return f"{name}: a candidate that {'was refused' if decision['outcome'] == 'reject' else 'is not registered'}"
+
+
+def _why(decision: Mapping[str, Any]) -> str:
+    said = {
+        "champion": "Made champion by this run; a later approval or rollback is not shown here. ",
+        "challenger": "Held as challenger by this run, until somebody approves it: that is not shown here. ",
+    }
+    if decision.get("filed_with_version"):
+        known = (
             "Filed with its version in the model registry, which knows its number and whether it is in use. "
         )
-    elif alias:
-        standing = {
-            "champion": "Made champion by this run. ",
-            "challenger": "Held as challenger by this run, until somebody approves it. ",
-        }.get(alias, f"Registered as {alias}. ")
     else:
-        standing = ""
-    return standing + decision["reason"]
+        known = said.get(str(decision.get("alias")), "")
+    return known + decision["reason"]
 
 
 def _tiles(facts: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[str, str]:

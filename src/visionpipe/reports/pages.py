@@ -1,4 +1,4 @@
-"""The pages people read: how good a model is, what the gate decided, whether the world has moved, an index.
+"""The pages people read: what the gate decided, whether the world has moved, an index.
 
 Each function is pure: the same values give the same HTML, byte for byte. Each page is one file that asks
 nothing of the network, holds no script, prints well and fits a phone. All text from data is escaped.
@@ -11,12 +11,10 @@ from typing import Any
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.reports import plots
-from visionpipe.reports.evaluation_page import evaluation_page
 from visionpipe.reports.findings import blocking_first, is_count, is_difference
 from visionpipe.reports.rendering import render, require
+from visionpipe.reports.standing import standing
 from visionpipe.reports.wording import CHECK_KINDS, is_number, title_of
-
-__all__ = ["decision_page", "drift_page", "evaluation_page", "index_page"]
 
 _OUTCOMES = {
     # outcome: (tone, headline with a champion, headline without one)
@@ -38,6 +36,8 @@ _STATUS_TONES = {
     "reject": "bad", "rejected": "bad", "failed": "bad", "drift": "bad", "drifted": "bad", "error": "bad",
     "insufficient_evidence": "wait", "proposed": "wait", "warning": "wait", "not judged": "wait",
 }  # fmt: skip
+
+_IN_THE_HEAD = {"title", "summary", "status", "as_of", "whose_pages", "champion_now"}
 
 
 def decision_page(decision: Mapping[str, Any]) -> str:
@@ -91,6 +91,7 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         **{key: decision.get(key) for key in facts},
         demo_notice=decision.get("demo_notice"),
         tone=tone,
+        standing=standing(decision),
         headline=with_champion if has_champion else without_champion,
         has_champion=has_champion,
         champion_version=champion,
@@ -127,7 +128,8 @@ def drift_page(verdict: Mapping[str, Any]) -> str:
         `shift`, the shift in words). May hold `n_reference`, `n_current`, `window` (`from`, `to`),
         `model_version`, `untested` (column -> why), `refused_rows` (reason -> count), `histograms` (feature
         -> `bins`, `reference`, `current`; `bins` are B + 1 edges, or B category names), `evidently_report`
-        (path relative to the page), and `sample_reference`, `sample_current` (mappings of `thumbnail`, `caption`).
+        (path relative to the page), `sample_reference`, `sample_current` (mappings of `thumbnail`, `caption`), and
+        `demo_notice` (a sentence on data that are not real).
 
     Returns
     -------
@@ -153,7 +155,7 @@ def drift_page(verdict: Mapping[str, Any]) -> str:
     )
     histograms = verdict.get("histograms") or {}
     order = {test["feature"]: place for place, test in reversed(list(enumerate(tests)))}
-    optional = ("n_reference", "n_current", "model_version", "evidently_report")
+    optional = ("n_reference", "n_current", "model_version", "evidently_report", "demo_notice")
     return render(
         "drift.html",
         **{key: verdict.get(key) for key in optional},
@@ -191,10 +193,12 @@ def index_page(links: Sequence[Mapping[str, Any]], headline: Mapping[str, Any]) 
     ----------
     links
         Mappings of `title`, `path` (relative to the page), `summary` and `status` (a word, such as
-        "promote" or "drift", or None), and perhaps `group` (the heading under which it stands).
+        "promote" or "drift", or None), and perhaps `group` (the heading under which it stands) and `tone` (good, bad,
+        wait or info: how the status is coloured, where its word does not say).
     headline
-        `title`, and optionally `summary` and `status`; every other key is shown as a fact, in order, and may
-        be text, a number or an interval.
+        `title`, and optionally `summary`, `status`, `as_of` (when this was so), `whose_pages` (a sentence) and
+        `champion_now` (the command that tells what is so today); every other key is shown as a fact, in order, and
+        may be text, a number or an interval.
 
     Returns
     -------
@@ -214,16 +218,16 @@ def index_page(links: Sequence[Mapping[str, Any]], headline: Mapping[str, Any]) 
         "index.html",
         title=headline["title"],
         summary=headline.get("summary"),
-        status=status,
         tone=_tone(status),
-        facts={k: v for k, v in headline.items() if k not in {"title", "summary", "status"}},
+        **{key: headline.get(key) for key in ("as_of", "whose_pages", "champion_now")},
+        facts={name: value for name, value in headline.items() if name not in _IN_THE_HEAD},
         links=[
             {
                 "group": "Reports of this run",
                 "summary": None,
                 "status": None,
-                **link,
                 "tone": _tone(link.get("status")),
+                **link,
             }
             for link in links
         ],

@@ -47,9 +47,17 @@ def relative_href(path: str | None) -> str | None:
     return quote(path, safe="/._-~", errors="replace")
 
 
-def file_name(path: object) -> str:
-    """Return the last part of a path, whichever way its slashes lean."""
-    return str(path).replace("\\", "/").rstrip("/").rpartition("/")[2]
+def photo_name(image_id: object, path: object = None) -> str:
+    """Return the name by which every page calls a photo: its file's, else the start of its id.
+
+    A photo that came with a review is filed under its id, the reviewer and the time: that is no name.
+
+    >>> photo_name("ab" * 32, "photos/cell 7.png"), photo_name("ab" * 32, "ab" * 32 + "/ann/2026-04-01T00:00")
+    ('cell 7.png', 'abababababab')
+    """
+    if not isinstance(path, str) or str(image_id) in path:
+        return str(image_id)[:12]
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or str(image_id)[:12]
 
 
 @functools.cache
@@ -82,7 +90,9 @@ def _environment() -> Environment:
         class_names=findings.class_names,
         picture_uri=picture_uri,
         relative_href=relative_href,
-        file_name=file_name,
+        photo_name=photo_name,
+        counted=wording.counted,
+        images_needed=wording.images_needed,
     )
     templates.tests["written_number"] = wording.is_number
     return templates

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visionpipe.reports.wording import interval
+from visionpipe.reports.wording import counted, interval, is_number, mid_sentence, number, title_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,9 +29,11 @@ def print_summary(made: dict[str, dict], reports: list[Path]) -> None:
     if "validation_result" in made:
         _add_validation(table, made["validation_result"])
     if "decision" in made:
-        _add_decision(table, made["decision"])
+        _add_decision(table, made["decision"], (made.get("evaluation") or {}).get("metrics") or {})
     if "evaluation" in made:
-        _add_metrics(table, f"test ({made['evaluation']['n']} images)", made["evaluation"]["metrics"])
+        _add_metrics(
+            table, f"test ({counted(made['evaluation']['n'], 'image')})", made["evaluation"]["metrics"]
+        )
     if "scoring_summary" in made:
         _add_scoring(table, made["scoring_summary"])
     if "drift_verdict" in made:
@@ -52,7 +54,7 @@ def _add_validation(table: Table, result: dict) -> None:
         table.add_row("warning", _plain(warning))
 
 
-def _add_decision(table: Table, decision: dict) -> None:
+def _add_decision(table: Table, decision: dict, metrics: dict[str, dict]) -> None:
     version, alias = decision["challenger_version"], decision["alias"]
     if version:
         registered = f"{decision['model_name']} v{version} ({alias})"
@@ -67,22 +69,42 @@ def _add_decision(table: Table, decision: dict) -> None:
     for check in decision["checks"]:
         if check["kind"] == "gain" and check["low"] is not None:
             table.add_row("gain", f"{_plain(check['name'])}: {interval(check, signed=True)}")
+    _add_both(table, decision, metrics.get(decision["metric"]) or {})
     data = decision["data"]
     origins = ", ".join(f"{count} {origin}" for origin, count in data["labels_by_origin"].items())
-    table.add_row("data", f"manifest {data['manifest_md5']}, {data['n_images']} images, labels: {origins}")
+    table.add_row(
+        "data", f"manifest {data['manifest_md5']}, {counted(data['n_images'], 'image')}, labels: {origins}"
+    )
+
+
+def _add_both(table: Table, decision: dict, challenger: dict) -> None:
+    """Add both models' figures: scored on the same images, the champion's is the challenger's less the gain."""
+    gains = [check["value"] for check in decision["checks"] if check["kind"] == "gain"]
+    if gains and is_number(gains[0]) and is_number(challenger.get("estimate")):
+        champion = number(challenger["estimate"] - gains[0])
+        table.add_row(
+            "",
+            f"{_plain(mid_sentence(title_of(decision['metric'])))}: challenger {number(challenger['estimate'])}, "
+            f"champion v{decision['champion_version']} {champion}",
+        )
 
 
 def _add_scoring(table: Table, summary: dict) -> None:
     n_logged, n_deferred = summary["n_logged"], summary["n_deferred"]
     table.add_row(
-        "model", f"champion v{summary['model_version']}: {n_logged} predictions, {n_deferred} deferred"
+        "model",
+        f"champion v{summary['model_version']}: {counted(n_logged, 'prediction')}, {n_deferred} deferred",
     )
-    _add_metrics(table, f"own test ({summary['own_test']['n']} images)", summary["own_test"]["metrics"])
+    _add_metrics(
+        table, f"own test ({counted(summary['own_test']['n'], 'image')})", summary["own_test"]["metrics"]
+    )
     if summary["arrivals"] is None:
         table.add_row("arrivals", "no labels are known yet")
     else:
         _add_metrics(
-            table, f"arrivals ({summary['arrivals']['n']} labels known)", summary["arrivals"]["metrics"]
+            table,
+            f"arrivals ({counted(summary['arrivals']['n'], 'label')} known)",
+            summary["arrivals"]["metrics"],
         )
 
 

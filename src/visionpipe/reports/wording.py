@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NOTHING = "—"
+MOST_TOLD_IMAGES = 1_000_000
 _PERCENT = "\N{NO-BREAK SPACE}%"
 
 # name in the metrics -> (name for people, what it says, which way is better)
@@ -46,6 +47,7 @@ CHECK_KINDS = {
     "wear": "May the images decide again?",
 }
 """What a check of the gate asks, by its kind."""
+_RANKING = {"auroc", "average_precision"}
 _SYNONYMS = {
     "auc": "auroc",
     "roc_auc": "auroc",
@@ -106,6 +108,25 @@ def number(value: Any, *, signed: bool = False, decimals: int | None = None) -> 
     elif signed and text.strip("0.,"):
         text = "+" + text
     return text
+
+
+def counted(n: Any, noun: str) -> str:
+    """Return a count with its noun, singular or plural.
+
+    >>> counted(1, "image"), counted(2624, "class"), counted(0, "image")
+    ('1 image', '2,624 classes', '0 images')
+    """
+    ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number(n)} {noun}{ending}"
+
+
+def images_needed(n: int) -> str:
+    """Return how many test images would decide something; beyond a million the figure says no more than that.
+
+    >>> images_needed(2900), images_needed(7_343_232)
+    ('about 2,900', 'more than 1 million')
+    """
+    return "more than 1 million" if n > MOST_TOLD_IMAGES else f"about {number(n)}"
 
 
 def interval(found: Mapping[str, Any] | None, *, signed: bool = False) -> str:
@@ -240,6 +261,20 @@ def mid_sentence(title: str) -> str:
     return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
-def meaning_of(metric: str) -> str:
-    """Return one sentence on what a metric says, or nothing for a metric we do not know."""
-    return METRICS.get(_SYNONYMS.get(metric, metric), ("", ""))[1]
+def meaning_of(metric: str, classes: Sequence[str] = ()) -> str:
+    """Return what a metric says, or nothing for a metric we do not know.
+
+    Of the K `classes`, in the order of their codes, a ranking metric takes one as positive: that is named.
+
+    >>> meaning_of("average_precision", ["defective", "functional"])
+    'Area under the precision–recall curve. Higher is better. Positive class: functional.'
+    """
+    name = _SYNONYMS.get(metric, metric)
+    said = METRICS.get(name, ("", ""))[1]
+    if name not in _RANKING or len(classes) < 2:
+        return said
+    if len(classes) == 2:  # as `visionpipe.metrics.classification` scores it
+        return f"{said} Positive class: {classes[1]}."
+    return (
+        f"{said} Each class in turn is the positive one, against the rest; the mean, each counted the same."
+    )

@@ -8,9 +8,8 @@ not independent evidence.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +17,6 @@ from scipy.special import betaincinv, ndtr, ndtri, stdtrit
 
 CELLS_PER_CHUNK = 4_000_000  # weights held at once: 32 MB, whatever the number of resamples
 JACKKNIFE_BLOCKS = 200  # enough to estimate skewness; one block per cluster below it
-Method = Literal["bca", "basic"]
 DEFINED_SHARE = 0.5  # of the resamples in which a metric must exist for its interval to mean something
 
 
@@ -157,9 +155,8 @@ def cluster_bootstrap(
     resamples: int,
     level: float,
     seed: int,
-    method: Method = "bca",
 ) -> Interval:
-    """Bootstrap interval over clusters.
+    """Bias-corrected and accelerated (BCa) bootstrap interval over clusters (Efron 1987).
 
     Parameters
     ----------
@@ -170,9 +167,6 @@ def cluster_bootstrap(
         Cluster of each observation, any type; clusters are drawn whole.
     resamples, level, seed
         Number of resamples (>= 1), confidence (0 to 1) and the seed: the same seed, the same interval.
-    method
-        ``bca``: bias-corrected and accelerated (Efron 1987). ``basic``: the percentiles mirrored at the
-        estimate, for a statistic that noise pushes one way, such as the calibration error.
 
     Returns
     -------
@@ -194,7 +188,6 @@ def cluster_bootstrap(
         resamples=resamples,
         level=level,
         seed=seed,
-        methods=[method],
     )[0]
 
 
@@ -205,12 +198,8 @@ def cluster_bootstrap_many(
     resamples: int,
     level: float,
     seed: int,
-    methods: Sequence[Method] | None = None,
 ) -> list[Interval]:
-    """As `cluster_bootstrap` for M metrics on the same resamples: statistic(weights_BN) -> values_BM.
-
-    ``methods`` names one method a metric; without it all are ``bca``.
-    """
+    """As `cluster_bootstrap` for M metrics on the same resamples: statistic(weights_BN) -> values_BM."""
     _check_level(level)
     index_N, sizes_G = cluster_index(cluster_ids_N)
     if len(index_N) == 0 or resamples < 1:
@@ -218,11 +207,9 @@ def cluster_bootstrap_many(
     estimates_M = statistic(np.ones((1, len(index_N))))[0]
     values_BM = np.concatenate([statistic(w) for w in bootstrap_weights(cluster_ids_N, resamples, seed)])
     jackknife_JM = np.concatenate([statistic(w) for w in _jackknife_weights(index_N, len(sizes_G))])
-    columns = zip(
-        estimates_M, values_BM.T, jackknife_JM.T, methods or ["bca"] * len(estimates_M), strict=True
-    )
+    columns = zip(estimates_M, values_BM.T, jackknife_JM.T, strict=True)
     return [
-        _bounds(float(e), values_B, left_out_J, level, method) for e, values_B, left_out_J, method in columns
+        _bounds(float(estimate), values_B, left_out_J, level) for estimate, values_B, left_out_J in columns
     ]
 
 
@@ -240,16 +227,12 @@ def _bounds(
     values_B: NDArray[np.float64],
     left_out_J: NDArray[np.float64],
     level: float,
-    method: Method,
 ) -> Interval:
     values = values_B[~np.isnan(values_B)]
     if math.isnan(estimate) or len(values) < DEFINED_SHARE * len(values_B):
         return Interval(estimate, math.nan, math.nan, level)
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    if method == "basic":
-        high, low = 2 * estimate - np.quantile(values, tails)
-    else:
-        low, high = np.quantile(values, _bca_tails(estimate, values, left_out_J, tails))
+    low, high = np.quantile(values, _bca_tails(estimate, values, left_out_J, tails))
     return Interval(estimate, float(min(low, estimate)), float(max(high, estimate)), level)
 
 

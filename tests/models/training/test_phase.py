@@ -1,46 +1,17 @@
-"""Phases keep the best epoch, stop in time, tell what happened, and what they are fed is what they say."""
+"""Phases keep the best epoch, stop in time and tell what happened."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
-from sklearn.metrics import log_loss, roc_auc_score
-from torch import nn
 
-from photo_sets import good_candidate, parameters, photo_set
-from visionpipe.errors import VisionpipeError
-from visionpipe.models.backbones import build_backbone
+from photo_sets import TINY, TUNED, good_candidate, parameters, photo_set, weights_of
 from visionpipe.models.candidate import train_candidate
-from visionpipe.models.classifier import ImageClassifier, ModelSpec
 from visionpipe.models.training import phase
-from visionpipe.models.training.chance import generator
-from visionpipe.models.training.curves import Curves, Score, score
-from visionpipe.models.training.fold import folded
-from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels, Pixels
-
-TINY = {"backbone": "timm/test_resnet", "weights": "none", "probe_epochs": 2}
-TUNED = TINY | {"mode": "finetune", "tuned_stages": 2, "epochs": 3}
-
-
-@pytest.fixture(scope="module")
-def photos():
-    return photo_set(train=8, validation=6, seed=4)
-
-
-def weights_of(candidate):
-    return {
-        name: tensor for name, tensor in candidate.classifier.state_dict().items() if "embedding" not in name
-    }
-
-
-def differ(one, other):
-    return {
-        name for name, tensor in weights_of(one).items() if not torch.equal(tensor, weights_of(other)[name])
-    }
+from visionpipe.models.training.curves import Score
 
 
 def validating(monkeypatch, losses):
@@ -139,174 +110,6 @@ class TestMovingAverage:
             if tensor.is_floating_point():
                 torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-5)
                 assert tensor.ndim < 2 or not torch.equal(tensor, seen[-1][name])
-
-
-class TestCurves:
-    def epochs(self, losses, phases=None):
-        curves = Curves()
-        for position, (train_loss, validation_loss) in enumerate(losses):
-            curves.add(
-                phase=phases[position] if phases else "a",
-                train_loss=train_loss,
-                validation_loss=validation_loss,
-            )
-        return curves
-
-    @pytest.mark.parametrize(
-        ("losses", "flags"),
-        [
-            ([(3, 1), (2, 2), (1, 3)], [False, False, True]),
-            ([(3, 1), (2, 2), (1, 1)], [False] * 3),  # came down again
-            ([(1, 1), (2, 2), (3, 3)], [False] * 3),  # diverges, which is something else
-            ([(3, 1), (2, 2)], [False] * 2),
-        ],
-    )
-    def test_overfitting_is_a_rising_validation_loss_while_the_training_loss_falls(
-        self, losses, flags, caplog
-    ):
-        assert self.epochs(losses).overfit == flags
-        assert ("Overfitting since epoch 3" in caplog.text) == flags[-1]
-
-    def test_a_new_phase_is_not_compared_with_the_last(self):
-        losses = [(3, 1), (2, 2), (1, 3)]
-        assert self.epochs(losses, ["a", "b", "b"]).overfit == [False] * 3
-
-    def test_a_diverging_loss_stops(self):
-        curves = self.epochs([(0.7, 1), (6.5, 1)])
-        curves.require_progress(2, "")
-        curves = self.epochs([(0.7, 1), (7.5, 1)])
-        with pytest.raises(
-            VisionpipeError, match=r"it diverges \(loss 7.5 in epoch 2\); lower training\.learning_rate"
-        ):
-            curves.require_progress(2, "")
-
-    def test_scores_are_those_of_scikit_learn(self):
-        chance = torch.Generator().manual_seed(3)
-        logits_NK = torch.randn((60, 3), generator=chance)
-        labels_N = torch.randint(3, (60,), generator=chance)
-        found = score(logits_NK, nn.functional.one_hot(labels_N, 3).float())
-        probabilities = logits_NK.double().softmax(1).numpy()
-        assert found.loss == pytest.approx(log_loss(labels_N, probabilities), rel=1e-5)
-        assert found.auc == pytest.approx(roc_auc_score(labels_N, probabilities, multi_class="ovr"))
-        assert found.accuracy == pytest.approx((probabilities.argmax(1) == labels_N.numpy()).mean())
-
-    def test_one_class_has_no_auc(self):
-        assert score(torch.randn(4, 2), torch.tensor([[1.0, 0.0]] * 4)).auc is None
-
-    def test_saved_curves_hold_no_timings(self, photos):
-        candidate = good_candidate(photos, **TUNED)
-        assert {"seconds", "images_per_s"} <= candidate.training["curves"].keys() - candidate.curves.keys()
-        assert all(value > 0 for value in candidate.training["curves"]["images_per_s"])
-
-
-class TestFolding:
-    @pytest.mark.parametrize(
-        "name", ["efficientnet-lite0", "torchvision/resnet18", "timm/test_resnet", "timm/test_vit"]
-    )
-    def test_a_folded_trunk_gives_the_same_and_has_no_batch_norm(self, name):
-        torch.manual_seed(0)
-        size = 160 if name.endswith("vit") else 64
-        stages = build_backbone(name, "none", size).stages.eval()
-        for layer in stages.modules():
-            if isinstance(layer, nn.BatchNorm2d):  # as if it had been trained
-                layer.running_mean.normal_(0, 0.1)
-                layer.running_var.uniform_(0.5, 2)
-        images_NCHW = torch.randn(2, 3, size, size)
-        short = folded(stages, images_NCHW)
-        before = after = images_NCHW
-        with torch.no_grad():
-            for stage, short_stage in zip(stages, short, strict=True):
-                before, after = stage(before), short_stage(after)
-        torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3 * before.abs().max().item())
-        assert not [layer for layer in short.modules() if isinstance(layer, nn.BatchNorm2d)]
-
-    def test_what_does_not_follow_its_neighbour_is_left_alone(self):
-        class Crossed(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.first, self.second = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
-                self.norm = nn.BatchNorm2d(3)
-
-            def forward(self, images):
-                return self.second(self.norm(self.first(images)))
-
-        stages = nn.ModuleList([Crossed().eval()])
-        stages[0].norm.running_mean.fill_(1.0)
-        images_NCHW = torch.randn(2, 3, 4, 4)
-        kept = folded(stages, images_NCHW)
-        assert isinstance(kept[0].norm, nn.BatchNorm2d)
-        assert torch.equal(kept[0](images_NCHW), stages[0](images_NCHW))
-
-
-class TestViews:
-    def trunk(self, photos, **changes):
-        recipe = parameters(**TINY, **({"augmentation": {"strength": 0.5}} | changes))
-        spec = ModelSpec(backbone="timm/test_resnet", weights="none", classes=["a", "b"], image_size_px=64)
-        torch.manual_seed(0)
-        classifier = ImageClassifier(spec, build_backbone("timm/test_resnet", "none", 64)).eval()
-        pixels = photos.prepared(64).pixels_NHWC
-        data = LabelledPixels(pixels, np.arange(6), torch.eye(2)[torch.arange(6) % 2])
-        return FrozenTrunk(classifier, data, 3, recipe, ("identity",), augmented=2)
-
-    def test_augmented_views_stand_beside_the_symmetries(self, photos):
-        trunk, index = self.trunk(photos), np.arange(6)
-        assert trunk.n_views == 3
-        views = [trunk.batch(index, np.full(6, v)) for v in range(3)]
-        for a in range(3):
-            for b in range(a):
-                assert not torch.allclose(views[a], views[b], atol=1e-2)
-
-    def test_at_strength_0_they_are_the_photo_itself(self, photos):
-        trunk, index = self.trunk(photos, augmentation={"strength": 0.0}), np.arange(6)
-        plain, augmented = (trunk.batch(index, np.full(6, v)) for v in (0, 2))
-        torch.testing.assert_close(augmented, plain, rtol=1e-3, atol=1e-3)
-
-    def test_they_change_what_is_learned(self, photos):
-        recipe = TUNED | {"augmentation": {"strength": 0.5}}
-        none, some = (good_candidate(photos, **recipe, augmented_views=n) for n in (0, 2))
-        assert differ(none, some)
-
-    def test_augmentation_strength_changes_what_the_whole_network_learns(self, photos):
-        recipe = TUNED | {"epochs": 0, "whole_network_epochs": 1}
-        weak, strong = (good_candidate(photos, **recipe, augmentation={"strength": s}) for s in (0.0, 0.6))
-        assert weak.curves["train_loss"] != strong.curves["train_loss"]
-
-    def test_frozen_layers_run_in_bfloat16_only_where_asked(self, photos):
-        index = np.arange(2)
-        kinds = {
-            precision: self.trunk(photos, precision=precision).batch(index, 0 * index).dtype
-            for precision in ("float32", "frozen_bfloat16", "bfloat16")
-        }
-        assert kinds == {
-            "float32": torch.float32,
-            "frozen_bfloat16": torch.bfloat16,
-            "bfloat16": torch.bfloat16,
-        }
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
-def test_pixels_stay_on_the_gpu_when_they_fit(photos):
-    pixels_NHWC = photos.prepared(64).pixels_NHWC
-    data = LabelledPixels(pixels_NHWC, np.array([3, 1, 2]), torch.eye(2)[[0, 1, 0]])
-    for gib, resident in ((1.0, True), (1e-9, False)):
-        pixels = Pixels(data, torch.device("cuda"), gib)
-        assert pixels.resident == resident
-        np.testing.assert_array_equal(pixels.take(np.array([2, 0])).cpu(), pixels_NHWC[[2, 3]])
-
-
-def test_pixels_of_a_split_are_taken_by_position(photos):
-    pixels_NHWC = photos.prepared(64).pixels_NHWC
-    data = LabelledPixels(pixels_NHWC, np.array([3, 1, 2]), torch.eye(2)[[0, 1, 0]])
-    pixels = Pixels(data, torch.device("cpu"), 1.0)
-    assert not pixels.resident
-    np.testing.assert_array_equal(pixels.take(np.array([2, 0])), pixels_NHWC[[2, 3]])
-
-
-def test_a_place_in_training_has_numbers_of_its_own():
-    places = [(1, "order", "a", 1), (1, "order", "a", 2), (1, "order", "b", 1), (2, "order", "a", 1)]
-    drawn = [torch.rand(3, generator=generator(*place)).tolist() for place in [*places, places[0]]]
-    assert len({tuple(each) for each in drawn}) == len(places)
-    assert drawn[0] == drawn[-1]
 
 
 def test_a_class_that_is_rare_is_seen_as_often(photos):

@@ -30,7 +30,11 @@ def detect_drift(
 
 
 def render_drift(
-    champion: Champion, drift_verdict: dict, judged_predictions: DataFrame, parameters: DriftParameters
+    champion: Champion,
+    drift_verdict: dict,
+    judged_predictions: DataFrame,
+    earlier_reports: Mapping[str, dict],
+    parameters: DriftParameters,
 ) -> tuple[str, str]:
     """Render our page and Evidently's report."""
     from visionpipe.monitoring.evidently_report import render_evidently
@@ -42,7 +46,9 @@ def render_drift(
         ["predicted_label", *parameters.features],
         verdict=drift_verdict["reason"],
     )
-    return drift_page({**drift_verdict, "evidently_report": "drift_evidently.html"}), evidently
+    notice = (earlier_reports.get("decision") or {}).get("demo_notice")
+    shown = {**drift_verdict, "evidently_report": "drift_evidently.html", "demo_notice": notice}
+    return drift_page(shown), evidently
 
 
 def index_drift(earlier_reports: Mapping[str, dict], drift_verdict: dict) -> str:

@@ -73,16 +73,19 @@ def render_examination(
     candidate: Candidate,
     test_predictions: DataFrame,
     prepared_images: PreparedImages,
+    image_store: DataFrame,
     unrelated_photos: list[Photo],
     parameters: EvaluationParameters,
 ) -> str:
     """Render the examination, with what the candidate looked at in its worst mistakes."""
+    from visionpipe.images.gallery import with_paths
     from visionpipe.models.examination.gradcam import mistakes_looked_at
     from visionpipe.models.examination.pictures import example_pictures
     from visionpipe.reports.examination_page import examination_page
 
+    named = with_paths(test_predictions, image_store)
     mistakes = mistakes_looked_at(
-        candidate.classifier, test_predictions, prepared_images, parameters.examination.gradcam_images
+        candidate.classifier, named, prepared_images, parameters.examination.gradcam_images
     )
     examples = example_pictures(
         test_predictions, candidate.classifier.spec.classes, prepared_images, unrelated_photos, parameters
@@ -103,13 +106,14 @@ def render_evaluation(
     evaluation: dict,
     test_predictions: DataFrame,
     prepared_images: PreparedImages,
+    image_store: DataFrame,
     parameters: EvaluationParameters,
 ) -> str:
     """Render the evaluation with its worst mistakes as pictures."""
-    from visionpipe.images.gallery import worst_mistakes
+    from visionpipe.images.gallery import with_paths, worst_mistakes
     from visionpipe.reports.evaluation_page import evaluation_page
 
     return evaluation_page(
         {**evaluation, "training_report": "training.html", "examination_report": "examination.html"},
-        worst_mistakes(test_predictions, prepared_images, parameters.gallery_images),
+        worst_mistakes(with_paths(test_predictions, image_store), prepared_images, parameters.gallery_images),
     )

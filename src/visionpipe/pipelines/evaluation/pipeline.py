@@ -30,7 +30,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 render_evaluation,
-                inputs=["evaluation", "test_predictions", "prepared_images", "params:evaluation"],
+                inputs=[
+                    "evaluation",
+                    "test_predictions",
+                    "prepared_images",
+                    "image_store",
+                    "params:evaluation",
+                ],
                 outputs="evaluation_report",
                 name="render_evaluation",
             ),
@@ -54,6 +60,7 @@ def create_pipeline() -> Pipeline:
                     "candidate",
                     "test_predictions",
                     "prepared_images",
+                    "image_store",
                     "unrelated_photos",
                     "params:evaluation",
                 ],

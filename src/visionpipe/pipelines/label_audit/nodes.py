@@ -46,13 +46,11 @@ def rank_issues(
     parameters: LabelAuditParameters,
 ) -> tuple[DataFrame, dict]:
     """Rank all labels by how doubtful they are, and count the doubts."""
+    from visionpipe.images.gallery import with_paths
     from visionpipe.quality.label_noise import rank_labels, summarise_audit
 
-    paths = image_store[["image_id", "path"]].drop_duplicates("image_id")
     classes = sorted(manifest["label"].unique())
-    issues = rank_labels(manifest, classes, probabilities_NK, parameters).merge(
-        paths, on="image_id", how="left"
-    )
+    issues = with_paths(rank_labels(manifest, classes, probabilities_NK, parameters), image_store)
     return issues, {**summarise_audit(issues, len(manifest)), **label_agreement}
 
 

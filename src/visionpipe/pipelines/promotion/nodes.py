@@ -65,13 +65,14 @@ def promote_candidate(
         examination=card_facts["examination"],
         papers=card_papers(card_facts, about),
     )
-    return report(
+    said = report(
         promotion,
         registry.model_name,
         {**provenance, **data_version.tags()},
         data_version.as_dict(),
         evaluation["demo_notice"],
     )
+    return {**said, "decided_on": card_facts["written_on"]}
 
 
 def render_decision(decision: dict) -> str:

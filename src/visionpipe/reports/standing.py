@@ -1,0 +1,45 @@
+"""Whose model the pages of a run show, as far as the run can know: approvals and rollbacks come later."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+_IN_THE_HEAD = {  # what became of the candidate, by outcome and alias
+    ("promote", "champion"): "made champion by this run",
+    ("promote", "challenger"): "waits for approval",
+    ("reject", None): "refused candidate",
+    ("insufficient_evidence", None): "candidate not promoted",
+}
+_IN_A_SENTENCE = {
+    ("promote", "champion"): "which this run made champion",
+    ("promote", "challenger"): "which won and waited for approval",
+    ("promote", None): "which won and is not registered",
+    ("reject", None): "which was refused",
+    ("insufficient_evidence", None): "which was not promoted for want of evidence",
+}
+
+
+def standing(decision: Mapping[str, Any]) -> str:
+    """Return what became of a run's candidate, in a few words for the head of a page."""
+    return _IN_THE_HEAD.get((decision["outcome"], decision.get("alias")), "candidate of this run")
+
+
+def whose_pages(decision: Mapping[str, Any]) -> str:
+    """Return whose figures the pages of a run show, and who was champion when it ended."""
+    alias, version = decision.get("alias"), decision.get("challenger_version")
+    whom = f"version {version}" if version else "the candidate of this run"
+    fate = _IN_A_SENTENCE.get((decision["outcome"], alias))
+    text = f"The reports on the model show {whom}" + (f", {fate}" if fate else "")
+    if alias == "champion":
+        return f"{text}."
+    champion = decision.get("champion_version")
+    return f"{text}; " + (f"version {champion} stayed champion." if champion else "there was no champion.")
+
+
+def champion_now(decision: Mapping[str, Any]) -> str | None:
+    """Return the command that names the champion of today; None before there was one."""
+    if decision.get("alias") != "champion" and not decision.get("champion_version"):
+        return None
+    return f"visionpipe trace {shlex.quote('models:/' + str(decision['model_name']) + '@champion')}"

@@ -1,0 +1,70 @@
+"""Curves are scikit-learn's scores, and tell of overfitting and of divergence."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.metrics import log_loss, roc_auc_score
+from torch import nn
+
+from photo_sets import TUNED, good_candidate
+from visionpipe.errors import VisionpipeError
+from visionpipe.models.training.curves import Curves, score
+
+
+class TestCurves:
+    def epochs(self, losses, phases=None):
+        curves = Curves()
+        for position, (train_loss, validation_loss) in enumerate(losses):
+            curves.add(
+                phase=phases[position] if phases else "a",
+                train_loss=train_loss,
+                validation_loss=validation_loss,
+            )
+        return curves
+
+    @pytest.mark.parametrize(
+        ("losses", "flags"),
+        [
+            ([(3, 1), (2, 2), (1, 3)], [False, False, True]),
+            ([(3, 1), (2, 2), (1, 1)], [False] * 3),  # came down again
+            ([(1, 1), (2, 2), (3, 3)], [False] * 3),  # diverges, which is something else
+            ([(3, 1), (2, 2)], [False] * 2),
+        ],
+    )
+    def test_overfitting_is_a_rising_validation_loss_while_the_training_loss_falls(
+        self, losses, flags, caplog
+    ):
+        assert self.epochs(losses).overfit == flags
+        assert ("Overfitting since epoch 3" in caplog.text) == flags[-1]
+
+    def test_a_new_phase_is_not_compared_with_the_last(self):
+        losses = [(3, 1), (2, 2), (1, 3)]
+        assert self.epochs(losses, ["a", "b", "b"]).overfit == [False] * 3
+
+    def test_a_diverging_loss_stops(self):
+        curves = self.epochs([(0.7, 1), (6.5, 1)])
+        curves.require_progress(2, "")
+        curves = self.epochs([(0.7, 1), (7.5, 1)])
+        with pytest.raises(
+            VisionpipeError, match=r"it diverges \(loss 7.5 in epoch 2\); lower training\.learning_rate"
+        ):
+            curves.require_progress(2, "")
+
+    def test_scores_are_those_of_scikit_learn(self):
+        chance = torch.Generator().manual_seed(3)
+        logits_NK = torch.randn((60, 3), generator=chance)
+        labels_N = torch.randint(3, (60,), generator=chance)
+        found = score(logits_NK, nn.functional.one_hot(labels_N, 3).float())
+        probabilities = logits_NK.double().softmax(1).numpy()
+        assert found.loss == pytest.approx(log_loss(labels_N, probabilities), rel=1e-5)
+        assert found.auc == pytest.approx(roc_auc_score(labels_N, probabilities, multi_class="ovr"))
+        assert found.accuracy == pytest.approx((probabilities.argmax(1) == labels_N.numpy()).mean())
+
+    def test_one_class_has_no_auc(self):
+        assert score(torch.randn(4, 2), torch.tensor([[1.0, 0.0]] * 4)).auc is None
+
+    def test_saved_curves_hold_no_timings(self, photos):
+        candidate = good_candidate(photos, **TUNED)
+        assert {"seconds", "images_per_s"} <= candidate.training["curves"].keys() - candidate.curves.keys()
+        assert all(value > 0 for value in candidate.training["curves"]["images_per_s"])

@@ -1,0 +1,82 @@
+"""What the trained layers are fed is what is said: views, precision, pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from photo_sets import TINY, TUNED, good_candidate, parameters, weights_of
+from visionpipe.models.backbones import build_backbone
+from visionpipe.models.classifier import ImageClassifier, ModelSpec
+from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels, Pixels
+
+
+def differ(one, other):
+    return {
+        name for name, tensor in weights_of(one).items() if not torch.equal(tensor, weights_of(other)[name])
+    }
+
+
+class TestViews:
+    def trunk(self, photos, **changes):
+        recipe = parameters(**TINY, **({"augmentation": {"strength": 0.5}} | changes))
+        spec = ModelSpec(backbone="timm/test_resnet", weights="none", classes=["a", "b"], image_size_px=64)
+        torch.manual_seed(0)
+        classifier = ImageClassifier(spec, build_backbone("timm/test_resnet", "none", 64)).eval()
+        pixels = photos.prepared(64).pixels_NHWC
+        data = LabelledPixels(pixels, np.arange(6), torch.eye(2)[torch.arange(6) % 2])
+        return FrozenTrunk(classifier, data, 3, recipe, ("identity",), augmented=2)
+
+    def test_augmented_views_stand_beside_the_symmetries(self, photos):
+        trunk, index = self.trunk(photos), np.arange(6)
+        assert trunk.n_views == 3
+        views = [trunk.batch(index, np.full(6, v)) for v in range(3)]
+        for a in range(3):
+            for b in range(a):
+                assert not torch.allclose(views[a], views[b], atol=1e-2)
+
+    def test_at_strength_0_they_are_the_photo_itself(self, photos):
+        trunk, index = self.trunk(photos, augmentation={"strength": 0.0}), np.arange(6)
+        plain, augmented = (trunk.batch(index, np.full(6, v)) for v in (0, 2))
+        torch.testing.assert_close(augmented, plain, rtol=1e-3, atol=1e-3)
+
+    def test_they_change_what_is_learned(self, photos):
+        recipe = TUNED | {"augmentation": {"strength": 0.5}}
+        none, some = (good_candidate(photos, **recipe, augmented_views=n) for n in (0, 2))
+        assert differ(none, some)
+
+    def test_augmentation_strength_changes_what_the_whole_network_learns(self, photos):
+        recipe = TUNED | {"epochs": 0, "whole_network_epochs": 1}
+        weak, strong = (good_candidate(photos, **recipe, augmentation={"strength": s}) for s in (0.0, 0.6))
+        assert weak.curves["train_loss"] != strong.curves["train_loss"]
+
+    def test_frozen_layers_run_in_bfloat16_only_where_asked(self, photos):
+        index = np.arange(2)
+        kinds = {
+            precision: self.trunk(photos, precision=precision).batch(index, 0 * index).dtype
+            for precision in ("float32", "frozen_bfloat16", "bfloat16")
+        }
+        assert kinds == {
+            "float32": torch.float32,
+            "frozen_bfloat16": torch.bfloat16,
+            "bfloat16": torch.bfloat16,
+        }
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+def test_pixels_stay_on_the_gpu_when_they_fit(photos):
+    pixels_NHWC = photos.prepared(64).pixels_NHWC
+    data = LabelledPixels(pixels_NHWC, np.array([3, 1, 2]), torch.eye(2)[[0, 1, 0]])
+    for gib, resident in ((1.0, True), (1e-9, False)):
+        pixels = Pixels(data, torch.device("cuda"), gib)
+        assert pixels.resident == resident
+        np.testing.assert_array_equal(pixels.take(np.array([2, 0])).cpu(), pixels_NHWC[[2, 3]])
+
+
+def test_pixels_of_a_split_are_taken_by_position(photos):
+    pixels_NHWC = photos.prepared(64).pixels_NHWC
+    data = LabelledPixels(pixels_NHWC, np.array([3, 1, 2]), torch.eye(2)[[0, 1, 0]])
+    pixels = Pixels(data, torch.device("cpu"), 1.0)
+    assert not pixels.resident
+    np.testing.assert_array_equal(pixels.take(np.array([2, 0])), pixels_NHWC[[2, 3]])

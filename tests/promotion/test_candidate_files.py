@@ -1,0 +1,66 @@
+"""What is registered is the model that was judged, with its own papers."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.models.candidate import describe_model, load_candidate
+from visionpipe.promotion.contest import contest
+from visionpipe.promotion.parameters import PromotionParameters
+from visionpipe.promotion.registry import Registry
+
+
+class TestCandidateFiles:
+    def test_what_was_judged_is_registered_though_the_folder_changes(
+        self, promote, models, is_good, tmp_path
+    ):
+        yes, folder = promote("poor").decision, tmp_path / "candidate"
+        shutil.copytree(models["good"], folder)
+
+        def judge(champion, earlier):
+            shutil.rmtree(folder)
+            shutil.copytree(models["poor"], folder)
+            return yes
+
+        Registry("cells", folder).promote(
+            judge, mode="promote", evaluation={}, tags={}, test_image_ids=["a"], metric="accuracy"
+        )
+        assert is_good(Registry("cells").champion())
+
+    def test_files_of_another_model_than_the_judged_one_are_refused(self, plant, models, versions):
+        with pytest.raises(VisionpipeError, match="files have changed since it was read") as refused:
+            Registry("cells", models["poor"]).promote(
+                lambda *_: None,
+                mode="promote",
+                evaluation={},
+                tags={},
+                test_image_ids=["a"],
+                metric="accuracy",
+                candidate=load_candidate(models["good"]),
+            )
+        assert "\n" not in str(refused.value)
+        assert versions() == {}
+
+    @pytest.mark.parametrize("paper", ["evaluation", "examination"])
+    @pytest.mark.parametrize("model", [None, {"backbone": "x"}, {"weights_sha256": "of another"}])
+    def test_papers_of_another_model_are_refused(self, paper, model, plant, photos, models, versions):
+        good = load_candidate(models["good"])
+        papers = {name: {"model": describe_model(good)} for name in ("evaluation", "examination")}
+        papers[paper] = {"model": model} if model else {}
+        with pytest.raises(
+            VisionpipeError, match=f"the {paper} is not of this candidate: run the evaluation"
+        ):
+            contest(
+                Registry("cells", models["good"]),
+                good,
+                papers["evaluation"],
+                photos.manifest,
+                photos.read,
+                {},
+                PromotionParameters(resamples=200),
+                examination=papers["examination"],
+            )
+        assert versions() == {}

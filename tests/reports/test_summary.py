@@ -1,0 +1,39 @@
+"""The table that ends a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from card_facts import card_decision, card_facts
+from visionpipe.reports.summary import print_summary
+
+
+@pytest.fixture
+def printed(capsys, monkeypatch):
+    """`printed(decision, evaluation)`: the table's text."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def table(**made):
+        print_summary(made, [])
+        return capsys.readouterr().out
+
+    return table
+
+
+def test_the_champions_figure_stands_beside_the_challengers(printed):
+    text = printed(decision=card_decision(), evaluation=card_facts()["evaluation"])
+    assert "+0.034 (+0.010 to +0.058)" in text
+    assert "balanced accuracy: challenger 0.860, champion v6 0.826" in text  # 0.860 less the gain
+
+
+def test_models_that_answer_alike_have_the_same_figure(printed):
+    (alike, *_) = card_decision()["checks"]
+    decision = card_decision(checks=[{**alike, "value": 0.0, "low": None, "high": None}])
+    text = printed(decision=decision, evaluation=card_facts()["evaluation"])
+    assert "challenger 0.860, champion v6 0.860" in text
+
+
+def test_without_a_champion_or_an_evaluation_there_is_nothing_to_set_beside(printed):
+    first = card_decision(champion_version=None, checks=card_decision()["checks"][1:])
+    assert "champion v" not in printed(decision=first, evaluation=card_facts()["evaluation"])
+    assert "challenger 0" not in printed(decision=card_decision())
