@@ -115,6 +115,7 @@ class ShardedTable(AbstractDataset["Sequence[dict]", "pd.DataFrame"]):
         """Read the table, oldest row first; no rows when nothing was appended yet."""
         from visionpipe.images import store
 
+        self._path.mkdir(parents=True, exist_ok=True)  # DVC hashes what a run read, and cannot hash what is not there
         if self._table == "images":
             return store.read_store_index(self._path)
         return store.read_tables(self._path, self._schema())
