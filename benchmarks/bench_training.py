@@ -1,6 +1,6 @@
-"""Training against the same model on tensors in memory, and against torchvision's and timm's loops, on ELPV.
+"""Training against the same model on tensors in memory, and against torchvision's, timm's and fastai's loops, on ELPV.
 
-    python benchmarks/bench_training.py [--repeats 3] [--reference-epochs 12] [--set epochs=8 batch_size=32]
+    python benchmarks/bench_training.py [--repeats 3] [--reference-epochs 12] [--fastai PYTHON] [--set batch_size=32]
 
 Speed: an epoch of the whole network from pixels, augmentation included, as a share of the images a second that the
 same network, batch size and precision reach on random tensors in memory; both within each repeat, so that a slower
@@ -17,9 +17,13 @@ Expected (2 cores): at least 0.95; at most 1/3 of the time of either loop.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import statistics
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import reference_loops as loops
 import torch
@@ -44,6 +48,9 @@ def main() -> None:
         "--reference-epochs", type=int, default=12, help="of the other loops; 0 leaves them out"
     )
     parser.add_argument("--workers", type=int, default=2, help="of their DataLoader")
+    parser.add_argument(
+        "--fastai", help="a Python that has fastai and timm; on CPUs, with an EfficientNet-Lite"
+    )
     parser.add_argument(
         "--targets", type=float, nargs="*", default=[], help="more values of the AUC to reach"
     )
@@ -113,6 +120,9 @@ def report_time(photos: RealPhotos, parameters: TrainingParameters, arguments: a
     runs = {"ours": reached}
     for name in loops.LOOPS:
         runs[name] = [(epoch.seconds, epoch.auc) for epoch in alone(loops.run_loop, name, task)]
+    if arguments.fastai:
+        runs["fastai"] = fastai_run(photos, arguments.fastai, task)
+    others = [name for name in runs if name != "ours"]
     target = max(auc for _, auc in reached)
     print(f"\n| seconds to a validation AUC of | {' | '.join(runs)} | ours / fastest of the others |")
     print("|---" * (len(runs) + 2) + "|")
@@ -121,11 +131,54 @@ def report_time(photos: RealPhotos, parameters: TrainingParameters, arguments: a
         cells = [f"{seconds:.1f}" if math.isfinite(seconds) else "not reached" for seconds in when.values()]
         note = " (our best)" if wanted == target else ""
         # a loop that never arrives needs longer than it ran
-        at_least = {name: min(when[name], runs[name][-1][0]) for name in loops.LOOPS}
+        at_least = {name: min(when[name], runs[name][-1][0]) for name in others}
         fastest = min(at_least, key=at_least.__getitem__)
         bound = "" if math.isfinite(when[fastest]) else "< "
         share = f"{bound}{when['ours'] / at_least[fastest]:.3f}"
         print(f"| {wanted:.4f}{note} | {' | '.join(cells)} | {share} |")
+
+
+def fastai_run(photos: RealPhotos, python: str, task: loops.Task) -> list[tuple[float, float]]:
+    """Fine-tune by fastai in a Python of its own, from the same weights; return (seconds, AUC) by epoch."""
+    import timm
+
+    from visionpipe.models.backbones import PACKAGED, build_backbone
+    from visionpipe.models.pretrained import load_weights
+
+    name, side = task.parameters.backbone, task.parameters.image_size_px
+    network = timm.create_model(PACKAGED[name])
+    load_weights(network, name, task.parameters.weights, packaged=True)
+    backbone = build_backbone(name, "none", side)
+    with tempfile.TemporaryDirectory() as scratch:
+        files, weights, request = (
+            Path(scratch) / each for each in ("files.csv", "weights.pth", "request.json")
+        )
+        rows = photos.manifest[photos.manifest["split"] != "test"]
+        rows.assign(is_valid=rows["split"] == "validation")[["path", "label", "is_valid"]].to_csv(
+            files, index=False
+        )
+        torch.save(network.state_dict(), weights)
+        asked = {
+            "files": str(files),
+            "weights": str(weights),
+            "model": PACKAGED[name],
+            "mean": backbone.mean,
+            "std": backbone.std,
+            "side": side,
+            "batch": task.parameters.batch_size,
+            "epochs": task.epochs,
+            "workers": task.workers,
+            "threads": torch.get_num_threads(),
+        }
+        request.write_text(json.dumps(asked))
+        script = Path(__file__).with_name("fastai_loop.py")
+        done = subprocess.run([python, script, request], stdout=subprocess.PIPE, text=True, check=True)
+    epochs = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    for epoch in epochs:
+        print(
+            f"fastai: {epoch['seconds']:.1f} s, AUC {epoch['auc']:.4f}, {epoch['images_per_s']:.1f} images/s"
+        )
+    return [(epoch["seconds"], epoch["auc"]) for epoch in epochs]
 
 
 def own_progress(curves: dict[str, list], total_s: float) -> list[tuple[float, float]]:

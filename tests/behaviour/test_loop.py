@@ -212,7 +212,7 @@ def test_every_link_of_the_index_leads_to_a_page(drifted, project):
 def test_the_card_of_a_version_brings_its_data_back(retrained, project, tmp_path):
     """Type what the model card says into a fresh clone that shares the DVC cache."""
     card = (project.path / "data/08_reporting/model_card.md").read_text()
-    commands = card[card.index("cat > dvc.lock") : card.index("# the model; its settings")]
+    commands = card[card.index("cat > dvc.lock") : card.index("# the model, as the run was started")]
     succeed(project, "git", "clone", "-q", str(project.path), str(tmp_path / "again"))
     clone = Project(tmp_path / "again")
     succeed(clone, "dvc", "cache", "dir", "--local", str(project.path / ".dvc/cache"))
