@@ -150,8 +150,8 @@ def fastai_run(photos: RealPhotos, python: str, task: loops.Task) -> list[tuple[
     load_weights(network, name, task.parameters.weights, packaged=True)
     backbone = build_backbone(name, "none", side)
     with tempfile.TemporaryDirectory() as scratch:
-        files, weights, request = (
-            Path(scratch) / each for each in ("files.csv", "weights.pth", "request.json")
+        files, weights, request, report = (
+            Path(scratch) / each for each in ("files", "weights", "request", "report")
         )
         rows = photos.manifest[photos.manifest["split"] != "test"]
         rows.assign(is_valid=rows["split"] == "validation")[["path", "label", "is_valid"]].to_csv(
@@ -160,6 +160,7 @@ def fastai_run(photos: RealPhotos, python: str, task: loops.Task) -> list[tuple[
         torch.save(network.state_dict(), weights)
         asked = {
             "files": str(files),
+            "report": str(report),
             "weights": str(weights),
             "model": PACKAGED[name],
             "mean": backbone.mean,
@@ -172,8 +173,8 @@ def fastai_run(photos: RealPhotos, python: str, task: loops.Task) -> list[tuple[
         }
         request.write_text(json.dumps(asked))
         script = Path(__file__).with_name("fastai_loop.py")
-        done = subprocess.run([python, script, request], stdout=subprocess.PIPE, text=True, check=True)
-    epochs = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        subprocess.run([python, script, request], stdout=subprocess.DEVNULL, check=True)
+        epochs = [json.loads(line) for line in report.read_text().splitlines()]
     for epoch in epochs:
         print(
             f"fastai: {epoch['seconds']:.1f} s, AUC {epoch['auc']:.4f}, {epoch['images_per_s']:.1f} images/s"
