@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import mlflow
 import pytest
+from kedro.framework.project import configure_project
 from mlflow.exceptions import MlflowException
 
 from mlflow_store import clean_environment, new_store
+from visionpipe.datasets.photos import ShardedTable
 from visionpipe.datasets.registry import RunProvenance
 from visionpipe.errors import VisionpipeError
 from visionpipe.hooks import LineageHook, TrackingHook
@@ -169,3 +171,14 @@ def test_what_records_where_a_model_comes_from_is_told_how_the_run_was_started(p
     LineageHook().before_pipeline_run({"env": None, "runtime_params": params}, pipeline, catalog)
     provenance_of = catalog["provenance"].load()
     assert provenance_of({}).get("run_options", "") == options
+
+
+def test_a_table_that_nobody_has_written_to_has_a_folder_for_dvc_to_hash(tmp_path):
+    configure_project("visionpipe")
+    (tmp_path / "dvc.yaml").write_text("cmd: kedro run --pipelines ingestion")
+    hook = LineageHook()
+    hook.after_context_created(SimpleNamespace(project_path=tmp_path))
+    catalog = {"reviews": ShardedTable(path=str(tmp_path / "reviews"), table="labels")}
+    pipeline = SimpleNamespace(inputs=lambda: {"reviews"}, nodes=[])
+    hook.after_pipeline_run({"env": None, "runtime_params": {}}, pipeline, catalog)
+    assert (tmp_path / "reviews").is_dir()

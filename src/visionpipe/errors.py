@@ -27,10 +27,10 @@ _WANTED = {
 }
 """What is wanted, by the first word of pydantic's name for the error, where `_BOUNDS` does not tell."""
 _BOUNDS = {
-    "greater_than": "more than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "less than {lt:g}",
-    "less_than_equal": "at most {le:g}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
     "finite_number": "finite",
     "literal_error": "{expected}",
     "enum": "{expected}",
@@ -128,11 +128,17 @@ def _wanted(each: Mapping[str, Any]) -> str | None:
     """Say what should have been there; None for errors of another kind."""
     kind, context = each["type"], each.get("ctx", {})
     if kind in _BOUNDS:
-        return _BOUNDS[kind].format(**context)
+        return _BOUNDS[kind].format(**{name: _number(bound) for name, bound in context.items()})
     if kind.split("_")[0] in _WANTED:
         return _WANTED[kind.split("_")[0]]
     text = str(each["msg"])
     return text.removeprefix("Input should be ") if text.startswith("Input should be ") else None
+
+
+def _number(bound: object) -> object:
+    if isinstance(bound, int):
+        return f"{bound:,}"
+    return f"{bound:g}" if isinstance(bound, float) else bound
 
 
 def _path(each: Mapping[str, Any], given: object) -> tuple[Any, ...]:

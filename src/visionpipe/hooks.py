@@ -106,7 +106,9 @@ class LineageHook:
                 dataset.run_options = run_options(run_params["env"], run_params["runtime_params"])
 
     @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
         """Record every stage that ran whole."""
         from kedro.framework.project import pipelines
 
@@ -117,8 +119,12 @@ class LineageHook:
                 "dvc.lock is left as it was: DVC can't see --params, nor an --env it was not generated for"
             )
             return
+        from visionpipe.datasets.photos import ShardedTable
         from visionpipe.lineage.data_version import commit_stage
 
+        for dataset in (catalog.get(name) for name in pipeline.inputs() if name in catalog):
+            if isinstance(dataset, ShardedTable):  # read as empty; DVC cannot hash a folder that is absent
+                dataset.path.mkdir(parents=True, exist_ok=True)
         ran = {node.name for node in pipeline.nodes}
         for stage in _STAGES:
             if {node.name for node in pipelines[stage].nodes} <= ran:

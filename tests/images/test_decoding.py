@@ -167,3 +167,5 @@ def test_the_worst_mistakes_are_the_surest_wrong_ones():
     store = pd.DataFrame({"image_id": ["sure", "surest"], "path": ["cat/1.jpg", "cat/2.jpg"]})
     named = worst_mistakes(with_paths(predictions, store), images, 2)
     assert [mistake["source_path"] for mistake in named] == ["cat/2.jpg", "cat/1.jpg"]
+    own = worst_mistakes(with_paths(predictions.assign(path="the user's own"), store), images, 1)
+    assert own[0]["source_path"] == "cat/2.jpg"

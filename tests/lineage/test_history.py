@@ -32,12 +32,12 @@ def lines(version):
 def test_every_deed_is_told_to_the_version_that_it_concerns():
     assert lines("1") == [
         "promoted 2026-01-06 09:14 UTC, cron: Fit to be the first champion.",
-        "succeeded 2026-01-09 09:14 UTC, A. Jones, version 2 in its place: looks right",
+        "replaced 2026-01-09 09:14 UTC, A. Jones, version 2 in its place: looks right",
         "put back 2026-01-10 09:14 UTC, B. Ito, in place of version 2: misses cracks",
         "found replaced 2026-01-11 09:14 UTC, cron, no version in its place: found so",
     ]
     assert lines("2") == [
-        "proposed 2026-01-08 09:14 UTC, cron, in place of version 1: Proven better.",
+        "proposed 2026-01-08 09:14 UTC, cron, against version 1: Proven better.",
         "approved 2026-01-09 09:14 UTC, A. Jones, in place of version 1: looks right",
         "taken back 2026-01-10 09:14 UTC, B. Ito, version 1 in its place: misses cracks",
     ]
@@ -53,3 +53,11 @@ def test_a_promotion_whose_comparison_is_not_on_record_says_no_why():
     (told,) = history(RECORD[1:2], "1")
     assert told["why"] is None
     assert in_words(told, "1") == "2026-01-06 09:14 UTC, cron"
+
+
+def test_a_promotion_that_a_crash_stopped_is_not_told():
+    stopped = entry(7, "promotion", "cron", version="4", previous="1")
+    mended = entry(8, "correction", "cron", version="1", previous="4", why="found so", crowned=False)
+    assert history([*RECORD[:2], stopped, mended], "4") == []
+    assert [told["deed"] for told in history([*RECORD[:2], stopped, mended], "1")] == ["promoted"]
+    assert [told["deed"] for told in history([*RECORD[:2], stopped], "4")] == ["promoted"]

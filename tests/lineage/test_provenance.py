@@ -162,6 +162,7 @@ def test_nothing_secret_is_recorded(checkout, git, monkeypatch):
         "training.epochs=3,training.compile=true,promotion.mode=off",
         "training.backbone=timm/resnet18,training.learning_rate=0.001,training.patience=null",
         "ingestion.split.seed=two words",
+        'ingestion.split.seed="2026",card.purpose=""',
     ],
 )
 def test_the_options_of_a_run_can_be_typed_again(given):

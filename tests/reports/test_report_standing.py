@@ -39,6 +39,13 @@ def test_the_pages_after_the_decision_say_what_became_of_the_candidate(changes, 
     assert whose_pages(decision) == f"The reports on the model show {sentence}"
 
 
+def test_pages_of_a_model_that_was_not_judged_are_not_the_champions():
+    decision = card_decision(wear=None) | {"weights_sha256": "a" * 64}
+    assert "not judged yet" in whose_pages(decision, {"model": {"weights_sha256": "b" * 64}})
+    for same in ({"model": {"weights_sha256": "a" * 64}}, None):
+        assert "not judged" not in whose_pages(decision, same)
+
+
 def test_the_pages_before_the_decision_claim_no_more_than_a_candidate(make_evaluation, training, parse):
     for page in (evaluation_page(make_evaluation(), []), training_page(training), examination_page({})):
         assert " · candidate of this run" in parse(page).text

@@ -32,7 +32,6 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 def _mendable(error: BaseException | None) -> str | None:
     """Find, behind Kedro's wrappers, the error that is meant for the user."""
     from kedro.config import BadConfigException, MissingConfigException
-    from kedro.validation import ParameterValidationError
     from yaml import YAMLError
 
     while error is not None:
@@ -40,8 +39,6 @@ def _mendable(error: BaseException | None) -> str | None:
             return str(error)
         if isinstance(error, MissingConfigException | BadConfigException | YAMLError):
             return "configuration: " + " ".join(str(error).split())
-        if isinstance(error, ParameterValidationError):
-            return " ".join(str(error).split())
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
             return f"{error}: nothing that was written before is lost; make room and run again"
         error = error.__cause__ or error.__context__

@@ -59,13 +59,12 @@ class PhotoSources(AbstractDataset["list[Photo]", None]):
         from visionpipe.errors import VisionpipeError, mistakes
         from visionpipe.images.importers import Source
 
-        if not isinstance(self._sources, dict) or not all(
-            isinstance(options, dict) for options in self._sources.values()
-        ):
-            raise VisionpipeError(
-                "catalog: `sources` must be like {my_photos: {importer: folder, path: /my/photos}}, "
-                f"not {self._sources!r}"
-            )
+        like = "{my_photos: {importer: folder, path: /my/photos}}"
+        if not isinstance(self._sources, dict):
+            raise VisionpipeError(f"catalog: `sources` must be like {like}")
+        if wrong := [str(name) for name, options in self._sources.items() if not isinstance(options, dict)]:
+            # without its value: what stands beside it may be a password
+            raise VisionpipeError(f"catalog: `sources` must be like {like}; {', '.join(wrong)} is no section")
         parsed = []
         for name, options in self._sources.items():
             try:
@@ -115,7 +114,6 @@ class ShardedTable(AbstractDataset["Sequence[dict]", "pd.DataFrame"]):
         """Read the table, oldest row first; no rows when nothing was appended yet."""
         from visionpipe.images import store
 
-        self._path.mkdir(parents=True, exist_ok=True)  # DVC hashes what a run read, and cannot hash what is not there
         if self._table == "images":
             return store.read_store_index(self._path)
         return store.read_tables(self._path, self._schema())

@@ -48,7 +48,7 @@ def photo_thumbnails(read: ImageReader, image_ids: Collection[str]) -> dict[str,
 def with_paths(rows: pd.DataFrame, image_store: pd.DataFrame) -> pd.DataFrame:
     """Add the `path` that each image was first found under, so that a page can name the file."""
     paths = image_store[["image_id", "path"]].drop_duplicates("image_id")
-    return rows.merge(paths, on="image_id", how="left")
+    return rows.drop(columns="path", errors="ignore").merge(paths, on="image_id", how="left")
 
 
 def worst_mistakes(predictions: pd.DataFrame, images: PreparedImages, count: int) -> list[dict]:

@@ -181,15 +181,10 @@ def _require_permissions(listed: list[Photo], parameters: IngestionParameters) -
 
 def _count_changed_attributes(listed: list[Photo], files: FileIndex, store_index: pd.DataFrame) -> int:
     """Count the stored files of which the sources say other attributes than their image came in with."""
-    columns = store_index[["source", "path", "attributes"]]
-    kept = {(source, path): pairs for source, path, pairs in columns.itertuples(index=False, name=None)}
-    return sum(
-        1
-        for photo in listed
-        if files.stored_as(photo)
-        and (pairs := kept.get((photo.source, photo.path))) is not None
-        and dict(pairs) != photo.attributes
-    )
+    columns = store_index[["image_id", "source", "path", "attributes"]]
+    kept = {tuple(place): pairs for *place, pairs in columns.itertuples(index=False, name=None)}
+    found = ((photo, kept.get((files.stored_as(photo), photo.source, photo.path))) for photo in listed)
+    return sum(1 for photo, pairs in found if pairs is not None and dict(pairs) != photo.attributes)
 
 
 class _Listing:

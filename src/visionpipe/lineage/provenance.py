@@ -91,7 +91,14 @@ def _leaves(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
 
 
 def _typed(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    """Write a value so that YAML, as Kedro reads options, gives the same one; no password of a URL is written."""
+    import yaml
+
+    from visionpipe.promotion.tracking import redacted
+
+    if isinstance(value, str) and value and yaml.safe_load(value) == value:
+        return redacted(value)
+    return json.dumps(value, default=str)
 
 
 def parameters_sha256(parameters: dict[str, Any]) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from rich.console import Console
 
+    from visionpipe.promotion.record import Event
+
 TAG_PREFIX = "visionpipe."
 _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 _SERVER_TIMEOUT_S = 5.0
@@ -136,7 +138,7 @@ def trace(
         lock_sha256=tags.get("lock_sha256", "unknown"),
         decision=tags.get("decision", "unknown"),
         run_options=tags.get("run_options", ""),
-        history=history(events(client, version.name), str(version.version)),
+        history=history(_record(client, version.name), str(version.version)),
         **md5s,
         n_store_files=len(store),
         store_bytes=sum(path.stat().st_size for path in store.values()),
@@ -207,6 +209,15 @@ def _registry(project: Path, tracking_uri: str | None) -> MlflowClient:
     except (MlflowException, SQLAlchemyError) as error:
         reason = " ".join(first_line(error).replace(uri, "this address").split())
         raise VisionpipeError(f"the model registry can't be opened: {reason}") from error
+
+
+def _record(client: MlflowClient, name: str) -> list[Event]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return events(client, name)
+    except MlflowException as error:
+        raise VisionpipeError(f"{name}: its record can't be read: {first_line(error)}") from error
 
 
 def _find_version(

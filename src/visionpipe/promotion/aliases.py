@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionpipe.errors import VisionpipeError, first_line
-from visionpipe.progress import doing
 
 if TYPE_CHECKING:
     from filelock import FileLock
     from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 NOBODY = "none"
@@ -134,8 +136,8 @@ def _acquire(lock: FileLock, path: Path, model_name: str) -> None:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            with doing(f"waiting for another promotion of {model_name} to end"):
-                lock.acquire()
+            logger.warning("%s: waiting for another promotion to end", model_name)
+            lock.acquire()
     except Timeout:  # an OSError too
         raise
     except OSError as error:

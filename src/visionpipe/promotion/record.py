@@ -198,6 +198,12 @@ def _carried_out(record: Sequence[Event]) -> list[Event]:
     return kept
 
 
+def not_carried_out(record: Sequence[Event]) -> list[Event]:
+    """Return what a crash stopped before the champion changed, and the corrections that say so."""
+    told = {event.key for event in _carried_out(record)}
+    return [event for event in record if event.kind in _CROWNING and event.key not in told]
+
+
 def _line_after(line: list[str], event: Event) -> list[str]:
     version = event.payload.get("version")
     if (

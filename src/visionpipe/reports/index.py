@@ -51,7 +51,7 @@ def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "summary": decision["reason"],
         "status": decision["outcome"],
         "as_of": f"as of the run of {day}" if day else "as of the last run that judged a model",
-        "whose_pages": whose_pages(decision),
+        "whose_pages": whose_pages(decision, documents.get("evaluation")),
         "champion_now": champion_now(decision),
         "registered": _registered(decision),
     }

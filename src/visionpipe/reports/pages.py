@@ -193,8 +193,8 @@ def index_page(links: Sequence[Mapping[str, Any]], headline: Mapping[str, Any]) 
     ----------
     links
         Mappings of `title`, `path` (relative to the page), `summary` and `status` (a word, such as
-        "promote" or "drift", or None), and perhaps `group` (the heading under which it stands) and `tone` (good, bad,
-        wait or info: how the status is coloured, where its word does not say).
+        "promote" or "drift", or None), and perhaps `group` (the heading under which it stands) and `tone` (good, warn,
+        bad, wait or info: how the status is coloured, where its word does not say).
     headline
         `title`, and optionally `summary`, `status`, `as_of` (when this was so), `whose_pages` (a sentence) and
         `champion_now` (the command that tells what is so today); every other key is shown as a fact, in order, and

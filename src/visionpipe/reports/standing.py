@@ -26,8 +26,14 @@ def standing(decision: Mapping[str, Any]) -> str:
     return _IN_THE_HEAD.get((decision["outcome"], decision.get("alias")), "candidate of this run")
 
 
-def whose_pages(decision: Mapping[str, Any]) -> str:
+def whose_pages(decision: Mapping[str, Any], evaluation: Mapping[str, Any] | None = None) -> str:
     """Return whose figures the pages of a run show, and who was champion when it ended."""
+    judged, shown = (
+        decision.get("weights_sha256"),
+        ((evaluation or {}).get("model") or {}).get("weights_sha256"),
+    )
+    if judged and shown and judged != shown:
+        return "The reports on the model show a candidate that was not judged yet; decision and card are of one before."
     alias, version = decision.get("alias"), decision.get("challenger_version")
     whom = f"version {version}" if version else "the candidate of this run"
     fate = _IN_A_SENTENCE.get((decision["outcome"], alias))

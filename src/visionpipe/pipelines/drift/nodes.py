@@ -33,7 +33,6 @@ def render_drift(
     champion: Champion,
     drift_verdict: dict,
     judged_predictions: DataFrame,
-    earlier_reports: Mapping[str, dict],
     parameters: DriftParameters,
 ) -> tuple[str, str]:
     """Render our page and Evidently's report."""
@@ -46,7 +45,7 @@ def render_drift(
         ["predicted_label", *parameters.features],
         verdict=drift_verdict["reason"],
     )
-    notice = (earlier_reports.get("decision") or {}).get("demo_notice")
+    notice = (champion.evaluation or {}).get("demo_notice")
     shown = {**drift_verdict, "evidently_report": "drift_evidently.html", "demo_notice": notice}
     return drift_page(shown), evidently
 

@@ -17,7 +17,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 render_drift,
-                inputs=["champion", "drift_verdict", "judged_predictions", "earlier_reports", "params:drift"],
+                inputs=["champion", "drift_verdict", "judged_predictions", "params:drift"],
                 outputs=["drift_report", "drift_evidently_report"],
                 name="render_drift",
             ),

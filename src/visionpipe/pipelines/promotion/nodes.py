@@ -72,7 +72,11 @@ def promote_candidate(
         data_version.as_dict(),
         evaluation["demo_notice"],
     )
-    return {**said, "decided_on": card_facts["written_on"]}
+    return {
+        **said,
+        "decided_on": card_facts["written_on"],
+        "weights_sha256": evaluation["model"]["weights_sha256"],
+    }
 
 
 def render_decision(decision: dict) -> str:
