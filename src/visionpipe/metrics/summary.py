@@ -52,8 +52,9 @@ def classification_metrics(
     Accuracy and per-class recall, precision and false-positive rate have exact intervals: Clopper-Pearson, on the
     effective number of images when groups hold several (Korn and Graubard 1998). Balanced accuracy combines those of
     the recalls (MOVER, Zou and Donner 2008), so that a class with three images widens it as it should; the expected
-    cost those of its steps. Macro-F1, average precision, AUROC and AURC have a BCa cluster bootstrap over groups, log
-    loss and Brier score a studentised one, the calibration errors, which noise can only raise, `calibration_interval`.
+    cost those of its steps. Macro-F1, average precision and AUROC have a BCa cluster bootstrap over groups, log loss and
+    Brier score a studentised one, AURC the wider of both, the calibration errors, which noise can only raise,
+    `calibration_interval`.
     Macro-F1, AUROC and average precision have no better lower bound than a model without any mistake, which is an
     exact one. No interval leaves its metric's range.
 
@@ -134,8 +135,10 @@ def classification_metrics(
             interval = replace(interval, low=flawless_low[name])
         if name == "auroc" and allow_unseen:
             interval = _wider(interval, auroc_interval(labels, probabilities, groups, level))
-        if name == "aurc" and (allow_unseen or interval.high == 0.0):
-            interval = _wider(interval, _aurc_interval(right, sureness, groups, bootstrap))
+        if name == "aurc":  # in groups, percentiles by themselves err above in 5 % instead of 2.5 %
+            unseen = allow_unseen or interval.high == 0.0
+            studentised = _aurc_interval(right, sureness, groups, bootstrap, allow_unseen=unseen)
+            interval = _wider(interval, studentised)
         interval = interval.clipped(0.0, 1.0)
         entry = _entry(interval, len(labels))
         missing = {"reason": f"only class {classes[labels[0]]!r} occurs in the labels"}
@@ -176,14 +179,16 @@ def classification_metrics(
 
 
 def _aurc_interval(
-    right_N: Floats, sureness_N: Floats, groups: NDArray[np.generic], bootstrap: Any
+    right_N: Floats, sureness_N: Floats, groups: NDArray[np.generic], bootstrap: Any, *, allow_unseen: bool
 ) -> Interval:
-    """Interval of the AURC as a mean over images, with mistakes that the sample may lack among the surest answers."""
+    """Interval of the AURC as a mean over images; perhaps with mistakes, unseen as yet, among the surest answers."""
     unseen = 1 - clopper_pearson(n := len(right_N), n, bootstrap["level"]).low
     most = min(
         1 - math.log(unseen), float(np.sum(1 / np.arange(1, n + 1)))
     )  # a mistake, when they are all surest
-    return clustered_mean(aurc_of_images(right_N, sureness_N), groups, most=most, **bootstrap)
+    return clustered_mean(
+        aurc_of_images(right_N, sureness_N), groups, most=most if allow_unseen else None, **bootstrap
+    )
 
 
 def _wider(one: Interval, other: Interval) -> Interval:
