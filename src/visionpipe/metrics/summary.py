@@ -52,8 +52,8 @@ def classification_metrics(
     Accuracy and per-class recall, precision and false-positive rate have exact intervals: Clopper-Pearson, on the
     effective number of images when groups hold several (Korn and Graubard 1998). Balanced accuracy combines those of
     the recalls (MOVER, Zou and Donner 2008), so that a class with three images widens it as it should; the expected
-    cost those of its steps. Macro-F1, average precision and AUROC have a BCa cluster bootstrap over groups, log loss and
-    Brier score a studentised one, AURC the wider of both, the calibration errors, which noise can only raise,
+    cost those of its steps. Macro-F1, average precision and AUROC have a BCa cluster bootstrap over groups, log loss
+    and Brier score a studentised one, AURC the wider of both, the calibration errors, which noise can only raise,
     `calibration_interval`.
     Macro-F1, AUROC and average precision have no better lower bound than a model without any mistake, which is an
     exact one. No interval leaves its metric's range.
