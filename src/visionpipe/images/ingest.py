@@ -112,9 +112,11 @@ def ingest(
             "for its split may hang on them; to apply the present ones, start over with an empty store",
             n_changed,
         )
-    with closing(Ledger(store_index, looks, labels, parameters)) as ledger:
+    # who is known is not placed again: what is stored need not be replayed for them
+    replayed = store_index if any(not files.is_known(photo) for photo in listed) else store_index.head(0)
+    with closing(Ledger(replayed, looks, labels, parameters)) as ledger:
         yield from _enter_new(listed, files, labels, parameters, enter, "Ingesting", needs_label=True)
-        if not ledger.has_images:
+        if not ledger.has_images and store_index.empty:
             raise VisionpipeError(
                 f"no usable photo among {len(listed)} files: {files.reasons(listed)}"
                 " (limits: ingestion.* in the parameters)"
@@ -181,6 +183,8 @@ def _require_permissions(listed: list[Photo], parameters: IngestionParameters) -
 
 def _count_changed_attributes(listed: list[Photo], files: FileIndex, store_index: pd.DataFrame) -> int:
     """Count the stored files of which the sources say other attributes than their image came in with."""
+    if not any(photo.attributes for photo in listed) and not any(store_index["attributes"]):
+        return 0
     columns = store_index[["image_id", "source", "path", "attributes"]]
     kept = {tuple(place): pairs for *place, pairs in columns.itertuples(index=False, name=None)}
     found = ((photo, kept.get((files.stored_as(photo), photo.source, photo.path))) for photo in listed)

@@ -276,10 +276,16 @@ def read_column(folder: Path, index: pd.DataFrame, column: str, width: int) -> n
 
 def read_tables(folder: Path, schema: pa.Schema = LABEL_SCHEMA) -> pd.DataFrame:
     """Read all shards of a table in the order they were appended; no rows when there is no shard yet."""
-    tables = [pq.read_table(shard, schema=schema) for shard in _shards(folder)]
+    tables = [_read_table(shard, schema) for shard in _shards(folder)]
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     del tables
     return table.to_pandas(self_destruct=True, split_blocks=True)
+
+
+def _read_table(shard: Path, schema: pa.Schema) -> pa.Table:
+    table = pq.ParquetFile(shard).read()
+    # `read_table` knows what to do about other columns, but imports as much as reading all of a small store costs
+    return table if table.schema.equals(schema) else pq.read_table(shard, schema=schema)
 
 
 def _shards(folder: Path) -> list[Path]:
