@@ -8,7 +8,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kedro.framework.hooks import hook_impl
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
+_Kind = TypeVar("_Kind")
 _STAGES = ("ingestion", "validation", "training", "evaluation", "promotion")
 _NAME_CHARACTERS = 250  # as many as MLflow allows
 _BATCH_METRICS = 1000  # as many as it takes in one call
@@ -101,9 +102,8 @@ class LineageHook:
         from visionpipe.datasets.registry import RunProvenance
         from visionpipe.lineage.provenance import run_options
 
-        for dataset in (catalog.get(name) for name in pipeline.inputs() if name in catalog):
-            if isinstance(dataset, RunProvenance):
-                dataset.run_options = run_options(run_params["env"], run_params["runtime_params"])
+        for provenance in _inputs(pipeline, catalog, RunProvenance):
+            provenance.run_options = run_options(run_params["env"], run_params["runtime_params"])
 
     @hook_impl
     def after_pipeline_run(
@@ -122,9 +122,10 @@ class LineageHook:
         from visionpipe.datasets.photos import ShardedTable
         from visionpipe.lineage.data_version import commit_stage
 
-        for dataset in (catalog.get(name) for name in pipeline.inputs() if name in catalog):
-            if isinstance(dataset, ShardedTable):  # read as empty; DVC cannot hash a folder that is absent
-                dataset.path.mkdir(parents=True, exist_ok=True)
+        for table in _inputs(
+            pipeline, catalog, ShardedTable
+        ):  # read as empty; DVC cannot hash an absent folder
+            table.path.mkdir(parents=True, exist_ok=True)
         ran = {node.name for node in pipeline.nodes}
         for stage in _STAGES:
             if {node.name for node in pipelines[stage].nodes} <= ran:
@@ -134,6 +135,12 @@ class LineageHook:
         assert self._project is not None, "Kedro makes a context before it runs a pipeline"
         wanted = "" if env in (None, "local", "base") else f" --env {env}"
         return f"cmd: kedro run{wanted} --pipelines" in (self._project / "dvc.yaml").read_text()
+
+
+def _inputs(pipeline: Pipeline, catalog: CatalogProtocol, kind: type[_Kind]) -> list[_Kind]:
+    """Return the datasets of a kind that a pipeline reads from outside."""
+    read = (catalog.get(name) for name in pipeline.inputs() if name in catalog)
+    return [dataset for dataset in read if isinstance(dataset, kind)]
 
 
 class TrackingHook:

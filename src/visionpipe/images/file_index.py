@@ -81,6 +81,10 @@ class FileIndex:
             case _:
                 return outcome.limits == self._limits
 
+    def unknown(self, listed: Iterable[Photo]) -> list[Photo]:
+        """Return the files that must be opened."""
+        return [photo for photo in listed if not self.is_known(photo)]
+
     def withdraw(self, listed: Iterable[Photo]) -> list[dict]:
         """Return rows to append for refused inputs that no source holds any more: quarantine forgets them."""
         refused = {

@@ -112,10 +112,11 @@ def ingest(
             "for its split may hang on them; to apply the present ones, start over with an empty store",
             n_changed,
         )
-    # who is known is not placed again: what is stored need not be replayed for them
-    replayed = store_index if any(not files.is_known(photo) for photo in listed) else store_index.head(0)
+    new = files.unknown(listed)
+    # what is stored is replayed to place new ones
+    replayed = store_index if new else store_index.head(0)
     with closing(Ledger(replayed, looks, labels, parameters)) as ledger:
-        yield from _enter_new(listed, files, labels, parameters, enter, "Ingesting", needs_label=True)
+        yield from _enter_new(listed, new, files, labels, parameters, enter, "Ingesting", needs_label=True)
         if not ledger.has_images and store_index.empty:
             raise VisionpipeError(
                 f"no usable photo among {len(listed)} files: {files.reasons(listed)}"
@@ -170,7 +171,8 @@ def receive(
             listing.add(photo, seen.image_id)
             yield None
 
-    yield from _enter_new(listed, files, labels, parameters, enter, "Receiving", needs_label=False)
+    new = files.unknown(listed)
+    yield from _enter_new(listed, new, files, labels, parameters, enter, "Receiving", needs_label=False)
 
 
 def _require_permissions(listed: list[Photo], parameters: IngestionParameters) -> None:
@@ -215,6 +217,7 @@ class _Listing:
 
 def _enter_new(
     listed: list[Photo],
+    new: list[Photo],
     files: FileIndex,
     labels: LabelLog,
     parameters: IngestionParameters,
@@ -228,7 +231,6 @@ def _enter_new(
     relabelled = [(photo, image_id) for photo, image_id in stored if labels.lacks(photo, image_id)]
     said = [row for photo, image_id in relabelled for row in labels.enter(photo, image_id)]
     gone = files.withdraw(listed)
-    new = [photo for photo in listed if not files.is_known(photo)]
     if not new:
         yield Chunk([], said + labels.settle(), gone)
         return
