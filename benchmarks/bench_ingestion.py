@@ -35,6 +35,7 @@ from visionpipe.images import store
 from visionpipe.images.importers import Source, iterate_photos
 from visionpipe.images.ingest import ingest
 from visionpipe.images.parameters import IngestionParameters
+from visionpipe.images.shards import append_shard
 
 TABLES = (("labels", store.LABEL_SCHEMA), ("images", store.IMAGE_SCHEMA), ("files", store.FILE_SCHEMA))
 
@@ -87,7 +88,7 @@ def take_in(photos: Path, root: Path, parameters: IngestionParameters) -> tuple[
     for chunk in ingest(listed, *tables, parameters):
         for name, schema in TABLES:
             if rows := getattr(chunk, name):
-                store.append_shard(root / name, rows, schema, prefix=name)
+                append_shard(root / name, rows, schema, prefix=name)
     return time.perf_counter() - started, len(listed)
 
 
@@ -210,8 +211,8 @@ def main() -> None:
             for made, count, tiles in (
                 ("encoded anew", 8000, 1),
                 ("2 x 2 in one", 3000, 2),
-                ("4 x 4 in one", 1200, 4),
-                ("7 x 7 in one", 400, 7),
+                ("4 x 4 in one", 2000, 4),
+                ("7 x 7 in one", 1000, 7),
             ):
                 make_photos(arguments.photos, scratch / made, 0, count, arguments.workers, tiles)
                 report_speed(

@@ -18,6 +18,7 @@ from visionpipe.images.importers import Photo, Source, iterate_photos
 from visionpipe.images.ingest import Chunk, ingest
 from visionpipe.images.manifest import build_manifest
 from visionpipe.images.parameters import IngestionParameters
+from visionpipe.images.shards import append_shard
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 ALONE = IngestionParameters(workers=1)
@@ -52,7 +53,7 @@ class Warehouse:
                 ("files", store.FILE_SCHEMA),
             ):
                 if rows := getattr(chunk, name):
-                    store.append_shard(self.root / name, rows, schema, prefix=name)
+                    append_shard(self.root / name, rows, schema, prefix=name)
             chunks.append(chunk)
         return chunks
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from multiprocessing import active_children
 
@@ -52,6 +54,28 @@ def test_a_defect_of_ours_is_no_verdict_on_the_file(tmp_path, listed):
     [photo] = listed(class_folders(tmp_path / "photos", cat=1))
     with pytest.raises(TypeError):
         list(inspect_photos([replace(photo, read=len)], IngestionParameters()))
+
+
+def test_a_script_needs_no_guard_and_stays_what_it_was(tmp_path):
+    folder = class_folders(tmp_path / "photos", cat=3)
+    script = tmp_path / "run.py"
+    script.write_text(
+        """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from visionpipe.images.importers import Source, iterate_photos
+from visionpipe.images.inspection_pool import inspect_photos
+from visionpipe.images.parameters import IngestionParameters
+
+print("begins")
+photos = iterate_photos(Source(name="mine", importer="folder", path=Path(sys.argv[1])), datetime.now(UTC))
+print(sum(1 for _ in inspect_photos(list(photos), IngestionParameters(workers=2))))
+print(Path(sys.modules["__main__"].__file__).name)
+"""
+    )
+    run = subprocess.run([sys.executable, script, folder], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["begins", "3", "run.py"]
 
 
 def test_no_worker_outlives_the_run(tmp_path, listed):

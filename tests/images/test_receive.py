@@ -10,6 +10,7 @@ from photo_files import class_folders
 from visionpipe.images import store
 from visionpipe.images.ingest import receive
 from visionpipe.images.parameters import IngestionParameters
+from visionpipe.images.shards import append_shard
 
 ALONE = IngestionParameters(workers=1)
 
@@ -27,7 +28,7 @@ class TestReceive:
     @staticmethod
     def append(warehouse, name, rows):
         schemas = {"images": store.IMAGE_SCHEMA, "labels": store.LABEL_SCHEMA, "files": store.FILE_SCHEMA}
-        store.append_shard(warehouse.root / name, rows, schemas[name], prefix=name)
+        append_shard(warehouse.root / name, rows, schemas[name], prefix=name)
 
     def test_photos_without_a_label_are_kept(self, photos, warehouse):
         [chunk] = self.receive([replace(photo, claims=()) for photo in photos], warehouse)

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from photo_files import encode, picture
-from visionpipe.images import store
+from visionpipe.images import shards, store
+from visionpipe.images.shards import append_shard
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -41,13 +42,13 @@ def image_row(name: str, data: bytes, **attributes: str) -> dict:
 
 def append(folder: Path, *names: str) -> Path:
     rows = [image_row(name, f"bytes of {name}".encode(), camera="new") for name in names]
-    return store.append_shard(folder, rows, store.IMAGE_SCHEMA, prefix="images")
+    return append_shard(folder, rows, store.IMAGE_SCHEMA, prefix="images")
 
 
 def test_bytes_come_back_verbatim(tmp_path):
     data = [bytes(range(256)) * 40, b"", encode(picture(1), "JPEG")]
     rows = [image_row(str(number), each) for number, each in enumerate(data)]
-    store.append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
+    append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
     assert [each for _, each in store.read_images(tmp_path, ["0", "1", "2"])] == data
 
 
@@ -67,9 +68,19 @@ def test_the_index_holds_every_measurement_and_no_bytes(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("n_bytes", [0, 1, 2**20 - 1, 2**20, 3 * 2**20])
+def test_photos_of_any_size_come_back_verbatim(n_bytes, tmp_path):
+    photos = {str(number): bytes([number]) * (n_bytes + number % 3) for number in range(70)}
+    rows = [image_row(name, data) for name, data in photos.items()]
+    shard = append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
+    assert dict(store.read_images(tmp_path, photos)) == photos
+    assert pq.read_table(shard)["image"].to_pylist() == [row["image"] for row in rows]
+    assert [pq.ParquetFile(shard).metadata.row_group(group).num_rows for group in (0, 1)] == [64, 6]
+
+
 def test_an_image_without_attributes_has_none(tmp_path):
     rows = [{**image_row("a", b"x"), "attributes": None}, image_row("b", b"y")]
-    store.append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
+    append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
     assert store.read_store_index(tmp_path)["attributes"].tolist() == [(), ()]
 
 
@@ -106,7 +117,7 @@ def test_a_column_is_read_in_the_order_asked_for_from_whatever_shard_and_row_gro
             name = f"{shard}-{number}"
             looks[name] = rng.integers(0, 256, 5, dtype=np.uint8).tobytes()
             rows.append({**image_row(name, b"x"), "thumbnail": looks[name]})
-        store.append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
+        append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
     index = store.read_store_index(tmp_path)
     for wanted in (index, index.sample(min(len(index), 20), random_state=seed), index.iloc[:0]):
         found = store.read_column(tmp_path, wanted, "thumbnail", 5)
@@ -167,7 +178,9 @@ def test_a_new_shard_comes_after_a_gap_never_into_it(tmp_path):
 def test_a_number_that_another_writer_took_meanwhile_is_left_to_it(tmp_path, monkeypatch):
     first = append(tmp_path, "a")
     before = first.read_bytes()
-    monkeypatch.setattr(store, "_shards", lambda folder: [])  # as if the other's shard came after we looked
+    monkeypatch.setattr(
+        shards, "list_shards", lambda folder: []
+    )  # as if the other's shard came after we looked
     assert append(tmp_path, "b").name == "images-00001.parquet"
     assert first.read_bytes() == before
 
@@ -175,7 +188,7 @@ def test_a_number_that_another_writer_took_meanwhile_is_left_to_it(tmp_path, mon
 def test_a_failed_append_leaves_nothing(tmp_path):
     append(tmp_path / "images", "a")
     with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError)):
-        store.append_shard(
+        append_shard(
             tmp_path / "images", [{"image_id": "b", "width": "wide"}], store.IMAGE_SCHEMA, prefix="images"
         )
     assert [path.name for path in tmp_path.rglob("*")] == ["images", "images-00000.parquet"]
@@ -183,7 +196,7 @@ def test_a_failed_append_leaves_nothing(tmp_path):
 
 def test_an_older_file_index_reads_with_nulls_for_new_columns(tmp_path):
     old = pa.schema([field for field in store.FILE_SCHEMA if field.name != "limits"])
-    store.append_shard(tmp_path, [{"source": "mine", "path": "a.png"}], old, prefix="files")
+    append_shard(tmp_path, [{"source": "mine", "path": "a.png"}], old, prefix="files")
     assert store.read_tables(tmp_path, store.FILE_SCHEMA)["limits"].isna().all()
 
 
@@ -199,6 +212,6 @@ def test_hugging_face_datasets_reads_the_images(tmp_path):
     # not the bare name, which this folder's neighbour `tests/datasets` would answer to
     load = pytest.importorskip("datasets.load", reason="Hugging Face `datasets` is no requirement of ours")
     rows = [image_row("a", encode(picture(1), "PNG"), camera="new")]
-    shard = store.append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
+    shard = append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
     table = load.load_dataset("parquet", data_files=str(shard), cache_dir=str(tmp_path / "cache"))
     assert table["train"][0]["image"].size == (80, 64)

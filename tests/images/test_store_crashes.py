@@ -16,7 +16,8 @@ from visionpipe.images import store
 WRITER = """
 import os, random, sys, time
 from pathlib import Path
-from visionpipe.images.store import LABEL_SCHEMA, append_shard
+from visionpipe.images.shards import append_shard
+from visionpipe.images.store import LABEL_SCHEMA
 
 folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 

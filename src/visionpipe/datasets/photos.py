@@ -120,11 +120,11 @@ class ShardedTable(AbstractDataset["Sequence[dict]", "pd.DataFrame"]):
 
     def save(self, data: Sequence[dict]) -> None:
         """Append rows."""
-        from visionpipe.images import store
+        from visionpipe.images.shards import append_shard
 
         self._path.mkdir(parents=True, exist_ok=True)
         if data:
-            store.append_shard(self._path, data, self._schema(), prefix=self._table)
+            append_shard(self._path, data, self._schema(), prefix=self._table)
 
     def _schema(self) -> Any:
         from visionpipe.images import store

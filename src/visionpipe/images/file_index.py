@@ -16,6 +16,7 @@ from visionpipe.images.importers import Photo
 from visionpipe.images.inspect import Inspection, Refusal
 from visionpipe.images.labels import current_labels
 from visionpipe.images.parameters import IngestionParameters
+from visionpipe.images.store import as_tuples
 
 _KEPT_OUT = {
     "no_label": "stored earlier, but the label history does not name it",
@@ -61,7 +62,7 @@ class FileIndex:
         self._limits = parameters.limits_key
         self._outcomes = {
             (intern(row[0]), row[1]): _Outcome(*(_shared(value) for value in row[2:]))
-            for row in rows[["source", "path", *_Outcome._fields]].itertuples(index=False, name=None)
+            for row in as_tuples(rows[["source", "path", *_Outcome._fields]])
         }
 
     def is_known(self, photo: Photo) -> bool:

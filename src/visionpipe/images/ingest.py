@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.images import fork_server
 from visionpipe.images.faces import require_blurring
 from visionpipe.images.file_index import FileIndex
 from visionpipe.images.importers import Photo
@@ -22,7 +23,7 @@ from visionpipe.images.label_log import LabelLog
 from visionpipe.images.ledger import Ledger, image_row
 from visionpipe.images.manifest import require_columns, require_free_names
 from visionpipe.images.parameters import IngestionParameters
-from visionpipe.images.store import StoredLooks
+from visionpipe.images.store import StoredLooks, as_tuples
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -113,6 +114,8 @@ def ingest(
             n_changed,
         )
     new = files.unknown(listed)
+    if new and parameters.scheduler is None:
+        fork_server.start_early()
     # what is stored is replayed to place new ones
     replayed = store_index if new else store_index.head(0)
     with closing(Ledger(replayed, looks, labels, parameters)) as ledger:
@@ -188,7 +191,7 @@ def _count_changed_attributes(listed: list[Photo], files: FileIndex, store_index
     if not any(photo.attributes for photo in listed) and not any(store_index["attributes"]):
         return 0
     columns = store_index[["image_id", "source", "path", "attributes"]]
-    kept = {tuple(place): pairs for *place, pairs in columns.itertuples(index=False, name=None)}
+    kept = {tuple(place): pairs for *place, pairs in as_tuples(columns)}
     found = ((photo, kept.get((files.stored_as(photo), photo.source, photo.path))) for photo in listed)
     return sum(1 for photo, pairs in found if pairs is not None and dict(pairs) != photo.attributes)
 

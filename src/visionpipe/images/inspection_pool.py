@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any, Protocol
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.images import fork_server
 from visionpipe.images.allocator import keep_freed_memory
 from visionpipe.images.inspect import Inspection, Refusal, inspect_photo
 from visionpipe.images.parameters import IngestionParameters
@@ -166,11 +167,11 @@ def _pool(parameters: IngestionParameters) -> Iterator[Pool]:
         from pebble import ProcessPool
 
         workers = parameters.workers or len(os.sched_getaffinity(0))
-        # forkserver: a fork of this process would copy the locks of torch's and pyarrow's threads
-        context = get_context("forkserver")
-        context.set_forkserver_preload([__name__])
         processes = ProcessPool(
-            workers, initializer=_start_worker, initargs=[parameters.worker_memory_mb], context=context
+            workers,
+            initializer=_start_worker,
+            initargs=[parameters.worker_memory_mb],
+            context=fork_server.context(),
         )
         try:
             yield _LocalPool(processes, workers)

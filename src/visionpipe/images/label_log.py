@@ -9,6 +9,7 @@ from sys import intern
 import pandas as pd
 
 from visionpipe.images.importers import LabelClaim, Photo
+from visionpipe.images.store import as_tuples
 
 _INSTANT = timedelta(microseconds=1)
 _Said = tuple[str, str, float]
@@ -38,16 +39,14 @@ class LabelLog:
         first = label_history.drop_duplicates("image_id")[["image_id", "selection"]]
         self._first_selection = {
             intern(image_id): selection if isinstance(selection, str) else None
-            for image_id, selection in first.itertuples(index=False, name=None)
+            for image_id, selection in as_tuples(first)
         }
         self._imports: dict[str, tuple[datetime, frozenset[_Said]]] = {}
         self._doubtful: dict[str, None] = {}
         self._reviews: set[tuple] = set()
         columns = ["image_id", "annotator", "label", "label_confidence", "origin", "labelled_at"]
         shared: dict[tuple, tuple] = {}  # most images were given one of few labels at one of few moments
-        for image_id, annotator, label, confidence, origin, at in label_history[columns].itertuples(
-            index=False, name=None
-        ):
+        for image_id, annotator, label, confidence, origin, at in as_tuples(label_history[columns]):
             if origin == "import":
                 before, said = self._imports.get(image_id, (at, frozenset()))
                 if at >= before:

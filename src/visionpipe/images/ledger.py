@@ -14,7 +14,7 @@ from visionpipe.images.inspect import Inspection, Refusal
 from visionpipe.images.label_log import LabelLog
 from visionpipe.images.parameters import IngestionParameters
 from visionpipe.images.splits import GroupSplitter
-from visionpipe.images.store import StoredLooks
+from visionpipe.images.store import StoredLooks, as_tuples
 
 
 class Ledger:
@@ -43,7 +43,7 @@ class Ledger:
         self._splitter = GroupSplitter(parameters.split)
         self._stored: set[str] = set()
         columns = ["image_id", "duplicate_of", "attributes"]
-        for image_id, links, attributes in store_index[columns].itertuples(index=False, name=None):
+        for image_id, links, attributes in as_tuples(store_index[columns]):
             selection = labels.first_selection(image_id, default=None)
             linked = [other for other, _ in links]
             self._splitter.assign(intern(image_id), linked, dict(attributes), selection)

@@ -1,17 +1,12 @@
 """The append-only image store: Parquet shards in the layout that Hugging Face `datasets` reads as images.
 
-A shard is written under a temporary name and linked to its final one, so a crash leaves no half shard and two
-writers never take the same number. Tables of labels and reviews are kept the same way, without images.
+Tables of labels and reviews are kept the same way, without images. `shards` writes them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from visionpipe.images.duplicates import DESCRIPTOR_LENGTH, LOOK_SIDE_PX
+from visionpipe.images.shards import BULKY, ROWS_PER_GROUP, list_shards
 
 IMAGE_SCHEMA = pa.schema(
     [
@@ -76,9 +72,6 @@ FILE_SCHEMA = pa.schema(
         ("limits", pa.string()),
     ]
 )
-_ROWS_PER_GROUP = 64  # one image is read back by decoding at most this many
-_BULKY = {"image", "thumbnail", "descriptor"}  # not read into the index
-_STALE_S = 3600  # no write takes so long: a temporary file that old was left by a killed run
 
 
 @dataclass(frozen=True)
@@ -91,7 +84,7 @@ class ReadStored:
     def __call__(self) -> bytes:
         """Return the stored bytes."""
         file = pq.ParquetFile(self.shard)
-        group, offset = divmod(self.row, _ROWS_PER_GROUP)
+        group, offset = divmod(self.row, ROWS_PER_GROUP)
         return file.read_row_group(group, columns=["image"])["image"][offset]["bytes"].as_py()
 
 
@@ -111,67 +104,6 @@ class StoredLooks:
         return flat.reshape(-1, LOOK_SIDE_PX, LOOK_SIDE_PX)
 
 
-def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefix: str) -> Path:
-    """Write rows as the next shard of a folder, whole or not at all.
-
-    Parameters
-    ----------
-    folder : Path
-        The store; made when absent.
-    rows : sequence of dict
-        One dict a row, keyed by the schema's names; missing keys are null.
-    schema : pyarrow.Schema
-        Exact types on disk.
-    prefix : str
-        Shards are named `<prefix>-00000.parquet`, `<prefix>-00001.parquet`, …
-
-    Returns
-    -------
-    Path
-        The new shard.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(list(rows), schema=schema)
-    has_images = "image" in schema.names
-    # beside the folder, not in it: what a killed run leaves behind must not change the folder's DVC hash
-    _remove_stale(folder)
-    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}.tmp")
-    try:
-        pq.write_table(
-            table,
-            temporary,
-            row_group_size=_ROWS_PER_GROUP if has_images else None,
-            # photos are compressed already; the measurements beside them are not
-            compression={**dict.fromkeys(schema.names, "zstd"), "image.bytes": "none", "image.path": "zstd"}
-            if has_images
-            else "zstd",
-            use_dictionary=[n for n in schema.names if n not in {*_BULKY, "image_id", "attributes"}],
-        )
-        del table
-        pa.default_memory_pool().release_unused()
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        written_numbers = (shard.stem.rpartition("-")[2] for shard in _shards(folder))
-        number = max((int(digits) for digits in written_numbers if digits.isdigit()), default=-1) + 1
-        while True:
-            shard = folder / f"{prefix}-{number:05d}.parquet"
-            try:
-                os.link(temporary, shard)
-            except FileExistsError:
-                number += 1
-            else:
-                return shard
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _remove_stale(folder: Path) -> None:
-    for left in folder.parent.glob(f".{folder.name}-*.tmp"):
-        with contextlib.suppress(FileNotFoundError):  # another run removed it
-            if time.time() - left.stat().st_mtime > _STALE_S:
-                left.unlink()
-
-
 def read_store_index(folder: Path) -> pd.DataFrame:
     """Read everything but the bytes, the thumbnails and the descriptors.
 
@@ -182,12 +114,12 @@ def read_store_index(folder: Path) -> pd.DataFrame:
         `duplicate_of` (tuple of (image_id, kind)), and where it lies (`shard` file name, `row` in it). An image
         that a crash made appear twice is listed once.
     """
-    columns = [name for name in IMAGE_SCHEMA.names if name not in _BULKY]
+    columns = [name for name in IMAGE_SCHEMA.names if name not in BULKY]
     nested = {"attributes": ("name", "value"), "duplicate_of": ("image_id", "kind")}
     shared: dict[tuple, tuple] = {}  # most images have the same attributes, flags and no duplicates
     lists: dict[str, list[tuple]] = {column: [] for column in (*nested, "flags", "redactions")}
     tables, shards, rows = [], [], []
-    for shard in _shards(folder):
+    for shard in list_shards(folder):
         table = pq.ParquetFile(shard).read(columns=[*columns, "image.path"])
         table = table.append_column("path", pa.chunked_array(table["image"].combine_chunks().field("path")))
         for column, values in lists.items():
@@ -224,11 +156,11 @@ def read_images(folder: Path, image_ids: Iterable[str]) -> Iterator[tuple[str, b
         When the store does not hold one of them.
     """
     missing = set(image_ids)
-    for shard in _shards(folder):
+    for shard in list_shards(folder):
         if not missing:
             return
         file = pq.ParquetFile(shard)
-        for batch in file.iter_batches(batch_size=_ROWS_PER_GROUP, columns=["image_id", "image"]):
+        for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=["image_id", "image"]):
             data = batch.column("image").field("bytes")
             for row, image_id in enumerate(batch.column("image_id").to_pylist()):
                 if image_id in missing:
@@ -263,34 +195,34 @@ def read_column(folder: Path, index: pd.DataFrame, column: str, width: int) -> n
     places = pd.DataFrame({"shard": index["shard"].to_numpy(), "row": index["row"].to_numpy(dtype=int)})
     for shard, rows in places.groupby("shard", observed=True)["row"]:
         file = pq.ParquetFile(folder / str(shard))
-        groups = rows // _ROWS_PER_GROUP
+        groups = rows // ROWS_PER_GROUP
         wanted = sorted(set(groups))
         # the wanted groups come one after the other: say where each begins in what is read
         sizes = [file.metadata.row_group(group).num_rows for group in wanted]
         begins = dict(zip(wanted, np.cumsum([0, *sizes[:-1]]), strict=True))
         read = file.read_row_groups(wanted, columns=[column])[column].combine_chunks()
         data = np.frombuffer(b"".join(read.to_pylist()), np.uint8).reshape(-1, width)
-        values[rows.index] = data[groups.map(begins) + rows % _ROWS_PER_GROUP]
+        values[rows.index] = data[groups.map(begins) + rows % ROWS_PER_GROUP]
     return values
 
 
 def read_tables(folder: Path, schema: pa.Schema = LABEL_SCHEMA) -> pd.DataFrame:
     """Read all shards of a table in the order they were appended; no rows when there is no shard yet."""
-    tables = [_read_table(shard, schema) for shard in _shards(folder)]
+    tables = [_read_table(shard, schema) for shard in list_shards(folder)]
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     del tables
     return table.to_pandas(self_destruct=True, split_blocks=True)
+
+
+def as_tuples(rows: pd.DataFrame) -> Iterator[tuple]:
+    """Iterate over rows, three times as fast as `itertuples` alone does where strings are pyarrow's."""
+    return rows.astype(object).itertuples(index=False, name=None)
 
 
 def _read_table(shard: Path, schema: pa.Schema) -> pa.Table:
     table = pq.ParquetFile(shard).read()
     # `read_table` knows what to do about other columns, but imports as much as reading all of a small store costs
     return table if table.schema.equals(schema) else pq.read_table(shard, schema=schema)
-
-
-def _shards(folder: Path) -> list[Path]:
-    """List the shards, oldest first; a number of six digits comes after those of five."""
-    return sorted(folder.glob("*.parquet"), key=lambda shard: (len(shard.name), shard.name))
 
 
 ImageReader = Callable[[Iterable[str]], Iterator[tuple[str, bytes]]]

@@ -12,6 +12,7 @@ from photo_files import class_folders
 from visionpipe.errors import VisionpipeError
 from visionpipe.images import store
 from visionpipe.images.importers import Source, iterate_photos
+from visionpipe.images.shards import append_shard
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -36,7 +37,7 @@ def review(root: Path, image_id: str, **row) -> None:
             **row,
         }
     ]
-    store.append_shard(root / "reviews", rows, store.LABEL_SCHEMA, prefix="labels")
+    append_shard(root / "reviews", rows, store.LABEL_SCHEMA, prefix="labels")
 
 
 def reviewed(root: Path):

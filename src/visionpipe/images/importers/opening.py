@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 from visionpipe.errors import VisionpipeError
@@ -29,7 +28,7 @@ def place_of(source: Source) -> Place:
 def open_place(path: str, storage_options: dict | None = None) -> Place:
     """Open a local folder or a URL; a `file://` URL is a local folder."""
     if path.startswith("file://"):
-        path = urllib.request.url2pathname(urllib.parse.urlsplit(path).path)
+        path = urllib.parse.unquote(urllib.parse.urlsplit(path).path)
     if "://" in path:
         return RemoteFolder.open(path, storage_options or {})
     if not Path(path).is_dir():

@@ -1,0 +1,56 @@
+"""The process that inspecting workers are forked from: small, without threads, and up before they are needed."""
+
+from __future__ import annotations
+
+import sys
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+
+_PRELOADED = [
+    "visionpipe.images.inspection_pool",
+    # Pillow imports these at the first photo, which would be once in every worker
+    "PIL.BmpImagePlugin",
+    "PIL.GifImagePlugin",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "PIL.PpmImagePlugin",
+]
+
+
+class _Worker(ForkServerProcess):
+    """A process that does not import the caller's main module again.
+
+    It needs nothing of it, `kedro` alone would cost each worker 0.3 s, and a script without an
+    `if __name__ == "__main__"` would start itself again.
+    """
+
+    def start(self) -> None:
+        main = sys.modules["__main__"]
+        kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+        try:  # multiprocessing reads from these what a new process is to import
+            for name in kept:
+                setattr(main, name, None)
+            super().start()
+        finally:
+            for name, value in kept.items():
+                setattr(main, name, value)
+
+
+class _Context(ForkServerContext):
+    Process = _Worker
+
+
+def context() -> ForkServerContext:
+    """Return what starts workers.
+
+    By a server, since a fork of this process would copy the locks of torch's and pyarrow's threads.
+    """
+    started_by = _Context()
+    started_by.set_forkserver_preload(_PRELOADED)
+    return started_by
+
+
+def start_early() -> None:
+    """Start the server now, so that it imports what workers need while this process does something else."""
+    context()
+    forkserver.ensure_running()
