@@ -34,9 +34,11 @@ from visionpipe.models.candidate import Candidate, load_candidate, save_candidat
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.distributed import joined_team
 from visionpipe.models.training.finetune import choose_device
+from visionpipe.models.training.memory import MicroBatch, TeamOutOfMemoryError
 
 logger = logging.getLogger(__name__)
 _KEPT_LINES = 60  # of what the processes print beside their log, shown when they fail
+_OUT_OF_MEMORY = "out_of_memory"  # and the rank: a file that says how many images were too many
 _WATCH_S = 0.5  # how often a process looks whether the run that it belongs to is still there
 
 
@@ -63,7 +65,8 @@ def train_in_processes(
     ------
     VisionpipeError
         When there are more processes than GPUs or than a batch can be shared among, when training itself raised one,
-        or when a process died; the others are then stopped.
+        or when a process died; the others are then stopped. When a process runs out of memory, all start anew from
+        the last checkpoint, with half as many images at once.
     """
     if parameters.processes == 1:
         return train_candidate(manifest, images, parameters, checkpoints=checkpoints)
@@ -73,10 +76,10 @@ def train_in_processes(
         folder = Path(name)
         told = parameters.model_copy(update={"device": device.type})
         _write_request(folder, manifest, images, told, checkpoints)
-        with FileLock(
-            folder / "parent.lock"
-        ):  # let go at the latest when this process ends: see `_leave_when_alone`
-            _run_torchrun(folder, parameters.processes)
+        # let go at the latest when this process ends: see `_leave_when_alone`
+        with FileLock(folder / "parent.lock"):
+            while not _has_trained(folder, parameters.processes):
+                logger.info("The %d processes start anew", parameters.processes)
         training = json.loads((folder / "training.json").read_text())
         return replace(load_candidate(folder / "candidate"), training=training)
 
@@ -120,6 +123,7 @@ def _write_request(
         "pixels": str(pixels),
         "image_ids": images.image_ids,
         "checkpoints": None if checkpoints is None else str(checkpoints),
+        "micro_batch": None,
     }
     (folder / "request.json").write_text(json.dumps(request))
 
@@ -130,6 +134,21 @@ def _whole_file(array: np.ndarray) -> Path | None:
         return None
     file = Path(array.filename)
     return file if file.stat().st_size == array.offset + array.nbytes else None
+
+
+def _has_trained(folder: Path, processes: int) -> bool:
+    """Run the processes; False when memory ran out, and they are to try again with less of it."""
+    try:
+        _run_torchrun(folder, processes)
+    except TeamOutOfMemoryError as error:
+        for told in folder.glob(f"{_OUT_OF_MEMORY}-*"):
+            told.unlink()
+        request = json.loads((folder / "request.json").read_text())
+        micro_batch = MicroBatch(min(error.n_images, request["micro_batch"] or error.n_images))
+        micro_batch.halve()
+        (folder / "request.json").write_text(json.dumps(request | {"micro_batch": micro_batch.size}))
+        return False
+    return True
 
 
 def _run_torchrun(folder: Path, processes: int) -> None:
@@ -172,6 +191,8 @@ def _relay(line: str) -> bool:
 
 
 def _raise_failure(folder: Path, processes: int, status: int, lines: deque[str]) -> None:
+    if at_once := [int(told.read_text()) for told in folder.glob(f"{_OUT_OF_MEMORY}-*")]:
+        raise TeamOutOfMemoryError(min(at_once))
     for told in sorted(folder.glob("error-*.txt")):
         raise VisionpipeError(told.read_text())
     logger.error("The last lines of the training processes:\n%s", "\n".join(lines))
@@ -201,7 +222,7 @@ def _work(folder: Path) -> None:
     request = json.loads((folder / "request.json").read_text())
     images = PreparedImages(tuple(request["image_ids"]), np.load(request["pixels"], mmap_mode="r"))
     try:
-        with joined_team(parameters.device) as team:
+        with joined_team(parameters.device, request["micro_batch"]) as team:
             candidate = train_candidate(
                 pd.read_parquet(folder / "manifest.parquet"),
                 images,
@@ -213,6 +234,9 @@ def _work(folder: Path) -> None:
                 (folder / "candidate").mkdir()
                 save_candidate(candidate, folder / "candidate")
                 (folder / "training.json").write_text(json.dumps(candidate.training))
+    except TeamOutOfMemoryError as error:
+        (folder / f"{_OUT_OF_MEMORY}-{rank}").write_text(str(error.n_images))
+        sys.exit(1)
     except VisionpipeError as error:
         (folder / f"error-{rank}.txt").write_text(str(error))
         sys.exit(1)

@@ -15,7 +15,7 @@ from visionpipe.models.backbones import build_backbone
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.losses import build_loss
-from visionpipe.models.training.memory import in_halves
+from visionpipe.models.training.memory import TeamOutOfMemoryError, in_halves
 from visionpipe.models.training.recipe import resolve
 from visionpipe.models.training.step import Draw, Step, copy_of_start
 from visionpipe.models.training.tail import Tail, make_optimiser, set_rate, warm_up_cosine
@@ -127,8 +127,26 @@ class TestOutOfMemory:
         monkeypatch.setattr(Team, "wrap", lambda _, module: module)
         step, _ = stepping(network, team=Team(0, 2))
         forgetful(step, monkeypatch, most=1)
-        with pytest.raises(VisionpipeError, match=r"lower training\.batch_size"):
+        with pytest.raises(TeamOutOfMemoryError, match=r"lower training\.batch_size") as caught:
             step.take(batch[0][:4], batch[1][:4], BATCH, draw())
+        assert caught.value.n_images == 4
+
+    @pytest.mark.parametrize("n_all", [5, 7, 8])
+    @pytest.mark.parametrize("at_once", [1, 2, 3])
+    def test_several_processes_cut_their_shares_into_as_many_parts(
+        self, network, batch, monkeypatch, n_all, at_once
+    ):
+        """Each part's gradients are averaged over the processes: one that had fewer would keep the others waiting."""
+        monkeypatch.setattr(Team, "wrap", lambda _, module: module)
+        parts = []
+        for team in (Team(rank, 2, micro_batch=at_once) for rank in range(2)):
+            step, _ = stepping(network, team=team)
+            seen = forgetful(step, monkeypatch, most=BATCH)
+            step.take(*(team.share(tensor[:n_all]) for tensor in batch), n_all, draw())
+            parts.append(seen)
+        assert len(parts[0]) == len(parts[1])
+        assert max(map(max, parts)) <= at_once + (n_all % 2)
+        assert [sum(seen) for seen in parts] == [n_all // 2, n_all - n_all // 2]
 
     def test_prediction_goes_on_in_halves(self):
         sizes = []

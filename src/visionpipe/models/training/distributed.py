@@ -43,11 +43,14 @@ class Team:
         How many there are.
     device : torch.device or None
         Where this one computes; None leaves it to `training.device`.
+    micro_batch : int or None
+        Most images of a step that each process has in memory at once, where memory ran out before.
     """
 
     rank: int
     size: int
     device: torch.device | None = None
+    micro_batch: int | None = None
 
     @property
     def is_first(self) -> bool:
@@ -124,13 +127,15 @@ SOLO = Team(0, 1)
 
 
 @contextmanager
-def joined_team(device_type: str) -> Iterator[Team]:
+def joined_team(device_type: str, micro_batch: int | None = None) -> Iterator[Team]:
     """Join the processes that `torchrun` started beside this one: over NCCL on GPUs, over Gloo on the CPU.
 
     Parameters
     ----------
     device_type : {"cpu", "cuda"}
         Where to compute; on `cuda` each process takes the GPU of its local rank.
+    micro_batch : int or None
+        See `Team`.
     """
     rank, size = int(environ["RANK"]), int(environ["WORLD_SIZE"])
     if device_type == "cuda":
@@ -141,6 +146,6 @@ def joined_team(device_type: str) -> Iterator[Team]:
         device = torch.device("cpu")
         distributed.init_process_group("gloo")
     try:
-        yield Team(rank, size, device)
+        yield Team(rank, size, device, micro_batch)
     finally:
         distributed.destroy_process_group()

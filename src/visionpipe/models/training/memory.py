@@ -69,6 +69,23 @@ def in_halves(run: Callable[[np.ndarray], torch.Tensor], index_B: np.ndarray) ->
     return torch.cat([in_halves(run, index_B[:middle]), in_halves(run, index_B[middle:])])
 
 
+class TeamOutOfMemoryError(VisionpipeError):
+    """Memory ran out in one of several processes, which the others cannot know: all must start anew, with less.
+
+    Attributes
+    ----------
+    n_images : int
+        That were in memory at once.
+    """
+
+    def __init__(self, n_images: int) -> None:
+        super().__init__(
+            f"training: memory ran out in one of several processes at {n_images} images at once; "
+            "lower training.batch_size"
+        )
+        self.n_images = n_images
+
+
 class MicroBatch:
     """How many images of a step are in memory at once; gradients add up over a step's micro-batches.
 

@@ -259,7 +259,7 @@ class PhaseTraining:
     def _restore(self, snapshot: Snapshot) -> None:
         facts = snapshot.facts
         self._done, self._stale, self._best_loss = facts["done"], facts["stale"], facts["best_loss"]
-        self._step.micro_batch.size = facts["micro_batch"]
+        self._step.micro_batch.size = min(self._step.micro_batch.size, facts["micro_batch"])
         self._tail.load_state_dict(snapshot.part("tail"))
         if self._ema is not None:
             self._ema.load_state_dict(snapshot.part("ema"))

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from visionpipe.errors import VisionpipeError
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.distributed import Team
 from visionpipe.models.training.frozen_trunk import autocast
 from visionpipe.models.training.losses import Loss
-from visionpipe.models.training.memory import MicroBatch, is_out_of_memory
+from visionpipe.models.training.memory import MicroBatch, TeamOutOfMemoryError, is_out_of_memory
 from visionpipe.models.training.mixing import mix
 from visionpipe.models.training.tail import Tail, pooled
 
@@ -55,7 +54,7 @@ class Step:
         called = torch.compile(tail) if parameters.compile else tail
         self._called = team.wrap(called)
         self._autocast = autocast(parameters, tail.head.weight.device, learning=True)
-        self.micro_batch = MicroBatch(parameters.batch_size)
+        self.micro_batch = MicroBatch(min(parameters.batch_size, team.micro_batch or parameters.batch_size))
 
     def take(self, inputs: torch.Tensor, targets_BK: torch.Tensor, n_all: int, draw: Draw) -> torch.Tensor:
         """Move the weights once.
@@ -86,9 +85,7 @@ class Step:
                 if not is_out_of_memory(error):
                     raise
                 if self._team.size > 1:  # the others are already waiting for this one's gradients
-                    raise VisionpipeError(
-                        "training: memory ran out in one of several processes; lower training.batch_size"
-                    ) from error
+                    raise TeamOutOfMemoryError(math.ceil(len(inputs) / self._n_parts(n_all))) from error
             self._optimiser.zero_grad(set_to_none=True)
             self.micro_batch.halve()
         self._hold_on_to_start()
@@ -102,12 +99,17 @@ class Step:
         kept_BD = torch.rand((count, self._tail.head.in_features), generator=chance) >= rate
         return kept_BD / (1 - rate)
 
+    def _n_parts(self, n_all: int) -> int:
+        """Say into how many micro-batches a step is cut: as many in each process, however many images it has."""
+        smallest, largest = n_all // self._team.size, math.ceil(n_all / self._team.size)
+        return max(1, min(math.ceil(largest / self.micro_batch.size), smallest))
+
     def _gradients(
         self, inputs: torch.Tensor, targets_BK: torch.Tensor, kept_BD: torch.Tensor, n_all: int
     ) -> torch.Tensor:
         """Add up the gradients of all micro-batches and return their loss."""
         total = torch.zeros((), device=inputs.device)
-        for rows in torch.arange(len(inputs)).tensor_split(math.ceil(len(inputs) / self.micro_batch.size)):
+        for rows in torch.arange(len(inputs)).tensor_split(self._n_parts(n_all)):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             with self._autocast:
                 logits_BK, features_BD = self._called(inputs[part], kept_BD[part])
