@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 _QUOTED_CHARACTERS = 60
+_LISTED = 30  # names, of which a reader still finds the right one
 _WANTED = {
     "int": "a whole number",
     "float": "a number",
@@ -58,16 +59,22 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
-def meant(name: str, known: Collection[str]) -> str:
-    """Return a hint for a mistyped name: what was probably meant, or all that is known.
+def meant(name: str, known: Collection[str], *, most: int = 1) -> str:
+    """Return a hint for a mistyped name: what was probably meant, at `most` so many, or else all that is known.
 
     Examples
     --------
     >>> meant("defectiv", ["defective", "functional"]), meant("zebra", ["defective", "functional"])
     ("did you mean 'defective'?", 'known: defective, functional')
     """
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    close = get_close_matches(name, known, n=most)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    return (
+        f"known: {', '.join(known)}"
+        if len(known) <= _LISTED
+        else f"none of {len(known):,} known names is like it"
+    )
 
 
 def mistakes(error: ValidationError, model: type[BaseModel], given: object, *, called: str) -> list[str]:

@@ -7,13 +7,12 @@ torchvision works by its name.
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from dataclasses import dataclass
 
 from torch import nn
 
-from visionpipe.errors import VisionpipeError, first_line
+from visionpipe.errors import VisionpipeError, first_line, meant
 from visionpipe.models.pretrained import fill, load_weights, timm_from_hub, torchvision_hub_state
 from visionpipe.models.stages import cut
 
@@ -134,6 +133,4 @@ def _keep_inputs(module: nn.Module) -> None:
 
 
 def _unknown(name: str, known: list[str]) -> VisionpipeError:
-    close = difflib.get_close_matches(name, known, n=3)
-    hint = f"; did you mean {', '.join(close)}?" if close else ""
-    return VisionpipeError(f"training.backbone: '{name}' is not known{hint}")
+    return VisionpipeError(f"training.backbone: '{name}' is not known; {meant(name, known, most=3)}")

@@ -164,14 +164,9 @@ def _refuse_former_champion(model_name: str, version: str, so_far: Sequence[Even
 
 
 def _version(client: MlflowClient, model_name: str, version: str) -> ModelVersion:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version(model_name, version)
-    except MlflowException as error:
-        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            raise
-        raise VisionpipeError(f"{model_name} has no version {version}") from error
+    if not exists(client, model_name, version):
+        raise VisionpipeError(f"{model_name} has no version {version}")
+    return client.get_model_version(model_name, version)
 
 
 def _require_words(**given: str) -> None:
