@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from visionpipe import errors
-from visionpipe.errors import mistakes
+from visionpipe.errors import meant, mistakes
 
 
 class Split(BaseModel):
@@ -101,3 +101,9 @@ def test_what_is_no_section_at_all():
 
 def test_the_examples():
     assert doctest.testmod(errors).failed == 0
+
+
+def test_names_are_suggested_and_never_too_many():
+    many = [f"resnet{depth}" for depth in range(10, 110)]
+    assert meant("resnet180", many, most=2) == "did you mean 'resnet80' or 'resnet18'?"
+    assert meant("zebra", many) == "none of 100 known names is like it"
