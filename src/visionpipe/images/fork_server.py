@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
@@ -16,6 +17,8 @@ _PRELOADED = [
     "PIL.PpmImagePlugin",
 ]
 
+_starting = threading.Lock()  # a worker that died is replaced from another thread
+
 
 class _Worker(ForkServerProcess):
     """A process that does not import the caller's main module again.
@@ -26,14 +29,15 @@ class _Worker(ForkServerProcess):
 
     def start(self) -> None:
         main = sys.modules["__main__"]
-        kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
-        try:  # multiprocessing reads from these what a new process is to import
-            for name in kept:
-                setattr(main, name, None)
-            super().start()
-        finally:
-            for name, value in kept.items():
-                setattr(main, name, value)
+        with _starting:
+            kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+            try:  # multiprocessing reads from these what a new process is to import
+                for name in kept:
+                    setattr(main, name, None)
+                super().start()
+            finally:
+                for name, value in kept.items():
+                    setattr(main, name, value)
 
 
 class _Context(ForkServerContext):
