@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 
@@ -47,3 +48,14 @@ def devour() -> bytes:
     pieces = []
     while True:
         pieces.append(bytearray(64 * 2**20))
+
+
+def die_while_handing_over() -> bytes:
+    """Be killed with half of the result sent."""
+
+    def send_half(connection: Connection, message: bytes) -> None:
+        os.write(connection.fileno(), message[: len(message) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Connection._send = send_half
+    return b"a result"

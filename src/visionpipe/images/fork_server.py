@@ -1,7 +1,8 @@
-"""The process that inspecting workers are forked from: small, without threads, and up before they are needed."""
+"""The process that inspecting workers are forked from: small, and up before they are needed."""
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from multiprocessing import forkserver
@@ -15,19 +16,21 @@ _PRELOADED = [
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
     "PIL.PpmImagePlugin",
+    "PIL.WebPImagePlugin",
 ]
 
 _starting = threading.Lock()  # a worker that died is replaced from another thread
 
 
-class _Worker(ForkServerProcess):
+class Worker(ForkServerProcess):
     """A process that does not import the caller's main module again.
 
-    It needs nothing of it, `kedro` alone would cost each worker 0.3 s, and a script without an
-    `if __name__ == "__main__"` would start itself again.
+    `kedro` alone would cost each worker 0.3 s, and a script without an `if __name__ == "__main__"` would start itself
+    again. What workers are given must therefore not be defined in that module.
     """
 
     def start(self) -> None:
+        """Start it."""
         main = sys.modules["__main__"]
         with _starting:
             kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
@@ -41,7 +44,7 @@ class _Worker(ForkServerProcess):
 
 
 class _Context(ForkServerContext):
-    Process = _Worker
+    Process = Worker
 
 
 def context() -> ForkServerContext:
@@ -57,4 +60,10 @@ def context() -> ForkServerContext:
 def start_early() -> None:
     """Start the server now, so that it imports what workers need while this process does something else."""
     context()
-    forkserver.ensure_running()
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT}
+    )  # it inherits this: Ctrl-C is for its parent
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

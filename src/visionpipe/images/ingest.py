@@ -119,8 +119,6 @@ def ingest(
     # what is stored is replayed to place new ones
     replayed = store_index if new else store_index.head(0)
     with closing(Ledger(replayed, looks, labels, parameters)) as ledger:
-        if new:  # while the workers start
-            ledger.prepare()
         yield from _enter_new(listed, new, files, labels, parameters, enter, "Ingesting", needs_label=True)
         if not ledger.has_images and store_index.empty:
             raise VisionpipeError(

@@ -7,26 +7,19 @@ own, under a time and a memory limit, and costs the one file that made it.
 from __future__ import annotations
 
 import logging
-import os
-import resource
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any, Protocol
 
 from visionpipe.errors import VisionpipeError
-from visionpipe.images import fork_server
-from visionpipe.images.allocator import keep_freed_memory
 from visionpipe.images.inspect import Inspection, Refusal, inspect_photo
+from visionpipe.images.local_pool import local_pool
 from visionpipe.images.parameters import IngestionParameters
 
 if TYPE_CHECKING:
     from distributed import Client
-    from pebble import ProcessPool
 
     from visionpipe.images.importers import Photo
 
@@ -56,7 +49,7 @@ class Pool(Protocol):
     failures: tuple[type[Exception], ...]
     """What a batch's result raises when its worker died, or was too late."""
 
-    def submit(self, files: list[_File], parameters: IngestionParameters, timeout_s: float) -> Pending:
+    def submit(self, files: list[_File], parameters: IngestionParameters, *, timeout_s: float) -> Pending:
         """Start inspecting a batch."""
 
 
@@ -80,7 +73,7 @@ def inspect_photos(
             while _has_room(running, pool) and (following := next(batches, None)):
                 batch, n_bytes = following
                 # one slow file must not spoil a batch that is merely large: those of a late batch are tried alone
-                pending = pool.submit(_files(batch), parameters, 2 * parameters.file_timeout_s)
+                pending = pool.submit(_files(batch), parameters, timeout_s=2 * parameters.file_timeout_s)
                 running.append((batch, n_bytes, pending))
             if not running:
                 return
@@ -107,7 +100,7 @@ def _outcomes(
         logger.warning("a decoder failed on one of %d files; they are tried one by one", len(batch))
     outcomes = []
     for photo in batch:
-        alone = pool.submit(_files([photo]), parameters, parameters.file_timeout_s)
+        alone = pool.submit(_files([photo]), parameters, timeout_s=parameters.file_timeout_s)
         outcomes += _outcomes([photo], alone, pool, parameters)
     return outcomes
 
@@ -139,10 +132,17 @@ def _size(photo: Photo) -> int:
 
 
 def _files(batch: list[Photo]) -> list[_File]:
+    for photo in batch:
+        if getattr(photo.read, "__module__", None) == "__main__":
+            raise VisionpipeError(
+                f"{photo.path}: is read by {type(photo.read).__name__} of the main script, which worker processes do "
+                "not import; define it in a module"
+            )
     return [(photo.n_bytes, photo.read) for photo in batch]
 
 
-def _inspect_batch(files: list[_File], parameters: IngestionParameters) -> list[Outcome]:
+def inspect_batch(files: list[_File], parameters: IngestionParameters) -> list[Outcome]:
+    """Inspect files one after the other; what a worker does."""
     return [_inspect_file(n_bytes, read, parameters) for n_bytes, read in files]
 
 
@@ -164,37 +164,11 @@ def _inspect_file(n_bytes: int, read: Callable[[], bytes], parameters: Ingestion
 def _pool(parameters: IngestionParameters) -> Iterator[Pool]:
     """Give processes on this machine, or the workers of a Dask cluster."""
     if parameters.scheduler is None:
-        from pebble import ProcessPool
-
-        workers = parameters.workers or len(os.sched_getaffinity(0))
-        processes = ProcessPool(
-            workers,
-            initializer=_start_worker,
-            initargs=[parameters.worker_memory_mb],
-            context=fork_server.context(),
-        )
-        try:
-            yield _LocalPool(processes, workers)
-        finally:
-            processes.stop()
-            processes.join()
+        with local_pool(inspect_batch, parameters.workers, parameters.worker_memory_mb) as processes:
+            yield processes
     else:
         with _dask_client(parameters.scheduler) as client:
             yield _DaskPool(client)
-
-
-class _LocalPool:
-    """Processes on this machine; one that is late or dead is replaced."""
-
-    def __init__(self, processes: ProcessPool, workers: int) -> None:
-        from pebble import ProcessExpired
-
-        self._processes = processes
-        self.workers = workers
-        self.failures = (TimeoutError, ProcessExpired)
-
-    def submit(self, files: list[_File], parameters: IngestionParameters, timeout_s: float) -> Future:
-        return self._processes.submit(_inspect_batch, timeout_s, files, parameters)
 
 
 class _DaskPool:
@@ -207,8 +181,8 @@ class _DaskPool:
         self.failures = (TimeoutError, KilledWorker)
         self.workers = max(1, sum(client.nthreads().values()))
 
-    def submit(self, files: list[_File], parameters: IngestionParameters, timeout_s: float) -> _DaskResult:
-        future = self._client.submit(_inspect_batch, files, parameters, pure=False, retries=0)
+    def submit(self, files: list[_File], parameters: IngestionParameters, *, timeout_s: float) -> _DaskResult:
+        future = self._client.submit(inspect_batch, files, parameters, pure=False, retries=0)
         # it may have to wait its turn
         return _DaskResult(self._client, future, timeout_s * _IN_FLIGHT_BATCHES)
 
@@ -250,19 +224,3 @@ def _dask_client(scheduler: str) -> Iterator[Client]:
                 f"ingestion.scheduler: {scheduler} has no workers; start some with `dask worker`"
             )
         yield client
-
-
-def _start_worker(memory_mb: int) -> None:
-    """Bound this worker's memory, silence its decoders, and end it when the run that it works for is killed."""
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libtiff prints what it thinks of every bad tag
-        os.dup2(nowhere.fileno(), 2)
-    keep_freed_memory()
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20, resource.RLIM_INFINITY))
-    run = parent_process()
-
-    def watch() -> None:
-        if run is not None:
-            run.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -62,14 +62,6 @@ class Ledger:
         """Whether anything is stored."""
         return bool(self._stored)
 
-    def prepare(self) -> None:
-        """Read now what the search for near-duplicates needs, instead of at the first new image."""
-        if self._find_near:
-            descriptors = self._looks.descriptors(self._store_index)
-            self._duplicates = NearDuplicates(
-                map(intern, self._store_index["image_id"]), descriptors, self._read
-            )
-
     def find_duplicates(self, seen: Sequence[Inspection | Refusal]) -> dict[str, list[Link]]:
         """Find the earlier near-duplicates of the images that are new among these, in their order."""
         new = {
@@ -80,7 +72,10 @@ class Ledger:
         if not new or not self._find_near:
             return {}
         if self._duplicates is None:
-            self.prepare()
+            descriptors = self._looks.descriptors(self._store_index)
+            self._duplicates = NearDuplicates(
+                map(intern, self._store_index["image_id"]), descriptors, self._read
+            )
         pixels = np.frombuffer(b"".join(one.thumbnail for one in new.values()), np.uint8)
         looks_NSS = pixels.reshape(len(new), LOOK_SIDE_PX, LOOK_SIDE_PX)
         numbers = np.frombuffer(b"".join(one.descriptor for one in new.values()), np.int8)

@@ -137,7 +137,7 @@ class IngestionParameters(BaseModel):
     """Photos per append to the store: bounds memory and what a crash can cost."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Inspection processes; 0 means one per core."""
-    chunk_bytes: Annotated[int, Field(ge=1)] = 128 * 2**20
+    chunk_bytes: Annotated[int, Field(ge=1, le=2**30)] = 128 * 2**20
     """Bytes of photos per append to the store: bounds memory where photos are large."""
     file_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     """Time that one file may take before it counts as hanging [s]."""

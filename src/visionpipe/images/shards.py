@@ -39,7 +39,7 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
     folder : Path
         The store; made when absent.
     rows : sequence of dict
-        One dict a row, keyed by the schema's names; missing keys are null.
+        One dict a row, keyed by the schema's names; missing keys are null, but `image`.
     schema : pyarrow.Schema
         Exact types on disk.
     prefix : str
@@ -89,9 +89,9 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
 
 def _to_table(rows: Sequence[dict], schema: pa.Schema) -> pa.Table:
     """Make a table of rows; the bytes of photos are copied once, where a builder that grows copies them twice."""
-    table = pa.Table.from_pylist([{**row, "image": None} for row in rows], schema=schema)
     if "image" not in schema.names:
-        return table
+        return pa.Table.from_pylist(list(rows), schema=schema)
+    table = pa.Table.from_pylist([{**row, "image": None} for row in rows], schema=schema)
     photos = [row["image"]["bytes"] for row in rows]
     ends = np.cumsum([0, *map(len, photos)], dtype=np.int32)
     data = pa.Array.from_buffers(

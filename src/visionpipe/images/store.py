@@ -72,6 +72,7 @@ FILE_SCHEMA = pa.schema(
         ("limits", pa.string()),
     ]
 )
+_ROWS_AT_ONCE = 8192  # as Python objects
 
 
 @dataclass(frozen=True)
@@ -215,8 +216,9 @@ def read_tables(folder: Path, schema: pa.Schema = LABEL_SCHEMA) -> pd.DataFrame:
 
 
 def as_tuples(rows: pd.DataFrame) -> Iterator[tuple]:
-    """Iterate over rows, three times as fast as `itertuples` alone does where strings are pyarrow's."""
-    return rows.astype(object).itertuples(index=False, name=None)
+    """Iterate over rows, twice as fast as `itertuples` alone where strings are pyarrow's."""
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        yield from rows.iloc[first : first + _ROWS_AT_ONCE].astype(object).itertuples(index=False, name=None)
 
 
 def _read_table(shard: Path, schema: pa.Schema) -> pa.Table:
