@@ -117,10 +117,10 @@ def test_two_processes_train_the_candidate_of_one(photos, tmp_path, caplog):
     assert {record.levelno for record in told} == {logging.INFO}
 
 
-def test_when_memory_runs_out_in_one_all_start_anew_with_half_and_train_the_same(
+def test_when_memory_runs_out_in_one_all_go_on_with_half_and_train_the_same(
     photos, tmp_path, monkeypatch, caplog
 ):
-    """Python reads `sitecustomize` at its start; there the second process is made to fail, as torch does."""
+    """Python reads `sitecustomize` at its start: there the second process fails in its second epoch, as torch does."""
     (tmp_path / "sitecustomize.py").write_text(
         """
 import os
@@ -129,23 +129,28 @@ if os.environ.get("RANK") == "1":
     import torch
     from visionpipe.models.training.tail import Tail
 
-    forward = Tail.forward
+    forward, seen = Tail.forward, []
 
     def limited(self, inputs, kept=None):
-        if kept is not None and len(inputs) > 3:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        if kept is not None:
+            seen.append(len(inputs))
+            if len(seen) > 2 and len(inputs) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return forward(self, inputs, kept)
 
     Tail.forward = limited
 """
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    recipe = TINY | {"backbone": "timm/test_vit", "mode": "scratch", "whole_network_epochs": 2} | NO_CHANCE
+    recipe = TINY | {"backbone": "timm/test_vit", "mode": "scratch", "whole_network_epochs": 3} | NO_CHANCE
     alone = train_candidate(photos.manifest, photos.prepared(64), parameters(**recipe | {"processes": 1}))
     with caplog.at_level(logging.INFO):
-        together = train_in_processes(photos.manifest, photos.prepared(64), parameters(**recipe))
-    assert "goes through its images 3 at a time" in caplog.text
-    assert "The 2 processes start anew" in caplog.text
+        together = train_in_processes(
+            photos.manifest, photos.prepared(64), parameters(**recipe), tmp_path / "checkpoints"
+        )
+    assert caplog.text.count("goes through its images 3 at a time") == 1
+    assert caplog.text.count("The 2 processes start anew") == 1
+    assert "Resuming after epoch 1 " in caplog.text
     np.testing.assert_allclose(together.curves["train_loss"], alone.curves["train_loss"], atol=1e-4)
     np.testing.assert_allclose(together.curves["validation_loss"], alone.curves["validation_loss"], atol=1e-4)
 

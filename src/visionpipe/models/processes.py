@@ -59,14 +59,14 @@ def train_in_processes(
     -------
     Candidate
         That of one process at the same global batch, but for the order in which gradients are added and for what is
-        drawn at random within a share (dropout, augmentation, mixing).
+        drawn at random within a share (dropout, augmentation, mixing). When a process runs out of memory, all start
+        anew from the last checkpoint, with half as many images at once.
 
     Raises
     ------
     VisionpipeError
         When there are more processes than GPUs or than a batch can be shared among, when training itself raised one,
-        or when a process died; the others are then stopped. When a process runs out of memory, all start anew from
-        the last checkpoint, with half as many images at once.
+        when a process died (the others are then stopped), or when a single image needs more memory than there is.
     """
     if parameters.processes == 1:
         return train_candidate(manifest, images, parameters, checkpoints=checkpoints)
@@ -141,7 +141,7 @@ def _has_trained(folder: Path, processes: int) -> bool:
     try:
         _run_torchrun(folder, processes)
     except TeamOutOfMemoryError as error:
-        for told in folder.glob(f"{_OUT_OF_MEMORY}-*"):
+        for told in (*folder.glob(f"{_OUT_OF_MEMORY}-*"), *folder.glob("error-*.txt")):
             told.unlink()
         request = json.loads((folder / "request.json").read_text())
         micro_batch = MicroBatch(min(error.n_images, request["micro_batch"] or error.n_images))
@@ -223,20 +223,23 @@ def _work(folder: Path) -> None:
     images = PreparedImages(tuple(request["image_ids"]), np.load(request["pixels"], mmap_mode="r"))
     try:
         with joined_team(parameters.device, request["micro_batch"]) as team:
-            candidate = train_candidate(
-                pd.read_parquet(folder / "manifest.parquet"),
-                images,
-                parameters,
-                team=team,
-                checkpoints=request["checkpoints"] and Path(request["checkpoints"]),
-            )
+            try:
+                candidate = train_candidate(
+                    pd.read_parquet(folder / "manifest.parquet"),
+                    images,
+                    parameters,
+                    team=team,
+                    checkpoints=request["checkpoints"] and Path(request["checkpoints"]),
+                )
+            except TeamOutOfMemoryError as error:
+                (folder / f"{_OUT_OF_MEMORY}-{rank}").write_text(str(error.n_images))
+                os._exit(
+                    1
+                )  # to leave the team would be to wait for the others, who wait for this one's gradients
             if team.is_first:
                 (folder / "candidate").mkdir()
                 save_candidate(candidate, folder / "candidate")
                 (folder / "training.json").write_text(json.dumps(candidate.training))
-    except TeamOutOfMemoryError as error:
-        (folder / f"{_OUT_OF_MEMORY}-{rank}").write_text(str(error.n_images))
-        sys.exit(1)
     except VisionpipeError as error:
         (folder / f"error-{rank}.txt").write_text(str(error))
         sys.exit(1)

@@ -127,7 +127,7 @@ class TestOutOfMemory:
         monkeypatch.setattr(Team, "wrap", lambda _, module: module)
         step, _ = stepping(network, team=Team(0, 2))
         forgetful(step, monkeypatch, most=1)
-        with pytest.raises(TeamOutOfMemoryError, match=r"lower training\.batch_size") as caught:
+        with pytest.raises(TeamOutOfMemoryError, match="at 4 images at once") as caught:
             step.take(batch[0][:4], batch[1][:4], BATCH, draw())
         assert caught.value.n_images == 4
 

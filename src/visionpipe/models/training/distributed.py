@@ -44,7 +44,8 @@ class Team:
     device : torch.device or None
         Where this one computes; None leaves it to `training.device`.
     micro_batch : int or None
-        Most images of a step that each process has in memory at once, where memory ran out before.
+        Most images of a step that each process has in memory at once, where memory ran out before; one more where
+        shares are uneven and would otherwise be cut into unlike numbers of parts.
     """
 
     rank: int

@@ -79,10 +79,7 @@ class TeamOutOfMemoryError(VisionpipeError):
     """
 
     def __init__(self, n_images: int) -> None:
-        super().__init__(
-            f"training: memory ran out in one of several processes at {n_images} images at once; "
-            "lower training.batch_size"
-        )
+        super().__init__(f"training: memory ran out in one of several processes at {n_images} images at once")
         self.n_images = n_images
 
 
