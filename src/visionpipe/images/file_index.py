@@ -105,6 +105,11 @@ class FileIndex:
         outcomes = (self._outcomes.get((photo.source, photo.path)) for photo in listed)
         return sum(1 for one in outcomes if one and one.reason is None and one.limits != self._limits)
 
+    def is_refused(self, photo: Photo) -> bool:
+        """Say whether the file is in quarantine."""
+        outcome = self._outcomes.get((photo.source, photo.path))
+        return outcome is not None and outcome.reason is not None
+
     def stored_as(self, photo: Photo) -> str | None:
         """Return the image that the file became, if its bytes have not changed since."""
         outcome = self._outcome_of_same_bytes(photo)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.images import fork_server
+from visionpipe.images.account import log_outcome, log_what_is_gone
 from visionpipe.images.faces import require_blurring
 from visionpipe.images.file_index import FileIndex
 from visionpipe.images.importers import Photo
@@ -125,6 +126,8 @@ def ingest(
                 f"no usable photo among {len(listed)} files: {files.reasons(listed)}"
                 " (limits: ingestion.* in the parameters)"
             )
+    log_outcome(listed, len(new), files)
+    log_what_is_gone(listed, store_index["image_id"], files, labels)
 
 
 def receive(
@@ -239,7 +242,7 @@ def _enter_new(
         return
     if said or gone:
         yield Chunk([], said, gone)
-    with progress_bar() as progress:
+    with progress_bar("files") as progress:
         task = progress.add_task(description, total=len(new), note="")
         tracked = _tracked(
             _inspected(new, parameters),

@@ -32,6 +32,7 @@ _QUARTER_TURNS = {
     Image.Transpose.ROTATE_90,
     Image.Transpose.ROTATE_270,
 }
+_HEIF_BRANDS = {b"heic", b"heix", b"heif", b"hevc", b"mif1", b"msf1"}  # ISO/IEC 23008-12
 _DECODING_SHARE = 0.75  # of a worker's memory; Python and its libraries take the rest
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")  # of memory: another one in every run
 
@@ -133,12 +134,19 @@ def inspect_photo(data: bytes, parameters: IngestionParameters) -> tuple[bytes, 
     except Image.DecompressionBombError as error:  # Pillow's own limit, met before the size can be read
         reason, detail = "too_many_pixels", str(error)
     except Image.UnidentifiedImageError:
-        reason, detail = "undecodable", "no known image format"
+        reason, detail = "undecodable", _unknown_format(data)
     except MemoryError:
         reason, detail = "too_many_pixels", "decoding needs more memory than there is"
     except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on hostile bytes
         reason, detail = "undecodable", _ADDRESS.sub("0x", f"{type(error).__name__}: {error}")[:300]
     return b"", Refusal(reason=reason, detail=detail, sha256=sha256, n_bytes=len(data))
+
+
+def _unknown_format(data: bytes) -> str:
+    """Say what a file is that no decoder knows, where phones and cameras make many of them."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        return "HEIC, which is not read here; convert it to JPEG"
+    return "no known image format"
 
 
 def _inspect(data: bytes, sha256: str, parameters: IngestionParameters) -> tuple[bytes, Inspection]:

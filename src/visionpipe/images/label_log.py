@@ -59,6 +59,10 @@ class LabelLog:
         """Return why the image was labelled when it came in."""
         return self._first_selection.get(image_id, default)
 
+    def was_imported(self, image_id: str) -> bool:
+        """Say whether an importer's label of this image is in the history."""
+        return image_id in self._imports
+
     def lacks(self, photo: Photo, image_id: str) -> bool:
         """Say whether the sources now say other things of this image than the history does."""
         imports = _imports(photo)

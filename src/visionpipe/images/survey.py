@@ -102,7 +102,9 @@ def survey_photos(photos: Iterable[Photo]) -> Survey:
             continue
         votes = Counter(claim.label for claim in photo.claims)
         weight = {label: sum(c.confidence for c in photo.claims if c.label == label) for label in votes}
-        classes[max(votes, key=lambda label: (votes[label], weight[label]))] += 1
+        # as `labels.current_labels` decides
+        given = {c.label: c.labelled_at or photo.arrived_at for c in reversed(photo.claims)}
+        classes[min(votes, key=lambda label: (-votes[label], -weight[label], given[label], label))] += 1
         if len(votes) > 1:
             said = " / ".join(f"{claim.annotator}: {claim.label}" for claim in photo.claims)
             seen["contradictory"].append(f"{photo.path} ({said})")

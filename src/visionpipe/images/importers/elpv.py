@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers.photo import LabelClaim, Photo, ReadFile
 from visionpipe.images.importers.source import Source
+
+logger = logging.getLogger("visionpipe.images.importers")
 
 
 def list_elpv(source: Source, arrived_at: datetime) -> Iterator[Photo]:
@@ -21,7 +24,9 @@ def list_elpv(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             "(its photos are CC-BY-NC-SA)"
         )
     root = Path(found.origin).parent / "data"
-    for line in (root / "labels.csv").read_text().splitlines():
+    lines = (root / "labels.csv").read_text().splitlines()
+    logger.info("source %s: %s photos of solar cells (elpv-dataset)", source.name, f"{len(lines):,}")
+    for line in lines:
         path, probability, cell_type = line.split()
         defect_probability = float(probability)
         claim = LabelClaim(

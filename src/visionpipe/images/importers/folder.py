@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -9,12 +10,16 @@ from visionpipe.images.importers.opening import place_of
 from visionpipe.images.importers.photo import LabelClaim, Photo
 from visionpipe.images.importers.source import Source
 
+logger = logging.getLogger("visionpipe.images.importers")
+
 
 def list_folder(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """List class folders; files beside them have no label and are named in quarantine."""
     claims: dict[str, tuple[LabelClaim, ...]] = {}
-    for file in place_of(source).files():
+    files = place_of(source).files()
+    for file in files:
         label, slash, _ = file.path.partition("/")
         if slash and label not in claims:
             claims[label] = (LabelClaim(label, annotator="folder"),)
         yield file.photo(source.name, arrived_at, claims=claims[label] if slash else ())
+    logger.info("source %s: %s files in %s class folders", source.name, f"{len(files):,}", f"{len(claims):,}")

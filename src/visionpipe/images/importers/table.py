@@ -49,7 +49,9 @@ def parse_table(data: bytes, name: str) -> Table:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise VisionpipeError(f"{name}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise VisionpipeError(
+            f"{name}: is not UTF-8 text: {error.reason} at byte {error.start}; save it as CSV UTF-8"
+        ) from error
     header = text.partition("\n")[0]
     separator = "\t" if name.lower().endswith(".tsv") else max(",;\t|", key=header.count)
     reader = csv.reader(

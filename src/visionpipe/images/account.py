@@ -1,0 +1,102 @@
+"""What the log says of an ingestion: what is in quarantine, and what the sources no longer say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from visionpipe.images.file_index import FileIndex
+from visionpipe.images.importers import Photo
+from visionpipe.images.label_log import LabelLog
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+_NAMED = 3
+
+
+def log_what_is_gone(
+    listed: Sequence[Photo], stored_before: Iterable[str], files: FileIndex, labels: LabelLog
+) -> None:
+    """Say which stored photos, and which of their labels, no source has any more: both stay in use.
+
+    Parameters
+    ----------
+    listed : sequence of Photo
+        All that the sources hold.
+    stored_before : iterable of str
+        Images that were in the store when the run began.
+    files : FileIndex
+        What became of all files.
+    labels : LabelLog
+        What is known of the labels.
+    """
+    if n_gone := len(set(stored_before) - {files.stored_as(photo) for photo in listed}):
+        logger.info(
+            "%s no longer in the sources; what was taken in stays in use",
+            f"{n_gone:,} stored {'photo is' if n_gone == 1 else 'photos are'}",
+        )
+    labelled = {files.stored_as(photo) for photo in listed if photo.claims}
+    silent = {
+        image_id: photo.path
+        for photo in listed
+        if not photo.claims
+        and (image_id := files.stored_as(photo)) not in labelled
+        and image_id is not None
+        and labels.was_imported(image_id)
+    }
+    if silent:
+        logger.warning(
+            "the sources no longer say a label of %s (%s); each keeps the one it had until another one is said",
+            f"{len(silent):,} stored {'photo' if len(silent) == 1 else 'photos'}",
+            ", ".join(list(silent.values())[:_NAMED]) + (", …" if len(silent) > _NAMED else ""),
+        )
+
+
+def log_contradictions(manifest: pd.DataFrame, store_index: pd.DataFrame) -> None:
+    """Say which images in use have labels that contradict each other.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        `image_id, label, contradicted`.
+    store_index : DataFrame
+        `image_id, path`.
+    """
+    doubtful = manifest.loc[manifest["contradicted"], ["image_id", "label"]]
+    if len(doubtful):
+        rows = doubtful.head(_NAMED).merge(store_index[["image_id", "path"]], on="image_id")
+        named = [f"{row.path}: {row.label}" for row in rows.itertuples()]
+        logger.warning(
+            "%s labels that contradict each other, and one was taken (%s); validation lists them all",
+            f"{len(doubtful):,} {'image has' if len(doubtful) == 1 else 'images have'}",
+            "; ".join(named) + ("; …" if len(doubtful) > _NAMED else ""),
+        )
+
+
+def log_outcome(listed: Sequence[Photo], n_new: int, files: FileIndex) -> None:
+    """Say how many files were new, and why those are in quarantine that are.
+
+    Parameters
+    ----------
+    listed : sequence of Photo
+        All that the sources hold.
+    n_new : int
+        Files that were looked at.
+    files : FileIndex
+        What became of all of them.
+    """
+    if not n_new:
+        logger.info("nothing new: all %s files are known", f"{len(listed):,}")
+        return
+    refused = [photo for photo in listed if files.is_refused(photo)]
+    if refused:
+        logger.warning(
+            "%s of %s files %s in quarantine (the catalog's `quarantine` names each with its reason): %s",
+            f"{len(refused):,}",
+            f"{len(listed):,}",
+            "is" if len(refused) == 1 else "are",
+            files.reasons(refused),
+        )
