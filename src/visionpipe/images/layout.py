@@ -157,13 +157,9 @@ def _folders(images: list[ListedFile], name: str, path: str, notes: list[str]) -
     if len(tops) > 1:
         where = "" if inner == path else f" in {inner.removeprefix(path).strip('/')}"
         return Layout(f"class folders{where}", source, notes)
-    lies = (
-        "nothing that labels them"
-        if not tops
-        else f"a single class folder, {tops[0]}: a classifier needs two"
-    )
+    lie = f" (all lie in {tops[0]}, and a classifier needs two classes)" if tops else ""
     undecided = (
-        f"{len(images)} images and {lies}; put them into one folder a class, or name a document "
+        f"{len(images)} images and nothing that labels them{lie}: put them into one folder a class, or name a document "
         "with --table (CSV, TSV, Parquet, COCO, CVAT, Label Studio)"
     )
     source[name]["labelled"] = False
