@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 _PRELOADED = [
@@ -60,6 +60,7 @@ def context() -> ForkServerContext:
 def start_early() -> None:
     """Start the server now, so that it imports what workers need while this process does something else."""
     context()
+    resource_tracker.ensure_running()  # which the server would start, and which unblocks what is blocked below
     before = signal.pthread_sigmask(
         signal.SIG_BLOCK, {signal.SIGINT}
     )  # it inherits this: Ctrl-C is for its parent
