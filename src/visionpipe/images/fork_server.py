@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
@@ -61,10 +63,15 @@ def start_early() -> None:
     """Start the server now, so that it imports what workers need while this process does something else."""
     context()
     resource_tracker.ensure_running()  # which the server would start, and which unblocks what is blocked below
-    before = signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT}
-    )  # it inherits this: Ctrl-C is for its parent
-    try:
+    with interrupts_later():  # the server inherits that: Ctrl-C is for its parent
         forkserver.ensure_running()
+
+
+@contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Keep a Ctrl-C until the block is left."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -45,8 +45,15 @@ def local_pool(work: Callable[..., Any], workers: int | None, memory_mb: int) ->
     processes = ProcessPool(
         count, initializer=_start_worker, initargs=[memory_mb], context=fork_server.context()
     )
+    fork_server.start_early()
     try:
+        with fork_server.interrupts_later():  # a worker that nobody knows of yet could not be ended
+            started = processes.active
+        if not started:
+            raise _gone()
         yield LocalPool(processes, work, count)
+    except BrokenProcessPool as error:
+        raise _gone() from error
     finally:
         processes.stop()
         ending = threading.Thread(target=processes.join, daemon=True)
