@@ -10,7 +10,7 @@ from kedro.framework.project import configure_project
 from mlflow.exceptions import MlflowException
 
 from mlflow_store import clean_environment, new_store
-from visionpipe.datasets.photos import ShardedTable
+from visionpipe.datasets.photos import PhotoSources, ShardedTable
 from visionpipe.datasets.registry import RunProvenance
 from visionpipe.errors import VisionpipeError
 from visionpipe.hooks import LineageHook, TrackingHook
@@ -178,7 +178,11 @@ def test_a_table_that_nobody_has_written_to_has_a_folder_for_dvc_to_hash(tmp_pat
     (tmp_path / "dvc.yaml").write_text("cmd: kedro run --pipelines ingestion")
     hook = LineageHook()
     hook.after_context_created(SimpleNamespace(project_path=tmp_path))
-    catalog = {"reviews": ShardedTable(path=str(tmp_path / "reviews"), table="labels")}
-    pipeline = SimpleNamespace(inputs=lambda: {"reviews"}, nodes=[])
+    catalog = {
+        "labels": ShardedTable(path=str(tmp_path / "labels"), table="labels"),
+        "reviewed": PhotoSources(sources={"production": {"importer": "reviewed", "path": str(tmp_path)}}),
+    }
+    pipeline = SimpleNamespace(inputs=lambda: set(catalog), nodes=[])
     hook.after_pipeline_run({"env": None, "runtime_params": {}}, pipeline, catalog)
+    assert (tmp_path / "labels").is_dir()
     assert (tmp_path / "reviews").is_dir()

@@ -119,13 +119,15 @@ class LineageHook:
                 "dvc.lock is left as it was: DVC can't see --params, nor an --env it was not generated for"
             )
             return
-        from visionpipe.datasets.photos import ShardedTable
+        from visionpipe.datasets.photos import PhotoSources, ShardedTable
         from visionpipe.lineage.data_version import commit_stage
 
-        for table in _inputs(
-            pipeline, catalog, ShardedTable
-        ):  # read as empty; DVC cannot hash an absent folder
-            table.path.mkdir(parents=True, exist_ok=True)
+        tables = [table.path for table in _inputs(pipeline, catalog, ShardedTable)]
+        reviews = [
+            folder for sources in _inputs(pipeline, catalog, PhotoSources) for folder in sources.reviews
+        ]
+        for folder in (*tables, *reviews):  # read as empty; DVC cannot hash an absent folder
+            folder.mkdir(parents=True, exist_ok=True)
         ran = {node.name for node in pipeline.nodes}
         for stage in _STAGES:
             if {node.name for node in pipelines[stage].nodes} <= ran:

@@ -53,6 +53,15 @@ class PhotoSources(AbstractDataset["list[Photo]", None]):
         """Refuse: photos are not ours to change."""
         raise DatasetError("photo sources are read only")
 
+    @property
+    def reviews(self) -> list[Path]:
+        """Where reviewers' labels lie that are read as photos."""
+        return [
+            Path(source.path, "reviews")
+            for source in self._parsed()
+            if source.importer == "reviewed" and source.path is not None
+        ]
+
     def _parsed(self) -> list[Source]:
         from pydantic import ValidationError
 
