@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -40,7 +41,8 @@ def _mendable(error: BaseException | None) -> str | None:
         if isinstance(error, MissingConfigException | BadConfigException | YAMLError):
             return "configuration: " + " ".join(str(error).split())
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
-            return f"{error}: nothing that was written before is lost; make room and run again"
+            where = f" ({error.filename})" if error.filename else ""
+            return f"{os.strerror(error.errno)}{where}: nothing written before is lost; make room and run again"
         error = error.__cause__ or error.__context__
     return None
 

@@ -125,7 +125,8 @@ def _match(
             if owner.get(path) == key:
                 found[key] = file
             elif path in owner:
-                detail = f"no such file; {path} has the {kind}, but belongs to '{owner[path]}'"
+                other = f"'{owner[path]}'" if owner[path] != path else "a row that names it in full"
+                detail = f"no such file; {path} has the {kind}, but belongs to {other}"
                 found[key] = ("no_image", detail)
             else:
                 detail = f"{path} is the only file with the {kind}, but {len(winners)} images of the document have it"
