@@ -50,7 +50,7 @@ def test_an_image_that_is_another_row_s_is_not_taken_by_name(table, said):
     """train/1.png is missing: its label must not go to test/1.png."""
     photos = table("image,label\ntrain/1.png,cat\ntest/1.png,dog\n", "test/1.png")
     assert said(photos) == {"test/1.png": ["table: dog"], "train/1.png": ["! no_image"]}
-    assert "belongs to 'test/1.png'" in photos[-1].refusal[1]
+    assert "belongs to a row that names it in full" in photos[-1].refusal[1]
 
 
 def test_two_missing_images_of_one_name_do_not_share_the_only_file(table, said):
