@@ -175,6 +175,7 @@ def test_a_truncated_photo_is_undecodable(file_format):
 def test_a_file_that_is_no_image_is_undecodable_and_says_so_in_the_same_words_in_every_run():
     assert refused(b"hello, world").reason == "undecodable"
     assert refused(b"hello, world").detail == "no known image format"
+    assert refused(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").detail.endswith("convert it to JPEG")
 
 
 def test_an_empty_file_has_its_own_reason():

@@ -12,6 +12,7 @@ import pytest
 
 from photo_files import class_folders
 from photo_readers import devour, die, hang
+from visionpipe.errors import VisionpipeError
 from visionpipe.images.inspection_pool import inspect_photos
 from visionpipe.images.parameters import IngestionParameters
 
@@ -65,6 +66,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from visionpipe.images.importers import Source, iterate_photos
+from visionpipe.errors import VisionpipeError
 from visionpipe.images.inspection_pool import inspect_photos
 from visionpipe.images.parameters import IngestionParameters
 
@@ -76,6 +78,13 @@ print(Path(sys.modules["__main__"].__file__).name)
     )
     run = subprocess.run([sys.executable, script, folder], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["begins", "3", "run.py"]
+
+
+def test_a_reader_that_workers_cannot_import_is_refused_in_one_line(tmp_path, listed):
+    [photo] = listed(class_folders(tmp_path / "photos", cat=1))
+    own = type("Own", (), {"__module__": "__main__", "__call__": lambda self: b""})
+    with pytest.raises(VisionpipeError, match=r"is read by Own of the main script.*define it in a module"):
+        list(inspect_photos([replace(photo, read=own())], IngestionParameters(workers=1)))
 
 
 def test_no_worker_outlives_the_run(tmp_path, listed):
