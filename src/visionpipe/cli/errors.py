@@ -42,7 +42,9 @@ def _mendable(error: BaseException | None) -> str | None:
             return "configuration: " + " ".join(str(error).split())
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
             where = f" ({error.filename})" if error.filename else ""
-            return f"{os.strerror(error.errno)}{where}: nothing written before is lost; make room and run again"
+            return (
+                f"{os.strerror(error.errno)}{where}: nothing written before is lost; make room and run again"
+            )
         error = error.__cause__ or error.__context__
     return None
 
