@@ -33,19 +33,17 @@ def log_what_is_gone(
     labels : LabelLog
         What is known of the labels.
     """
-    if n_gone := len(set(stored_before) - {files.stored_as(photo) for photo in listed}):
+    became = [(photo, files.stored_as(photo)) for photo in listed]
+    if n_gone := len(set(stored_before) - {image_id for _, image_id in became}):
         logger.info(
             "%s no longer in the sources; what was taken in stays in use",
             f"{n_gone:,} stored {'photo is' if n_gone == 1 else 'photos are'}",
         )
-    labelled = {files.stored_as(photo) for photo in listed if photo.claims}
+    labelled = {image_id for photo, image_id in became if photo.claims}
     silent = {
         image_id: photo.path
-        for photo in listed
-        if not photo.claims
-        and (image_id := files.stored_as(photo)) not in labelled
-        and image_id is not None
-        and labels.was_imported(image_id)
+        for photo, image_id in became
+        if image_id is not None and image_id not in labelled and labels.was_imported(image_id)
     }
     if silent:
         logger.warning(

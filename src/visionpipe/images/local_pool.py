@@ -113,10 +113,7 @@ class LocalResult:
         """Wait; a worker that was killed while it handed over a result may leave all the others stuck."""
         while not wait([self.future], timeout=_LOOK_S).done:
             self.pool.require_life(self.timeout_s + _GRACE_S)  # one that is late is ended after `timeout_s`
-        try:
-            return self.future.result()
-        except BrokenProcessPool as error:
-            raise _gone() from error
+        return self.future.result()
 
 
 def _gone() -> VisionpipeError:

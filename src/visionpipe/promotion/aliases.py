@@ -16,6 +16,7 @@ from visionpipe.errors import VisionpipeError, first_line
 if TYPE_CHECKING:
     from filelock import FileLock
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 logger = logging.getLogger(__name__)
 
@@ -46,17 +47,21 @@ def holder(client: MlflowClient, model_name: str, alias: str) -> str | None:
         raise VisionpipeError(f"registry: {first_line(error)}") from error
 
 
-def exists(client: MlflowClient, model_name: str, version: str) -> bool:
-    """Tell whether a registered model has this version."""
+def find_version(client: MlflowClient, model_name: str, version: str) -> ModelVersion | None:
+    """Return a version of a registered model; None when it has no such version."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.get_model_version(model_name, version)
+        return client.get_model_version(model_name, version)
     except MlflowException as error:
         if error.error_code not in _ABSENT:
             raise
-        return False
-    return True
+        return None
+
+
+def exists(client: MlflowClient, model_name: str, version: str) -> bool:
+    """Tell whether a registered model has this version."""
+    return find_version(client, model_name, version) is not None
 
 
 def crown(client: MlflowClient, model_name: str, version: str) -> None:

@@ -14,6 +14,7 @@ from visionpipe.promotion.aliases import (
     crown,
     drop_challenger,
     exists,
+    find_version,
     holder,
     turn,
 )
@@ -164,9 +165,10 @@ def _refuse_former_champion(model_name: str, version: str, so_far: Sequence[Even
 
 
 def _version(client: MlflowClient, model_name: str, version: str) -> ModelVersion:
-    if not exists(client, model_name, version):
+    found = find_version(client, model_name, version)
+    if found is None:
         raise VisionpipeError(f"{model_name} has no version {version}")
-    return client.get_model_version(model_name, version)
+    return found
 
 
 def _require_words(**given: str) -> None:
