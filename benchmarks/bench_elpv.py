@@ -20,7 +20,8 @@ from real_photos import elpv
 from setting import add_arguments, machine, parameters_of
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from visionpipe.models.candidate import predict_split, train_candidate
+from visionpipe.models.candidate import predict_split
+from visionpipe.models.processes import train_in_processes
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def measure(seed: int, arguments: argparse.Namespace) -> tuple[float, float, flo
     photos = elpv().some(arguments.images, seed).split_by_stratum(0.25, arguments.validation, seed)
     began = time.perf_counter()
     images = photos.prepared(parameters.image_size_px)
-    candidate = train_candidate(photos.manifest, images, parameters)
+    candidate = train_in_processes(photos.manifest, images, parameters)
     minutes = (time.perf_counter() - began) / 60
     tested = predict_split(candidate, photos.manifest, images, "test")
     accuracy = accuracy_score(tested["label"], tested["predicted_label"])

@@ -22,7 +22,8 @@ from visionpipe.models.training.checkpoint import Checkpoints, Snapshot
 from visionpipe.models.training.curves import Curves
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.feeds import CachedFeed, Feed, PixelFeed
-from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels
+from visionpipe.models.training.fold import PROBED_IMAGES, folded
+from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels, autocast
 from visionpipe.models.training.growth import require_sizes
 from visionpipe.models.training.head import all_features, draw_head, fit_head
 from visionpipe.models.training.losses import build_loss
@@ -94,7 +95,7 @@ def train(
             else "head"
         )
         classifier.spec.epochs = len(curves.epoch)
-        _fit_embedding(classifier, feed, len(training), team)
+        _fit_embedding(classifier, feed, len(training), parameters, team)
     return curves
 
 
@@ -162,11 +163,16 @@ def _first_moved(classifier: ImageClassifier, parameters: TrainingParameters, cu
     return 0 if curves.phase[curves.kept] == WHOLE_NETWORK else freezing_point(classifier, parameters)
 
 
-def _fit_embedding(classifier: ImageClassifier, feed: Feed, n_images: int, team: Team) -> None:
+def _fit_embedding(
+    classifier: ImageClassifier, feed: Feed, n_images: int, parameters: TrainingParameters, team: Team
+) -> None:
     """Fit the 32 principal axes of the training features: small enough to log with every prediction."""
+    stages = folded(classifier.stages[feed.first :], feed.plain(np.arange(min(PROBED_IMAGES, n_images))))
+    precision = autocast(parameters, classifier.mean.device)
 
     def features(index_B: np.ndarray) -> torch.Tensor:
-        return pooled(classifier.stages[feed.first :], feed.plain(index_B)).float()
+        with precision:
+            return pooled(stages, feed.plain(index_B)).float()
 
     found_ND = all_features(features, n_images, classifier.mean.device, team)
     features_ND = found_ND.double().cpu()

@@ -1,4 +1,4 @@
-"""Fold batch normalisation into the convolution before it: one operation less for every frozen layer."""
+"""Fold batch normalisation into the convolution before it: one operation less a layer wherever nothing is learned."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 logger = logging.getLogger(__name__)
+PROBED_IMAGES = 2  # enough for `folded`
 _TOLERANCE = 1e-3  # of the largest value; many layers of float32 rounding lie between
 
 
 @torch.no_grad()
 def folded(stages: nn.ModuleList, images_NCHW: torch.Tensor) -> nn.ModuleList:
-    """Return a copy of frozen stages with batch normalisation folded into convolutions.
+    """Return a copy of stages with batch normalisation folded into convolutions, for passes that nothing learns from.
 
     Which layers follow one another is read from their order in the network and proven on a few images: where the
     result differs, the copy is not folded.

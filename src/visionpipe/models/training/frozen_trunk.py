@@ -22,12 +22,11 @@ from visionpipe.models.symmetries import view
 from visionpipe.models.training.augment import Augmentation
 from visionpipe.models.training.chance import generator
 from visionpipe.models.training.distributed import SOLO, Team
-from visionpipe.models.training.fold import folded
+from visionpipe.models.training.fold import PROBED_IMAGES, folded
 from visionpipe.models.training.memory import in_halves
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
-_PROBED_IMAGES = 2  # on which a folded trunk is compared with the unfolded one
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,7 @@ class FrozenTrunk:
     def _folded(self) -> nn.ModuleList:
         with torch.no_grad():
             images_NCHW = self._classifier.normalise(
-                self._pixels.take(np.arange(min(_PROBED_IMAGES, len(self.data))))
+                self._pixels.take(np.arange(min(PROBED_IMAGES, len(self.data))))
             )
         return folded(self._classifier.stages[: self.cut], images_NCHW)
 

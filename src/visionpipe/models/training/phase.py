@@ -23,11 +23,12 @@ from visionpipe.models.training.checkpoint import Checkpoints, Snapshot
 from visionpipe.models.training.curves import Curves, Score, finite, score
 from visionpipe.models.training.distributed import Team
 from visionpipe.models.training.feeds import Feed
+from visionpipe.models.training.fold import PROBED_IMAGES, folded
 from visionpipe.models.training.frozen_trunk import autocast
 from visionpipe.models.training.losses import Loss, balanced_order
 from visionpipe.models.training.memory import in_halves
 from visionpipe.models.training.step import Draw, Step
-from visionpipe.models.training.tail import Tail, make_optimiser, set_rate, warm_up_cosine
+from visionpipe.models.training.tail import Tail, make_optimiser, pooled, set_rate, warm_up_cosine
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -199,12 +200,14 @@ class PhaseTraining:
     @torch.no_grad()
     def _validate(self, tail: Tail) -> Score:
         tail.eval()
+        n_images = len(self._feed.held_out_NK)
+        stages = folded(tail.stages, self._feed.held_out(np.arange(min(PROBED_IMAGES, n_images))))
 
         def logits(index_B: np.ndarray) -> torch.Tensor:
             with self._autocast:
-                return tail(self._feed.held_out(index_B))[0].float()
+                return tail.head(pooled(stages, self._feed.held_out(index_B))).float()
 
-        mine = self._setting.team.share(np.arange(len(self._feed.held_out_NK)))
+        mine = self._setting.team.share(np.arange(n_images))
         parts = [
             in_halves(logits, mine[first : first + self._inference_batch])
             for first in range(0, len(mine), self._inference_batch)
