@@ -35,6 +35,8 @@ from visionpipe.models.candidate import train_candidate
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.finetune import choose_device
 
+Run = list[tuple[float, float]]  # (seconds, AUC) by epoch
+
 
 def main() -> None:
     """Print the figures."""
@@ -55,16 +57,22 @@ def main() -> None:
         "--targets", type=float, nargs="*", default=[], help="more values of the AUC to reach"
     )
     parser.add_argument("--images", type=int, help="a random part of the photos, to see that it runs")
-    parser.add_argument("--split-seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="each draws a split and a training")
+    parser.add_argument("--loops", nargs="*", choices=list(loops.LOOPS), default=list(loops.LOOPS))
     arguments = parser.parse_args()
     parameters = parameters_of(arguments)
     print(machine())
-    photos = elpv().some(arguments.images, arguments.split_seed)
-    photos = photos.split_by_stratum(0.25, 0.15, arguments.split_seed)
+    splits = [
+        elpv().some(arguments.images, seed).split_by_stratum(0.25, 0.15, seed) for seed in arguments.seeds
+    ]
     if arguments.repeats:
-        report_speed(photos.some(arguments.speed_images, 0), parameters, arguments.repeats)
+        report_speed(splits[0].some(arguments.speed_images, 0), parameters, arguments.repeats)
     if arguments.reference_epochs:
-        report_time(photos, parameters, arguments)
+        runs = [
+            all_runs(photos, parameters.model_copy(update={"seed": seed}), arguments)
+            for seed, photos in zip(arguments.seeds, splits, strict=True)
+        ]
+        report_time(runs, arguments.targets)
 
 
 def report_speed(photos: RealPhotos, parameters: TrainingParameters, repeats: int) -> None:
@@ -101,7 +109,7 @@ def in_memory_rate(
     return loops.in_memory(recipe, n_images, 3, device, keeps_memory=keeps_memory)
 
 
-def own_run(photos: RealPhotos, parameters: TrainingParameters) -> tuple[float, list[tuple[float, float]]]:
+def own_run(photos: RealPhotos, parameters: TrainingParameters) -> tuple[float, Run]:
     """Train as `kedro run` does; return the seconds that decoding took, and (seconds, AUC) by epoch."""
     began = time.perf_counter()
     images = photos.prepared(parameters.image_size_px)
@@ -110,35 +118,59 @@ def own_run(photos: RealPhotos, parameters: TrainingParameters) -> tuple[float, 
     return decoded, own_progress(curves, time.perf_counter() - began)
 
 
-def report_time(photos: RealPhotos, parameters: TrainingParameters, arguments: argparse.Namespace) -> None:
-    """Print when each loop reaches our AUC, and others."""
+def all_runs(
+    photos: RealPhotos, parameters: TrainingParameters, arguments: argparse.Namespace
+) -> dict[str, Run]:
+    """Train by each loop, one after the other; print and return (seconds, AUC) by epoch."""
+    print(f"\nseed {parameters.seed}")
     decoded, reached = alone(own_run, photos, parameters)
-    for seconds, auc in reached:
-        print(f"ours: {seconds:.1f} s, AUC {auc:.4f}")
-    print(f"ours: {reached[-1][0]:.1f} s in all, {decoded:.1f} s of it decoding", flush=True)
+    print(f"ours: {told(reached)}, {decoded:.1f} s of it decoding", flush=True)
     task = as_task(photos, parameters, arguments.reference_epochs, arguments.workers)
     runs = {"ours": reached}
-    for name in loops.LOOPS:
+    for name in arguments.loops:
         runs[name] = [(epoch.seconds, epoch.auc) for epoch in alone(loops.run_loop, name, task)]
     if arguments.fastai:
         runs["fastai"] = fastai_run(photos, arguments.fastai, task)
-    others = [name for name in runs if name != "ours"]
-    target = max(auc for _, auc in reached)
-    print(f"\n| seconds to a validation AUC of | {' | '.join(runs)} | ours / fastest of the others |")
-    print("|---" * (len(runs) + 2) + "|")
-    for wanted in [target, *sorted(arguments.targets, reverse=True)]:
-        when = {name: first_time(run, wanted) for name, run in runs.items()}
-        cells = [f"{seconds:.1f}" if math.isfinite(seconds) else "not reached" for seconds in when.values()]
-        note = " (our best)" if wanted == target else ""
-        # a loop that never arrives needs longer than it ran
-        at_least = {name: min(when[name], runs[name][-1][0]) for name in others}
-        fastest = min(at_least, key=at_least.__getitem__)
-        bound = "" if math.isfinite(when[fastest]) else "< "
-        share = f"{bound}{when['ours'] / at_least[fastest]:.3f}"
-        print(f"| {wanted:.4f}{note} | {' | '.join(cells)} | {share} |")
+        print(f"fastai: {told(runs['fastai'])}", flush=True)
+    return runs
 
 
-def fastai_run(photos: RealPhotos, python: str, task: loops.Task) -> list[tuple[float, float]]:
+def told(run: Run) -> str:
+    """Write a run as AUC after seconds."""
+    return ", ".join(f"{auc:.4f} after {seconds:.0f} s" for seconds, auc in run)
+
+
+def report_time(runs: list[dict[str, Run]], targets: list[float]) -> None:
+    """Print when ours and each other loop reach an AUC, seed by seed, and the median share of their times."""
+    for name in [each for each in runs[0] if each != "ours"]:
+        heads = " | ".join(f"seed {number}: ours, {name}" for number in range(len(runs)))
+        print(f"\n| validation AUC | {heads} | median share |")
+        print("|---" * (len(runs) + 2) + "|")
+        fixed = [(f"{auc}", [auc] * len(runs)) for auc in sorted(targets, reverse=True)]
+        for row, wanted in [
+            *((f"best of {each}", [best(run[each]) for run in runs]) for each in ("ours", name)),
+            *fixed,
+        ]:
+            cells, shares = [], []
+            for run, auc in zip(runs, wanted, strict=True):
+                ours, other = first_time(run["ours"], auc), first_time(run[name], auc)
+                # a loop that never arrives needs longer than it ran
+                shares.append(ours / min(other, run[name][-1][0]))
+                cells.append(f"{auc:.4f}: {shown(ours)}, {shown(other)}")
+            print(f"| {row} | {' | '.join(cells)} | {statistics.median(shares):.3f} |")
+
+
+def best(run: Run) -> float:
+    """Return the highest AUC of a run."""
+    return max(auc for _, auc in run)
+
+
+def shown(value: float) -> str:
+    """Write a time, or that it never came."""
+    return f"{value:.0f} s" if math.isfinite(value) else "not reached"
+
+
+def fastai_run(photos: RealPhotos, python: str, task: loops.Task) -> Run:
     """Fine-tune by fastai in a Python of its own, from the same weights; return (seconds, AUC) by epoch."""
     import timm
 
@@ -175,14 +207,10 @@ def fastai_run(photos: RealPhotos, python: str, task: loops.Task) -> list[tuple[
         script = Path(__file__).with_name("fastai_loop.py")
         subprocess.run([python, script, request], stdout=subprocess.DEVNULL, check=True)
         epochs = [json.loads(line) for line in report.read_text().splitlines()]
-    for epoch in epochs:
-        print(
-            f"fastai: {epoch['seconds']:.1f} s, AUC {epoch['auc']:.4f}, {epoch['images_per_s']:.1f} images/s"
-        )
     return [(epoch["seconds"], epoch["auc"]) for epoch in epochs]
 
 
-def own_progress(curves: dict[str, list], total_s: float) -> list[tuple[float, float]]:
+def own_progress(curves: dict[str, list], total_s: float) -> Run:
     """Return (seconds, AUC) by epoch; what was no epoch counts as spent before the first."""
     elapsed, progress = total_s - sum(curves["seconds"]), []
     for seconds, auc in zip(curves["seconds"], curves["validation_auc"], strict=True):
@@ -191,7 +219,7 @@ def own_progress(curves: dict[str, list], total_s: float) -> list[tuple[float, f
     return progress
 
 
-def first_time(run: list[tuple[float, float]], wanted: float) -> float:
+def first_time(run: Run, wanted: float) -> float:
     """Return when an AUC is first reached; infinity when it is not."""
     return next((seconds for seconds, auc in run if auc >= wanted), math.inf)
 
