@@ -39,7 +39,7 @@ def main() -> None:
     )
     parser.add_argument("photos", type=Path, nargs="?", help="a folder of photos, one sub-folder a class")
     parser.add_argument("--planted", type=int, default=200)
-    parser.add_argument("--millions", type=float, default=1.0)
+    parser.add_argument("--millions", type=float, default=1.0, help="0 leaves the scale out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--contact-sheet", type=Path)
     arguments = parser.parse_args()
@@ -58,7 +58,8 @@ def main() -> None:
         for change, origin in zip(changes, origins, strict=True)
     }
     report_planted(looks, look_at(copies), data | copies, arguments.contact_sheet)
-    report_scale(np.stack(list(looks.values())), round(arguments.millions * 1e6))
+    if arguments.millions:
+        report_scale(np.stack(list(looks.values())), round(arguments.millions * 1e6))
 
 
 def look_at(data: dict[str, bytes]) -> dict[str, np.ndarray]:
