@@ -18,7 +18,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from random_predictions import predictions
 from visionpipe.metrics.calibration import classwise_calibration_error, expected_calibration_error
-from visionpipe.metrics.classification import macro_f1
+from visionpipe.metrics.classification import auroc
 from visionpipe.metrics.selective import aurc
 from visionpipe.metrics.summary import classification_metrics
 from visionpipe.stats.intervals import cluster_bootstrap
@@ -157,12 +157,33 @@ def test_one_mistake_does_not_better_a_bound(name):
 
 def test_where_mistakes_are_many_the_bound_of_a_flawless_model_does_not_matter():
     labels, probabilities = predictions(300, 2, 15)
-    given = probabilities.argmax(axis=1)
     bootstrap = cluster_bootstrap(
-        lambda weights_BN: macro_f1(labels, given, 2, weights_BN),
+        lambda weights_BN: auroc(labels, probabilities, weights_BN),
         np.arange(300), resamples=300, level=0.95, seed=0,
     )  # fmt: skip
-    assert summary(labels, probabilities)["macro_f1"]["low"] == pytest.approx(bootstrap.low)
+    assert summary(labels, probabilities)["auroc"]["low"] == pytest.approx(bootstrap.low)
+
+
+def test_macro_f1_is_known_no_better_than_balanced_accuracy():
+    """A bootstrap of the few groups of a class believes that it is."""
+    labels, probabilities = predictions(300, 10, 15)
+    for groups in (np.arange(300), np.arange(300) // 10):
+        found = summary(labels, probabilities, groups=groups)
+        f1, balanced = found["macro_f1"], found["balanced_accuracy"]
+        assert f1["estimate"] - f1["low"] >= balanced["estimate"] - balanced["low"] - 1e-12
+        assert f1["high"] - f1["estimate"] >= balanced["high"] - balanced["estimate"] - 1e-12
+
+
+def test_ten_classes_without_a_mistake_are_not_all_at_their_lower_bounds_at_once():
+    labels = np.repeat(np.arange(10), 5)
+    found = summary(labels, np.where(np.eye(10)[labels] == 1, 0.91, 0.01))
+    one_class, all_alike = (
+        0.025 ** (1 / 5),
+        0.025 ** (1 / 50),
+    )  # 0.48; what 50 right answers prove of a common rate
+    assert found["recall[class3]"]["low"] == pytest.approx(one_class)
+    for name in ("macro_f1", "auroc"):
+        assert one_class < 0.8 < found[name]["low"] < all_alike, name
 
 
 @pytest.mark.parametrize(("name", "seen"), [("log_loss", -math.log(0.95)), ("brier", 0.0025)])
