@@ -161,11 +161,27 @@ def test_too_few_images_calibrate_nothing_and_everything_is_deferred(rows, caplo
     assert "Not calibrated" in caplog.text
 
 
-def test_a_class_without_images_calibrates_nothing(caplog):
-    logits_NK, labels_N = drawn(1.0)
+def test_a_class_without_images_leaves_the_confidence_of_the_others_calibrated(caplog):
+    logits_NK, labels_N = drawn(3.0)
     rows = labels_N != 2
-    assert calibrate(SPEC, logits_NK[rows], labels_N[rows], parameters()).deferral_confidence is None
-    assert "of 3 of 4 classes" in caplog.text
+    spec = calibrate(SPEC, logits_NK[rows], labels_N[rows], parameters())
+    assert spec.temperature == fit_temperature(logits_NK[rows], labels_N[rows])
+    assert spec.deferral_confidence is not None
+    assert (
+        f"No validation image of {SPEC.classes[2]}: confidence is calibrated on the other classes"
+        in caplog.text
+    )
+
+
+def test_no_decision_rule_is_fitted_without_images_of_a_class(caplog):
+    logits_NK, labels_N = drawn(1.0)
+    rows, costs = labels_N != 2, {"cat": {"dog": 9}}
+    spec = calibrate(SPEC, logits_NK[rows], labels_N[rows], parameters(decision="least_cost", costs=costs))
+    assert (spec.decision, spec.deferral_confidence) == (Decision(), None)
+    assert (
+        "least_cost (training.calibration.decision) is not fitted, every prediction is deferred"
+        in caplog.text
+    )
 
 
 def test_it_is_said_when_no_image_is_wrong_and_when_all_are(caplog):

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import PIL
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.decode import decode_rgb
@@ -61,8 +62,8 @@ class ImagePlan:
 
     @property
     def key(self) -> str:
-        """Fingerprint of content and size: an array with another key is stale."""
-        listed = f"{self.side_px}\n" + "\n".join(self.image_ids)
+        """Fingerprint of content, size and decoder: an array with another key is stale."""
+        listed = "\n".join([str(self.side_px), f"Pillow {PIL.__version__}", *self.image_ids])
         return hashlib.sha256(listed.encode()).hexdigest()
 
     def decode(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -44,7 +44,9 @@ def calibrate(
 ) -> ModelSpec:
     """Return the spec with what validation says of it: temperature, decision rule and deferral threshold.
 
-    With fewer than 20 images, or a class without any, nothing is fitted and every prediction is deferred.
+    With fewer than 20 images nothing is fitted, and every prediction is deferred. Without an image of some class the
+    temperature and the deferral threshold are fitted to the others; a decision rule that was asked for is not, and
+    every prediction is deferred.
 
     Parameters
     ----------
@@ -57,12 +59,10 @@ def calibrate(
     parameters : TrainingParameters
         `calibration` and `deferral_accuracy`.
     """
-    n_found = len(np.unique(labels_N))
-    if n_found < len(spec.classes) or len(labels_N) < _MIN_IMAGES:
+    if len(labels_N) < _MIN_IMAGES:
         logger.warning(
-            "Not calibrated: %d validation images of %d of %d classes are too few (at least %d, of every class); "
-            "every prediction is deferred to a person",
-            *(len(labels_N), n_found, len(spec.classes), _MIN_IMAGES),
+            "Not calibrated: %d validation images are too few (at least %d); every prediction is deferred to a person",
+            *(len(labels_N), _MIN_IMAGES),
         )
         return spec.model_copy(
             update={"temperature": 1.0, "decision": Decision(), "deferral_confidence": None}
@@ -70,7 +70,9 @@ def calibrate(
     temperature = fit_temperature(logits_NK, labels_N)
     _log_temperature(temperature, logits_NK, labels_N)
     probabilities_NK = softmax(logits_NK, temperature)
-    decision = fit_decision(probabilities_NK, labels_N, spec.classes, parameters.calibration)
+    decision = None
+    if _all_are_seen(labels_N, spec.classes, parameters.calibration):
+        decision = fit_decision(probabilities_NK, labels_N, spec.classes, parameters.calibration)
     threshold = None
     if decision is not None:
         given_N, confidence_N = decision.decide(probabilities_NK)
@@ -190,6 +192,19 @@ def deferral_confidence(
     last_of_ties = np.append(np.diff(confidence_N[order]) != 0, True)
     good = np.flatnonzero((accuracy_N >= wanted_accuracy) & last_of_ties)
     return float(confidence_N[order][good[-1]]) if len(good) else None
+
+
+def _all_are_seen(labels_N: np.ndarray, classes: list[str], parameters: CalibrationParameters) -> bool:
+    """Warn of classes without a validation image; False when the decision rule needs images of all of them."""
+    missing = [label for k, label in enumerate(classes) if k not in labels_N]
+    if not missing:
+        return True
+    if parameters.decision == "most_probable":
+        follows = "confidence is calibrated on the other classes"
+    else:
+        follows = f"{parameters.decision} (training.calibration.decision) is not fitted, every prediction is deferred"
+    logger.warning("No validation image of %s: %s", ", ".join(missing), follows)
+    return parameters.decision == "most_probable"
 
 
 def _none_is_wrong(logits_NK: np.ndarray, labels_N: np.ndarray) -> bool:

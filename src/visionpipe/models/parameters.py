@@ -97,12 +97,21 @@ class TrainingParameters(BaseModel):
     processes: Annotated[int, Field(ge=1)] = 1
     """Processes that train together, each on its own GPU (or share of the CPU); `batch_size` is divided among them."""
     seed: Annotated[int, Field(ge=0)] = 20260105
-    """Seed of everything random; the same seed gives bit-identical weights on a CPU."""
+    """Seed of everything random; on a CPU the same seed and number of threads give bit-identical weights."""
 
     @model_validator(mode="after")
     def _passes_differ(self) -> Self:
         if self.calibration.mc_dropout_passes and not self.dropout:
             raise ValueError("calibration.mc_dropout_passes: all passes are alike at dropout: 0")
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_something_to_forget(self) -> Self:
+        for name in ("distance_to_start", "feature_distillation"):
+            if self.mode == "scratch" and getattr(self, name):
+                raise ValueError(
+                    f"{name}: mode: scratch starts from random weights, which nothing is to hold on to"
+                )
         return self
 
     @model_validator(mode="after")

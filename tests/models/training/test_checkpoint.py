@@ -22,7 +22,12 @@ from visionpipe.models.training import phase
 from visionpipe.models.training.checkpoint import Checkpoints, Snapshot, training_key
 
 TESTS = Path(__file__).parents[2]
-SCRATCH = {"mode": "scratch", "whole_network_epochs": 4}
+SCRATCH = {
+    "mode": "scratch",
+    "whole_network_epochs": 4,
+    "distance_to_start": 0.0,
+    "feature_distillation": 0.0,
+}
 GRADUAL = {"mode": "finetune", "tuned_stages": 2, "epochs": 2, "whole_network_epochs": 3, "probe_epochs": 3}
 EVERYTHING = {
     "backbone": "timm/test_resnet",
@@ -168,13 +173,15 @@ class TestKey:
         assert epochs_trained(photos, photos.manifest, tmp_path, monkeypatch, recipe) == 2
         assert not list(tmp_path.rglob("*.safetensors"))
 
-    @pytest.mark.parametrize("changed", ["parameter", "label", "version"])
+    @pytest.mark.parametrize("changed", ["parameter", "label", "version", "threads"])
     def test_another_training_starts_anew(self, changed, photos, tmp_path, monkeypatch):
         recipe, manifest = interrupted(photos, tmp_path, monkeypatch), photos.manifest.copy()
         if changed == "parameter":
             recipe = recipe.model_copy(update={"weight_decay": 0.01})
         elif changed == "label":
             manifest.loc[manifest["split"] == "train", "label_confidence"] = 0.9
+        elif changed == "threads":
+            monkeypatch.setattr("visionpipe.models.training.checkpoint.torch.get_num_threads", lambda: 77)
         else:
             monkeypatch.setattr("visionpipe.models.training.checkpoint.__version__", "9.9")
         assert epochs_trained(photos, manifest, tmp_path, monkeypatch, recipe) == 4

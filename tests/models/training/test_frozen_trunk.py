@@ -9,6 +9,7 @@ import torch
 from photo_sets import TINY, TUNED, good_candidate, parameters, weights_of
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
+from visionpipe.models.training.feeds import CachedFeed
 from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels, Pixels
 
 
@@ -80,3 +81,21 @@ def test_pixels_of_a_split_are_taken_by_position(photos):
     pixels = Pixels(data, torch.device("cpu"), 1.0)
     assert not pixels.resident
     np.testing.assert_array_equal(pixels.take(np.array([2, 0])), pixels_NHWC[[2, 3]])
+
+
+def test_an_image_that_comes_again_in_an_epoch_comes_in_another_view():
+    """As the rare class does in a balanced epoch."""
+
+    class Trunk:
+        cut, n_views, targets_NK = 3, 4, torch.eye(2)
+
+        def batch(self, index_B, view_index_B):
+            return torch.tensor(np.stack([index_B, view_index_B], 1))
+
+    batches = [np.array([0, 1, 0]), np.array([0, 0, 1])]
+    met = np.concatenate(
+        [inputs.numpy() for _, inputs in CachedFeed(Trunk(), Trunk(), 5).stream(batches, ("a", 1))]
+    )
+    assert met[:, 0].tolist() == [0, 1, 0, 0, 0, 1]
+    assert sorted(met[met[:, 0] == 0, 1]) == [0, 1, 2, 3]
+    assert len(set(met[met[:, 0] == 1, 1])) == 2

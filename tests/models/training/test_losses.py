@@ -20,7 +20,9 @@ from visionpipe.models.training.losses import (
     effective_number_weights,
     focal_loss,
     inverse_frequency_weights,
+    judging_weights,
     smooth_targets,
+    weighted_loss,
 )
 
 COUNTS = torch.tensor([900.0, 90.0, 10.0])
@@ -191,3 +193,39 @@ def test_a_balanced_epoch_is_shuffled_throughout():
 def test_balanced_sampling_leaves_the_loss_alone():
     logits, soft, _ = batch()
     torch.testing.assert_close(loss(imbalance="balanced_sampling")(logits, soft), loss()(logits, soft))
+
+
+BALANCING = [
+    {"imbalance": "class_weights"},
+    {"imbalance": "class_weights", "class_weighting": "effective_number"},
+    {"imbalance": "balanced_sampling"},
+    {"imbalance": "logit_adjustment"},
+]
+
+
+@pytest.mark.parametrize("method", BALANCING, ids=lambda method: "-".join(method.values()))
+def test_balanced_classes_are_judged_as_they_are_taught(method):
+    """Of 200 and 10 images: whoever names three in four of either class beats whoever always leans to the larger."""
+    counts = torch.tensor([200.0, 10.0])
+    codes = torch.arange(210) >= 200
+    targets = functional.one_hot(codes.long(), 2).float()
+    leaning = (counts / counts.sum()).log().expand(210, 2)
+    named = torch.where(torch.arange(210) % 4 == 3, ~codes, codes)
+    learned = functional.one_hot(named.long(), 2).float() * 1.1
+    weights = judging_weights(LossParameters(**method), counts)
+    assert weighted_loss(learned, targets, None) > weighted_loss(leaning, targets, None)
+    assert weighted_loss(learned, targets, weights) < weighted_loss(leaning, targets, weights)
+
+
+def test_a_weighted_loss_is_scikit_learn_s():
+    logits, _, hard = batch()
+    weights = judging_weights(LossParameters(imbalance="balanced_sampling"), COUNTS)
+    codes = hard.argmax(1).numpy()
+    expected = log_loss(codes, logits.double().softmax(1).numpy(), sample_weight=weights.numpy()[codes])
+    assert weighted_loss(logits, hard, weights).item() == pytest.approx(expected, rel=1e-5)
+    assert weighted_loss(logits, hard, torch.ones(3)) == weighted_loss(logits, hard, None)
+
+
+@pytest.mark.parametrize("imbalance", ["none", "focal"])
+def test_else_all_images_are_judged_alike(imbalance):
+    assert judging_weights(LossParameters(imbalance=imbalance), COUNTS) is None

@@ -86,7 +86,7 @@ def test_a_batch_is_mixed_by_one_of_the_methods_that_are_on():
     kinds = {"mixup": 0, "cutmix": 0}
     generator = seeded()
     for _ in range(200):
-        mixed, _ = mix(images, targets, loss_parameters(0.4, 1.0), generator)
+        mixed, _ = mix(images, targets, loss_parameters(0.4, 1.0), generator, cuts=True)
         blended = bool(((mixed > 0) & (mixed < 1)).any())
         kinds["mixup" if blended else "cutmix"] += 1
     assert 70 < kinds["mixup"] < 130
@@ -96,26 +96,30 @@ def test_a_batch_is_mixed_by_one_of_the_methods_that_are_on():
 def test_an_alpha_of_0_switches_a_method_off(alphas, blended):
     images, targets = marked(6)
     generator = seeded()
-    batches = [mix(images, targets, loss_parameters(*alphas), generator)[0] for _ in range(20)]
+    batches = [mix(images, targets, loss_parameters(*alphas), generator, cuts=True)[0] for _ in range(20)]
     assert any(not torch.equal(mixed, images) for mixed in batches)
     assert any(bool(((mixed > 0) & (mixed < 1)).any()) for mixed in batches) is blended
-    mixed, same_targets = mix(images, targets, loss_parameters(0, 0), generator)
+    mixed, same_targets = mix(images, targets, loss_parameters(0, 0), generator, cuts=True)
     assert mixed is images and same_targets is targets
 
 
 def test_the_wanted_share_of_batches_is_mixed():
     images, targets = marked(6)
     generator = seeded()
-    batches = [mix(images, targets, loss_parameters(1.0, mix_share=0.25), generator)[0] for _ in range(400)]
+    batches = [
+        mix(images, targets, loss_parameters(1.0, mix_share=0.25), generator, cuts=True)[0]
+        for _ in range(400)
+    ]
     assert 70 < sum(mixed is not images for mixed in batches) < 130
 
 
-def test_pooled_features_are_only_mixed_by_mixup():
-    features, targets = torch.eye(5), torch.eye(5)
-    mixed, mixed_targets = mix(features, targets, loss_parameters(1.0, 1.0), seeded())
-    torch.testing.assert_close(mixed, mixed_targets)
-    assert not torch.equal(mixed, features)
-    assert mix(features, targets, loss_parameters(0.0, 1.0), seeded())[0] is features
+@pytest.mark.parametrize("shape", [(5, 5), (5, 7, 7, 5)], ids=["features", "activations, channels last"])
+def test_what_is_no_photo_is_only_mixed_by_mixup(shape):
+    inputs, targets = torch.rand(shape), torch.eye(5)
+    mixed, mixed_targets = mix(inputs, targets, loss_parameters(1.0, 1.0), seeded(), cuts=False)
+    torch.testing.assert_close(mixed.flatten(1), mixed_targets @ inputs.flatten(1))
+    assert not torch.equal(mixed, inputs)
+    assert mix(inputs, targets, loss_parameters(0.0, 1.0), seeded(), cuts=False)[0] is inputs
 
 
 @pytest.mark.parametrize("method", [mixup, cutmix])

@@ -57,6 +57,13 @@ class TestPhases:
         for name, tensor in weights_of(before).items():
             torch.testing.assert_close(after[name], tensor, rtol=1e-3, atol=1e-4)
 
+    @pytest.mark.parametrize("changes", [{"epochs": 0}, {"mode": "scratch"}], ids=["finetune", "scratch"])
+    def test_a_head_drawn_at_random_is_never_what_is_kept(self, photos, monkeypatch, caplog, changes):
+        validating(monkeypatch, [5.0, 6.0])
+        curves = good_candidate(photos, **(TUNED | changes), whole_network_epochs=2).curves
+        assert curves["improved"] == [True, False]
+        assert "no epoch lowered" not in caplog.text
+
     def test_the_weights_of_the_best_epoch_are_kept(self, photos, monkeypatch):
         losses, met = iter([1.0, 0.9, 0.5, 0.8]), []
 

@@ -112,6 +112,13 @@ def test_a_training_that_trains_nothing_is_refused(nothing):
     TrainingParameters(**nothing, whole_network_epochs=1)
 
 
+@pytest.mark.parametrize("guard", ["distance_to_start", "feature_distillation"])
+def test_random_weights_are_nothing_to_hold_on_to(guard):
+    with pytest.raises(ValueError, match=f"{guard}: mode: scratch starts from random weights"):
+        TrainingParameters(mode="scratch", **{guard: 0.1})
+    TrainingParameters(mode="finetune", **{guard: 0.1})
+
+
 def test_passes_that_would_all_be_alike_are_refused():
     with pytest.raises(ValueError, match="all passes are alike at dropout: 0"):
         TrainingParameters(dropout=0, calibration={"mc_dropout_passes": 30})
@@ -159,6 +166,12 @@ def test_scratch_starts_from_nothing_whatever_the_weights():
         ({"epochs": 4, "whole_network_epochs": 0, "first_size": 0.5}, ["first_size"]),
         ({"mode": "scratch", "weights": "hub"}, ["weights"]),
         ({"learning_rate": 0.1, "patience": 3, "compile": True}, []),
+        (
+            {"loss": {"focal_gamma": 3.0, "class_weighting": "effective_number"}},
+            ["loss.class_weighting", "loss.focal_gamma"],
+        ),
+        ({"loss": {"imbalance": "focal", "focal_gamma": 3.0, "cutmix_alpha": 1.0}}, []),
+        ({"epochs": 4, "whole_network_epochs": 0, "loss": {"cutmix_alpha": 1.0}}, ["loss.cutmix_alpha"]),
     ],
 )
 def test_settings_that_nothing_reads_are_named(changes, named):

@@ -47,7 +47,7 @@ def stepping(network, team=SOLO, **changes):
     start = copy_of_start(classifier.stages, recipe)
     tail = Tail(classifier, 0)
     criterion = build_loss(recipe.loss, torch.ones(2))
-    return Step(tail, make_optimiser(tail, recipe), criterion, recipe, team, start), tail
+    return Step(tail, make_optimiser(tail, recipe), criterion, recipe, team, start, cuts=True), tail
 
 
 def draw():

@@ -120,7 +120,10 @@ def training_key(
     used = manifest[manifest["split"].isin(["train", "validation"])]
     rows = used[list(_MANIFEST_COLUMNS)].to_csv(index=False)
     versions = [__version__, torch.__version__, torchvision.__version__, timm.__version__]
-    text = "\n".join([rows, parameters.model_dump_json(), device.type, *versions])
+    threads = (
+        str(torch.get_num_threads()) if device.type == "cpu" else ""
+    )  # they decide in what order is added up
+    text = "\n".join([rows, parameters.model_dump_json(), device.type, threads, *versions])
     digest = hashlib.sha256(text.encode())
     for name, tensor in start.state_dict().items():
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())

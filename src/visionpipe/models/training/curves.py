@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.metrics.classification import auroc
+from visionpipe.models.training.losses import weighted_loss
 
 logger = logging.getLogger(__name__)
 _OVERFIT_EPOCHS = 2  # that the validation loss must have risen while the training loss fell
@@ -70,10 +70,10 @@ class Curves:
         Raises
         ------
         VisionpipeError
-            When the last epoch's loss is ten times the phase's first one, and ten times that of guessing.
+            When the last epoch's loss is ten times that of guessing, in a phase's second epoch or later.
         """
-        first = self.train_loss[self.phase.index(self.phase[-1])]
-        if self.train_loss[-1] > _DIVERGED * max(first, math.log(n_classes)):
+        is_first = self.phase.count(self.phase[-1]) == 1
+        if not is_first and self.train_loss[-1] > _DIVERGED * math.log(n_classes):
             raise VisionpipeError(
                 f"training stopped: it diverges (loss {self.train_loss[-1]:.3g} in epoch {self.epoch[-1]}); "
                 f"lower training.learning_rate{last_good}"
@@ -89,10 +89,10 @@ class Score:
     auc: float | None
 
 
-def score(logits_NK: torch.Tensor, targets_NK: torch.Tensor) -> Score:
-    """Measure soft-target cross-entropy, accuracy and macro one-against-rest AUC."""
+def score(logits_NK: torch.Tensor, targets_NK: torch.Tensor, weights_K: torch.Tensor | None = None) -> Score:
+    """Measure soft-target cross-entropy (`weighted_loss`), accuracy and macro one-against-rest AUC."""
     labels_N = targets_NK.argmax(1)
-    loss = functional.cross_entropy(logits_NK, targets_NK).item()
+    loss = weighted_loss(logits_NK, targets_NK, weights_K).item()
     accuracy = (logits_NK.argmax(1) == labels_N).float().mean().item()
     auc = math.nan
     if math.isfinite(loss):

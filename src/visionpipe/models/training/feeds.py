@@ -11,6 +11,7 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 
 from visionpipe.models.classifier import ImageClassifier
@@ -27,6 +28,8 @@ class Feed(Protocol):
 
     first: int
     """That stage."""
+    pixels: bool
+    """Whether it takes photos."""
     targets_NK: torch.Tensor
     held_out_NK: torch.Tensor
 
@@ -43,7 +46,12 @@ class Feed(Protocol):
 
 
 class CachedFeed:
-    """Activations at the freezing point; each image comes in one of its views, drawn anew each epoch."""
+    """Activations at the freezing point; each image comes in one of its views, drawn anew each epoch.
+
+    An image that comes more than once in an epoch (`balanced_sampling`) comes in one view after the other.
+    """
+
+    pixels = False
 
     def __init__(self, training: FrozenTrunk, validation: FrozenTrunk, seed: int) -> None:
         self.first = training.cut
@@ -57,8 +65,13 @@ class CachedFeed:
         chance = generator(self._seed, "views", *place)
         n_images = len(self.targets_NK)  # drawn for all, so that every process draws the same
         views_N = torch.randint(self._training.n_views, (n_images,), generator=chance).numpy()
-        for index_B in batches:
-            yield index_B, self._training.batch(index_B, views_N[index_B]).float()
+        order = np.concatenate([np.asarray(index_B) for index_B in batches])
+        times = pd.Series(order).groupby(order).cumcount().to_numpy()  # that each has come before
+        views = np.split(
+            (views_N[order] + times) % self._training.n_views, np.cumsum([*map(len, batches)])[:-1]
+        )
+        for index_B, view_B in zip(batches, views, strict=True):
+            yield index_B, self._training.batch(index_B, view_B).float()
 
     def plain(self, index_B: np.ndarray) -> torch.Tensor:
         """See `Feed`."""
@@ -72,7 +85,7 @@ class CachedFeed:
 class PixelFeed:
     """Photos; each is augmented anew each time. The next batch is read while one is trained on."""
 
-    first = 0
+    first, pixels = 0, True
 
     def __init__(
         self,

@@ -9,7 +9,6 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from visionpipe.models.training.fold import PROBED_IMAGES, folded
 from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels, autocast
 from visionpipe.models.training.growth import require_sizes
 from visionpipe.models.training.head import all_features, draw_head, fit_head
-from visionpipe.models.training.losses import build_loss
+from visionpipe.models.training.losses import build_loss, judging_weights
 from visionpipe.models.training.memory import kept_memory
 from visionpipe.models.training.phase import LAST_STAGES, WHOLE_NETWORK, Phase, PhaseTraining, Setting
 from visionpipe.models.training.recipe import log_choices, resolve
@@ -79,6 +78,7 @@ def train(
             classifier,
             copy_of_start(classifier.stages, parameters),
             build_loss(parameters.loss, counts_K),
+            judging_weights(parameters.loss, counts_K),
             parameters,
             team,
             checkpoints,
@@ -107,28 +107,40 @@ def _train_phases(
     reached = 0 if resumed is None else resumed.facts["phase"]
     if parameters.mode != "probe" and parameters.whole_network_epochs:
         parameters = require_sizes(classifier, parameters)
-    pixels = partial(PixelFeed, classifier, training, validation, parameters, team)
-    feed: Feed
-    if parameters.mode == "scratch" or (parameters.mode == "finetune" and not parameters.epochs):
-        # a head fitted to features under the pretrained batch statistics would be wrong under those of the photos
+    # a head fitted to features under the pretrained batch statistics would be wrong under those of the photos
+    from_chance = parameters.mode == "scratch" or (parameters.mode == "finetune" and not parameters.epochs)
+    feed: Feed | None = None
+    if from_chance:
         draw_head(classifier.head, parameters.seed)
-        feed = pixels()
     elif reached < _SECOND:
-        cut = freezing_point(classifier, parameters)
-        augmented = int(parameters.augmented_views)
-        train_trunk = FrozenTrunk(classifier, training, cut, parameters, parameters.views, augmented, team)
-        held_out_trunk = FrozenTrunk(classifier, validation, cut, parameters, ("identity",), team=team)
-        feed = CachedFeed(train_trunk, held_out_trunk, parameters.seed)
-        if not reached:
-            draw_head(classifier.head, parameters.seed)
-            fit_head(classifier, train_trunk, held_out_trunk, setting.criterion, parameters, team)
-        if parameters.mode == "finetune" and parameters.epochs:
-            phase = Phase(_FIRST, LAST_STAGES, parameters.epochs)
-            PhaseTraining(phase, setting, feed).run(resumed)
-    if parameters.mode != "probe" and parameters.whole_network_epochs:
-        feed = pixels()
-        phase = Phase(_SECOND, WHOLE_NETWORK, parameters.whole_network_epochs)
-        PhaseTraining(phase, setting, feed).run(resumed if reached == _SECOND else None)
+        feed = _train_on_cached_activations(setting, training, validation, resumed)
+    if parameters.mode == "probe" or not parameters.whole_network_epochs:
+        assert feed is not None, "some phase trains"
+        return feed
+    del feed  # with its activations: the whole network needs the memory
+    feed = PixelFeed(classifier, training, validation, parameters, team)
+    phase = Phase(_SECOND, WHOLE_NETWORK, parameters.whole_network_epochs, from_chance)
+    PhaseTraining(phase, setting, feed).run(resumed if reached == _SECOND else None)
+    return feed
+
+
+def _train_on_cached_activations(
+    setting: Setting, training: LabelledPixels, validation: LabelledPixels, resumed: Snapshot | None
+) -> CachedFeed:
+    """Fit the head, unless a snapshot has one, and train the last stages if they are to move."""
+    classifier, parameters, team = setting.classifier, setting.parameters, setting.team
+    cut = freezing_point(classifier, parameters)
+    augmented = int(parameters.augmented_views)
+    train_trunk = FrozenTrunk(classifier, training, cut, parameters, parameters.views, augmented, team)
+    held_out_trunk = FrozenTrunk(classifier, validation, cut, parameters, ("identity",), team=team)
+    feed = CachedFeed(train_trunk, held_out_trunk, parameters.seed)
+    if resumed is None:
+        draw_head(classifier.head, parameters.seed)
+        fit_head(
+            classifier, train_trunk, held_out_trunk, setting.criterion, setting.weights_K, parameters, team
+        )
+    if parameters.mode == "finetune" and parameters.epochs:
+        PhaseTraining(Phase(_FIRST, LAST_STAGES, parameters.epochs), setting, feed).run(resumed)
     return feed
 
 
@@ -177,11 +189,12 @@ def _fit_embedding(
     found_ND = all_features(features, n_images, classifier.mean.device, team)
     features_ND = found_ND.double().cpu()
     centre = features_ND.mean(0)
-    _, _, axes = torch.linalg.svd(features_ND - centre, full_matrices=False)
-    axes = axes * torch.sign(axes[torch.arange(len(axes)), axes.abs().argmax(1)]).view(
-        -1, 1
-    )  # SVD leaves signs open
-    width = min(classifier.embedding_axes.shape[1], len(axes))
+    deviations_ND = features_ND - centre
+    # eigenvectors of the covariance, the largest variance last: as the axes of an SVD, whatever the number of photos
+    axes = torch.linalg.eigh(deviations_ND.T @ deviations_ND).eigenvectors.T.flip(0)
+    largest = axes.abs().argmax(1, keepdim=True)
+    axes = axes * torch.sign(axes.gather(1, largest))  # which end is up is left open
+    width = min(classifier.embedding_axes.shape[1], *deviations_ND.shape)
     classifier.embedding_centre.copy_(centre)
     classifier.embedding_axes.zero_()
     classifier.embedding_axes[:, :width] = axes[:width].T.to(classifier.embedding_axes)

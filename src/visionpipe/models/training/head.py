@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from visionpipe.models.classifier import ImageClassifier, inference_batch_size
 from visionpipe.models.parameters import TrainingParameters
@@ -19,7 +18,7 @@ from visionpipe.models.training.chance import generator
 from visionpipe.models.training.curves import finite
 from visionpipe.models.training.distributed import Team
 from visionpipe.models.training.frozen_trunk import FrozenTrunk, autocast
-from visionpipe.models.training.losses import Loss, balanced_order
+from visionpipe.models.training.losses import Loss, balanced_order, weighted_loss
 from visionpipe.models.training.memory import in_halves
 from visionpipe.models.training.mixing import mix
 from visionpipe.models.training.tail import pooled
@@ -43,12 +42,20 @@ def fit_head(
     training: FrozenTrunk,
     validation: FrozenTrunk,
     criterion: Loss,
+    weights_K: torch.Tensor | None,
     parameters: TrainingParameters,
     team: Team,
 ) -> None:
     """Fit the head for `probe_epochs` and keep the weights of the lowest validation loss.
 
     Every process does the whole of it: it takes less time than agreeing would.
+
+    Parameters
+    ----------
+    criterion : Loss
+        What is minimised.
+    weights_K : torch.Tensor or None
+        Of the classes in the validation loss (`judging_weights`).
     """
     head, seed = classifier.head.requires_grad_(True), parameters.seed
     features_ND = torch.cat(
@@ -65,7 +72,7 @@ def fit_head(
         chance = generator(seed, "probe", epoch)
         device_chance = generator(seed, "probe dropout", epoch, device=features_ND.device)
         for rows in _order(targets_NK, parameters, chance).split(max(parameters.batch_size, _SMALLEST_BATCH)):
-            mixed_BD, mixed_BK = mix(features_ND[rows], targets_NK[rows], parameters.loss, chance)
+            mixed_BD, mixed_BK = mix(features_ND[rows], targets_NK[rows], parameters.loss, chance, cuts=False)
             drawn_BD = torch.rand(mixed_BD.shape, generator=device_chance, device=mixed_BD.device)
             dropped_BD = mixed_BD * (drawn_BD >= parameters.dropout) / (1 - parameters.dropout)
             loss = criterion(head(dropped_BD), mixed_BK)
@@ -74,7 +81,7 @@ def fit_head(
             optimiser.step()
         schedule.step()
         with torch.no_grad():
-            held_out_loss = functional.cross_entropy(head(held_out_ND), validation.targets_NK).item()
+            held_out_loss = weighted_loss(head(held_out_ND), validation.targets_NK, weights_K).item()
         if finite(held_out_loss, "the head's validation loss") < best_loss:
             best_loss = held_out_loss
             best = {name: tensor.clone() for name, tensor in head.state_dict().items()}

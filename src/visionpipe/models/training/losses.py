@@ -34,10 +34,7 @@ def build_loss(parameters: LossParameters, counts_K: torch.Tensor) -> Loss:
         return functional.cross_entropy(logits_BK, targets_BK, label_smoothing=smoothing)
 
     if parameters.imbalance == "class_weights":
-        if parameters.class_weighting == "inverse_frequency":
-            weights_K = inverse_frequency_weights(counts_K)
-        else:
-            weights_K = effective_number_weights(counts_K, parameters.effective_number_beta)
+        weights_K = judging_weights(parameters, counts_K)
         return lambda logits_BK, targets_BK: functional.cross_entropy(
             logits_BK, targets_BK, weight=weights_K, label_smoothing=smoothing
         )
@@ -49,6 +46,36 @@ def build_loss(parameters: LossParameters, counts_K: torch.Tensor) -> Loss:
         shift_K = logit_shift(counts_K, parameters.logit_adjustment_tau)
         return lambda logits_BK, targets_BK: cross_entropy(logits_BK + shift_K, targets_BK)
     return cross_entropy
+
+
+def judging_weights(parameters: LossParameters, counts_K: torch.Tensor) -> torch.Tensor | None:
+    """Return the class weights (K,) of the validation loss, by which epochs are chosen; None weighs all images alike.
+
+    They are those that training gives the classes. A network that is taught balanced classes looks worse, by a loss at
+    their natural frequencies, than one that has learned to name the largest.
+
+    Parameters
+    ----------
+    parameters, counts_K
+        As for `build_loss`.
+    """
+    if parameters.imbalance == "class_weights" and parameters.class_weighting == "effective_number":
+        return effective_number_weights(counts_K, parameters.effective_number_beta)
+    if parameters.imbalance in ("class_weights", "balanced_sampling"):
+        return inverse_frequency_weights(counts_K)
+    if parameters.imbalance == "logit_adjustment":
+        return _mean_one(counts_K**-parameters.logit_adjustment_tau, counts_K)
+    return None
+
+
+def weighted_loss(
+    logits_NK: torch.Tensor, targets_NK: torch.Tensor, weights_K: torch.Tensor | None
+) -> torch.Tensor:
+    """Return the soft-target cross-entropy, a scalar: its mean over images that weigh as their classes do."""
+    if weights_K is None:
+        return functional.cross_entropy(logits_NK, targets_NK)
+    total = functional.cross_entropy(logits_NK, targets_NK, weight=weights_K, reduction="sum")
+    return total / (targets_NK @ weights_K).sum()
 
 
 def smooth_targets(targets_BK: torch.Tensor, smoothing: float) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Mixed batches: mixup and cutmix, on photos or on cached activations, with the targets mixed alike.
+"""Mixed batches: mixup of photos or cached activations, cutmix of photos, with the targets mixed alike.
 
 Legend: B batch, C channels, H x W pixels or cells, K classes.
 """
@@ -13,20 +13,27 @@ from visionpipe.models.recipe_parameters import LossParameters
 
 
 def mix(
-    inputs: torch.Tensor, targets_BK: torch.Tensor, parameters: LossParameters, generator: torch.Generator
+    inputs: torch.Tensor,
+    targets_BK: torch.Tensor,
+    parameters: LossParameters,
+    generator: torch.Generator,
+    *,
+    cuts: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mix a batch by mixup or cutmix, as the parameters say; often that is neither.
 
     Parameters
     ----------
     inputs : torch.Tensor
-        (B, C, H, W), or (B, D) pooled features, which only mixup can mix.
+        (B, C, H, W) photos, or activations or features of any shape.
     targets_BK : torch.Tensor
         float, rows that sum to 1.
     parameters : LossParameters
         With `mixup_alpha` and `cutmix_alpha` resolved to numbers.
     generator : torch.Generator
         Of the CPU: what it draws decides what is computed.
+    cuts : bool
+        Whether the inputs are photos: where rows and columns of activations are depends on the network.
 
     Returns
     -------
@@ -34,7 +41,7 @@ def mix(
         Mixed inputs and targets of the same shapes.
     """
     methods = [(mixup, float(parameters.mixup_alpha))]
-    if inputs.ndim == 4:
+    if cuts:
         methods.append((cutmix, float(parameters.cutmix_alpha)))
     methods = [(method, alpha) for method, alpha in methods if alpha > 0]
     whether, which = torch.rand(2, generator=generator, dtype=torch.float64).tolist()

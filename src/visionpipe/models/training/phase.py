@@ -49,11 +49,14 @@ class Phase:
         `last_stages`, or `whole_network`, in which batch normalisation learns new statistics too.
     epochs : int
         At most.
+    from_chance : bool
+        Whether it starts from a head drawn at random, or a whole network: the first epoch is better, whatever it is.
     """
 
     number: int
     name: str
     epochs: int
+    from_chance: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,14 @@ class Setting:
         The stages before training; None when nothing holds on to them.
     criterion : Loss
         What is minimised.
+    weights_K : torch.Tensor or None
+        Of the classes in the validation loss (`judging_weights`).
     """
 
     classifier: ImageClassifier
     start: nn.ModuleList | None
     criterion: Loss
+    weights_K: torch.Tensor | None
     parameters: TrainingParameters
     team: Team
     checkpoints: Checkpoints | None
@@ -92,7 +98,9 @@ class PhaseTraining:
             average = get_ema_multi_avg_fn(decay)
             self._ema = AveragedModel(self._tail, multi_avg_fn=average, use_buffers=True).eval()
         start = None if setting.start is None else setting.start[feed.first :]
-        self._step = Step(self._tail, self._optimiser, setting.criterion, parameters, setting.team, start)
+        self._step = Step(
+            self._tail, self._optimiser, setting.criterion, parameters, setting.team, start, cuts=feed.pixels
+        )
         self._autocast = autocast(parameters, device)
         self._inference_batch = inference_batch_size(device)
         self._best: dict[str, torch.Tensor] = {}
@@ -102,7 +110,7 @@ class PhaseTraining:
         """Train to the end of the phase, from where a snapshot stands if there is one; the best weights stay."""
         if resumed is not None:
             self._restore(resumed)
-        elif self._setting.parameters.mode != "scratch":
+        elif not self._phase.from_chance:
             self._offer(self._tail, self._validate(self._tail))  # a phase may not make it worse
         n_images, total = len(self._feed.targets_NK), self._phase.epochs * len(self._feed.targets_NK)
         with progress_bar() as progress:
@@ -213,7 +221,7 @@ class PhaseTraining:
             for first in range(0, len(mine), self._inference_batch)
         ]
         logits_NK = self._setting.team.gather(torch.cat(parts))
-        return score(logits_NK, self._feed.held_out_NK)
+        return score(logits_NK, self._feed.held_out_NK, self._setting.weights_K)
 
     def _offer(self, tail: Tail, found: Score) -> bool:
         """Keep these weights if they are the best so far, and say whether they are."""

@@ -94,8 +94,16 @@ def unread(parameters: TrainingParameters, resolved: TrainingParameters) -> list
         idle |= {"probe_epochs", "augmented_views", "activation_cache_gib"}
     if resolved.mode == "scratch":
         idle |= {"epochs", "weights"}
-    fields = TrainingParameters.model_fields
-    return [name for name in fields if name in idle and getattr(parameters, name) != fields[name].default]
+    loss = resolved.loss
+    weighs, decays = loss.imbalance == "class_weights", loss.class_weighting == "effective_number"
+    idle |= set() if whole else {"loss.cutmix_alpha"}
+    idle |= set() if weighs else {"loss.class_weighting"}
+    idle |= set() if weighs and decays else {"loss.effective_number_beta"}
+    idle |= set() if loss.imbalance == "focal" else {"loss.focal_gamma"}
+    idle |= set() if loss.imbalance == "logit_adjustment" else {"loss.logit_adjustment_tau"}
+    defaults = TrainingParameters()
+    names = [*TrainingParameters.model_fields, *(f"loss.{name}" for name in type(loss).model_fields)]
+    return [name for name in names if name in idle and _value(parameters, name) != _value(defaults, name)]
 
 
 def log_choices(choices: list[Choice]) -> None:

@@ -38,6 +38,8 @@ class Step:
     ----------
     start : torch.nn.ModuleList or None
         The tail's stages before training; needed by `distance_to_start` and `feature_distillation`.
+    cuts : bool
+        Whether the inputs are photos, which cutmix may cut.
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class Step:
         parameters: TrainingParameters,
         team: Team,
         start: nn.ModuleList | None,
+        *,
+        cuts: bool,
     ) -> None:
         self._tail, self._optimiser, self._criterion = tail, optimiser, criterion
-        self._parameters, self._team, self._start = parameters, team, start
+        self._parameters, self._team, self._start, self._cuts = parameters, team, start, cuts
         called = torch.compile(tail) if parameters.compile else tail
         self._called = team.wrap(called)
         self._autocast = autocast(parameters, tail.head.weight.device, learning=True)
@@ -75,7 +79,7 @@ class Step:
         torch.Tensor
             The loss, a scalar, its mean over processes that of the whole batch; without penalties.
         """
-        inputs, targets_BK = mix(inputs, targets_BK, self._parameters.loss, draw.own)
+        inputs, targets_BK = mix(inputs, targets_BK, self._parameters.loss, draw.own, cuts=self._cuts)
         kept_BD = self._team.share(self._kept(n_all, draw.common)).to(inputs.device)
         while True:
             try:
