@@ -50,6 +50,9 @@ WORLDS = {
     "the same in groups of 1 to 4": World((0.7, 0.3), largest_group=4),
     "3 classes (50, 30, 20 %)": World((0.5, 0.3, 0.2)),
     "these in groups of 1 to 4": World((0.5, 0.3, 0.2), largest_group=4),
+    "10 classes (30 to 3 %) in groups of 1 to 8": World(
+        (0.3, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.03), largest_group=8, skill=2.5
+    ),
 }
 
 
