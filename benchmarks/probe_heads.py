@@ -28,7 +28,7 @@ from visionpipe.models.training.distributed import SOLO
 from visionpipe.models.training.finetune import repeatable
 from visionpipe.models.training.frozen_trunk import soft_targets
 from visionpipe.models.training.head import draw_head, fit_head
-from visionpipe.models.training.losses import build_loss
+from visionpipe.models.training.losses import build_loss, judging_weights, target_counts
 from visionpipe.models.training.recipe import resolve
 
 CPU = torch.device("cpu")
@@ -102,10 +102,14 @@ def train_head(photos: SeenPhotos, learn_M: np.ndarray, hold_M: np.ndarray, seed
     parameters, _ = resolve(wanted, trunks[0].targets_NK, CPU)
     head = nn.Linear(photos.features_ND.shape[1], n_classes)
     model = SimpleNamespace(head=head, stages=nn.ModuleList())
-    criterion = build_loss(parameters.loss, trunks[0].targets_NK.sum(0).clamp(min=1e-3))
+    learned_NK, held_NK = (trunk.targets_NK for trunk in trunks)
+    losses = (
+        build_loss(parameters.loss, target_counts(learned_NK)),
+        judging_weights(parameters.loss, learned_NK, held_NK),
+    )
     with repeatable(seed, CPU):
         draw_head(head, seed)
-        fit_head(cast(Any, model), cast(Any, trunks[0]), cast(Any, trunks[1]), criterion, parameters, SOLO)
+        fit_head(cast(Any, model), cast(Any, trunks[0]), cast(Any, trunks[1]), *losses, parameters, SOLO)
 
     @torch.no_grad()
     def logits(rows_M: np.ndarray) -> np.ndarray:

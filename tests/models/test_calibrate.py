@@ -173,6 +173,13 @@ def test_a_class_without_images_leaves_the_confidence_of_the_others_calibrated(c
     )
 
 
+def test_images_of_one_class_calibrate_nothing(caplog):
+    logits_NK, labels_N = drawn(1.0)
+    rows = labels_N == 2
+    assert calibrate(SPEC, logits_NK[rows], labels_N[rows], parameters()).deferral_confidence is None
+    assert "of 1 classes are too few" in caplog.text
+
+
 def test_no_decision_rule_is_fitted_without_images_of_a_class(caplog):
     logits_NK, labels_N = drawn(1.0)
     rows, costs = labels_N != 2, {"cat": {"dog": 9}}

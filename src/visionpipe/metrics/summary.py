@@ -55,8 +55,8 @@ def classification_metrics(
     cost those of its steps. Macro-F1, average precision and AUROC have a BCa cluster bootstrap over groups, log loss
     and Brier score a studentised one, AURC the wider of both, the calibration errors, which noise can only raise,
     `calibration_interval`.
-    Macro-F1, AUROC and average precision have no better lower bound than a model without any mistake, which is an
-    exact one. No interval leaves its metric's range.
+    Macro-F1 is known no better than balanced accuracy is; AUROC and average precision have no better lower bound than a
+    model without any mistake, whose classes' bounds are exact. No interval leaves its metric's range.
 
     Parameters
     ----------

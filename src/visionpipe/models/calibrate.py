@@ -44,9 +44,9 @@ def calibrate(
 ) -> ModelSpec:
     """Return the spec with what validation says of it: temperature, decision rule and deferral threshold.
 
-    With fewer than 20 images nothing is fitted, and every prediction is deferred. Without an image of some class the
-    temperature and the deferral threshold are fitted to the others; a decision rule that was asked for is not, and
-    every prediction is deferred.
+    With fewer than 20 images, or all of one class, nothing is fitted, and every prediction is deferred. Without an
+    image of some class the temperature and the deferral threshold are fitted to the others; a decision rule that was
+    asked for is not, and every prediction is deferred.
 
     Parameters
     ----------
@@ -59,10 +59,12 @@ def calibrate(
     parameters : TrainingParameters
         `calibration` and `deferral_accuracy`.
     """
-    if len(labels_N) < _MIN_IMAGES:
+    n_found = len(np.unique(labels_N))
+    if len(labels_N) < _MIN_IMAGES or n_found == 1:
         logger.warning(
-            "Not calibrated: %d validation images are too few (at least %d); every prediction is deferred to a person",
-            *(len(labels_N), _MIN_IMAGES),
+            "Not calibrated: %d validation images of %d classes are too few (at least %d, of two); every prediction is "
+            "deferred to a person",
+            *(len(labels_N), n_found, _MIN_IMAGES),
         )
         return spec.model_copy(
             update={"temperature": 1.0, "decision": Decision(), "deferral_confidence": None}

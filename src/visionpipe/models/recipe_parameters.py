@@ -16,9 +16,9 @@ class AugmentationParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strength: Auto | Annotated[float, Field(ge=0, le=1)] = "auto"
-    """Scales every range below [0-1]: 0 leaves photos as they are."""
+    """Scales every range below [0-1]: 0 leaves photos as they are, but for `views`."""
     min_crop_area: Annotated[float, Field(gt=0, le=1)] = 0.35
-    """Smallest share of a photo's area that a crop keeps [0-1]."""
+    """Smallest share of a photo's area that a crop keeps (0-1]."""
     max_stretch: Annotated[float, Field(ge=1, le=2)] = 1.33
     """Largest ratio of a crop's sides before it is scaled to the square [1-2]."""
     rotation_deg: Annotated[float, Field(ge=0, le=180)] = 15.0
@@ -53,7 +53,10 @@ class LossParameters(BaseModel):
     mixup_alpha: Auto | Annotated[float, Field(ge=0)] = "auto"
     """Two photos are laid over each other in shares of Beta(alpha, alpha); 0 is off (Zhang et al. 2018)."""
     cutmix_alpha: Auto | Annotated[float, Field(ge=0)] = "auto"
-    """A box of one photo is pasted into another, its area from Beta(alpha, alpha); 0 is off (Yun et al. 2019)."""
+    """A box of one photo is pasted into another, its area from Beta(alpha, alpha); 0 is off (Yun et al. 2019).
+
+    Of photos only, while the whole network moves: where rows and columns of activations are depends on the network.
+    """
     imbalance: Auto | Literal["none", "balanced_sampling", "class_weights", "focal", "logit_adjustment"] = (
         "auto"
     )

@@ -45,6 +45,7 @@ class TestCurves:
     def test_a_diverging_loss_stops(self):
         curves = self.epochs([(0.7, 1), (6.5, 1)])
         curves.require_progress(2, "")
+        self.epochs([(200, 1), (30, 1)]).require_progress(2, "")  # coming down
         curves = self.epochs([(0.7, 1), (7.5, 1)])
         with pytest.raises(
             VisionpipeError, match=r"it diverges \(loss 7.5 in epoch 2\); lower training\.learning_rate"

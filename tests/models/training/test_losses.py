@@ -206,26 +206,45 @@ BALANCING = [
 @pytest.mark.parametrize("method", BALANCING, ids=lambda method: "-".join(method.values()))
 def test_balanced_classes_are_judged_as_they_are_taught(method):
     """Of 200 and 10 images: whoever names three in four of either class beats whoever always leans to the larger."""
-    counts = torch.tensor([200.0, 10.0])
     codes = torch.arange(210) >= 200
     targets = functional.one_hot(codes.long(), 2).float()
-    leaning = (counts / counts.sum()).log().expand(210, 2)
+    leaning = targets.mean(0).log().expand(210, 2)
     named = torch.where(torch.arange(210) % 4 == 3, ~codes, codes)
     learned = functional.one_hot(named.long(), 2).float() * 1.1
-    weights = judging_weights(LossParameters(**method), counts)
+    weights = judging_weights(LossParameters(**method), targets, targets)
     assert weighted_loss(learned, targets, None) > weighted_loss(leaning, targets, None)
     assert weighted_loss(learned, targets, weights) < weighted_loss(leaning, targets, weights)
 
 
 def test_a_weighted_loss_is_scikit_learn_s():
     logits, _, hard = batch()
-    weights = judging_weights(LossParameters(imbalance="balanced_sampling"), COUNTS)
+    training = torch.eye(3).repeat_interleave(torch.tensor([900, 90, 10]), 0)
+    weights = judging_weights(LossParameters(imbalance="balanced_sampling"), training, hard)
     codes = hard.argmax(1).numpy()
-    expected = log_loss(codes, logits.double().softmax(1).numpy(), sample_weight=weights.numpy()[codes])
+    of_images = inverse_frequency_weights(COUNTS).numpy()[codes]
+    expected = log_loss(codes, logits.double().softmax(1).numpy(), sample_weight=of_images)
     assert weighted_loss(logits, hard, weights).item() == pytest.approx(expected, rel=1e-5)
-    assert weighted_loss(logits, hard, torch.ones(3)) == weighted_loss(logits, hard, None)
+
+
+def test_balanced_sampling_judges_images_whatever_their_doubt():
+    """99 to 1 images, each label 0.9 sure: each class of images weighs as much as the other."""
+    targets = torch.tensor([[0.9, 0.1]] * 990 + [[0.1, 0.9]] * 10)
+    weights = judging_weights(LossParameters(imbalance="balanced_sampling"), targets, targets)
+    of_images = (weights * targets).sum(1)
+    assert of_images[:990].sum().item() == pytest.approx(of_images[990:].sum().item())
+
+
+def test_weights_by_class_are_those_of_the_training_loss():
+    logits, soft, _ = batch()
+    recipe = LossParameters(imbalance="class_weights", label_smoothing=0.0)
+    weights = judging_weights(recipe, soft, soft)
+    taught = build_loss(recipe, soft.sum(0))(logits, soft)
+    assert (
+        weighted_loss(logits, soft, weights) * (soft * weights).sum() / len(soft)
+    ).item() == pytest.approx(taught.item())
 
 
 @pytest.mark.parametrize("imbalance", ["none", "focal"])
 def test_else_all_images_are_judged_alike(imbalance):
-    assert judging_weights(LossParameters(imbalance=imbalance), COUNTS) is None
+    _, soft, _ = batch()
+    assert judging_weights(LossParameters(imbalance=imbalance), soft, soft) is None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from photo_sets import TINY, TUNED, good_candidate, parameters, photo_set, weights_of
-from visionpipe.models.candidate import train_candidate
+from visionpipe.metrics.evaluation import codes_of
+from visionpipe.models.candidate import predict_manifest, train_candidate
 from visionpipe.models.training import phase
 from visionpipe.models.training.curves import Score
 
@@ -138,6 +141,37 @@ def test_a_class_that_is_rare_is_seen_as_often(photos):
             train_candidate(manifest.drop(rare), photos.prepared(64), recipe)
         seen[imbalance] = torch.stack(taken).sum(0).tolist()
     assert seen == {"none": [24, 6], "balanced_sampling": [15, 15]}
+
+
+@pytest.mark.parametrize(("imbalance", "weighs"), [("none", False), ("class_weights", True)])
+def test_validation_weighs_classes_as_training_does(imbalance, weighs, photos, monkeypatch):
+    given, score = [], phase.score
+    monkeypatch.setattr(phase, "score", lambda *of: given.append(of[2]) or score(*of))
+    good_candidate(photos, **TUNED, loss={"imbalance": imbalance})
+    assert [weights is not None for weights in given] == [weighs] * 4
+
+
+@pytest.mark.parametrize(("changes", "cuts"), [({}, False), ({"epochs": 0, "whole_network_epochs": 1}, True)])
+def test_cutmix_is_for_photos_only(changes, cuts, photos, monkeypatch):
+    given, made = [], phase.Step
+    monkeypatch.setattr(phase, "Step", lambda *of, cuts: given.append(cuts) or made(*of, cuts=cuts))
+    good_candidate(photos, **(TUNED | changes))
+    assert given == [cuts]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"epochs": 0, "whole_network_epochs": 2}], ids=["last stages", "all"]
+)
+def test_the_validation_loss_is_that_of_the_network_that_is_delivered(photos, changes):
+    """Though it is found with batch normalisation folded into the convolutions."""
+    made = good_candidate(photos, **(TUNED | changes), precision="float32")
+    rows = photos.manifest[photos.manifest["split"] == "validation"]
+    logits_NK = predict_manifest(made.classifier, rows, photos.prepared(64)).logits_NK
+    codes_N = torch.tensor(np.array(codes_of(rows["label"], made.classifier.spec.classes)))
+    found = functional.cross_entropy(torch.from_numpy(logits_NK), codes_N.long()).item()
+    kept = made.training["kept_epoch"]
+    assert kept is not None
+    assert made.curves["validation_loss"][kept - 1] == pytest.approx(found, rel=1e-3)
 
 
 def test_what_is_told_to_be_kept_is_what_is_delivered(photos, monkeypatch):

@@ -171,9 +171,20 @@ def test_scratch_starts_from_nothing_whatever_the_weights():
             ["loss.class_weighting", "loss.focal_gamma"],
         ),
         ({"loss": {"imbalance": "focal", "focal_gamma": 3.0, "cutmix_alpha": 1.0}}, []),
+        (
+            {"loss": {"imbalance": "class_weights", "effective_number_beta": 0.9}},
+            ["loss.effective_number_beta"],
+        ),
+        ({"loss": {"imbalance": "focal", "logit_adjustment_tau": 0.5}}, ["loss.logit_adjustment_tau"]),
         ({"epochs": 4, "whole_network_epochs": 0, "loss": {"cutmix_alpha": 1.0}}, ["loss.cutmix_alpha"]),
     ],
 )
 def test_settings_that_nothing_reads_are_named(changes, named):
     given_ = TrainingParameters(**changes)
     assert unread(given_, resolve(given_, targets(1000), CPU)[0]) == named
+
+
+@pytest.mark.parametrize(("n_images", "epochs"), [(100, 20), (100_000, 1)])
+def test_without_epochs_of_the_last_stages_the_whole_network_trains_however_many_the_photos(n_images, epochs):
+    resolved, _ = resolve(TrainingParameters(epochs=0), targets(n_images), CPU)
+    assert resolved.whole_network_epochs == epochs

@@ -114,15 +114,15 @@ def training_key(
     device : torch.device
         To train on.
     """
+    import PIL
     import timm
     import torchvision
 
     used = manifest[manifest["split"].isin(["train", "validation"])]
     rows = used[list(_MANIFEST_COLUMNS)].to_csv(index=False)
-    versions = [__version__, torch.__version__, torchvision.__version__, timm.__version__]
-    threads = (
-        str(torch.get_num_threads()) if device.type == "cpu" else ""
-    )  # they decide in what order is added up
+    versions = [__version__, torch.__version__, torchvision.__version__, timm.__version__, PIL.__version__]
+    # the number of threads decides in what order a processor adds up
+    threads = str(torch.get_num_threads()) if device.type == "cpu" else ""
     text = "\n".join([rows, parameters.model_dump_json(), device.type, threads, *versions])
     digest = hashlib.sha256(text.encode())
     for name, tensor in start.state_dict().items():

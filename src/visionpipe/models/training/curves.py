@@ -15,7 +15,7 @@ from visionpipe.models.training.losses import weighted_loss
 
 logger = logging.getLogger(__name__)
 _OVERFIT_EPOCHS = 2  # that the validation loss must have risen while the training loss fell
-_DIVERGED = 10.0  # times the first epoch's training loss
+_DIVERGED = 10.0  # times the loss of guessing
 
 
 @dataclass
@@ -70,10 +70,11 @@ class Curves:
         Raises
         ------
         VisionpipeError
-            When the last epoch's loss is ten times that of guessing, in a phase's second epoch or later.
+            When the last epoch's loss is ten times that of guessing, and did not fall since the phase's epoch before.
         """
         is_first = self.phase.count(self.phase[-1]) == 1
-        if not is_first and self.train_loss[-1] > _DIVERGED * math.log(n_classes):
+        worse = not is_first and self.train_loss[-1] >= self.train_loss[-2]
+        if worse and self.train_loss[-1] > _DIVERGED * math.log(n_classes):
             raise VisionpipeError(
                 f"training stopped: it diverges (loss {self.train_loss[-1]:.3g} in epoch {self.epoch[-1]}); "
                 f"lower training.learning_rate{last_good}"
@@ -89,10 +90,10 @@ class Score:
     auc: float | None
 
 
-def score(logits_NK: torch.Tensor, targets_NK: torch.Tensor, weights_K: torch.Tensor | None = None) -> Score:
+def score(logits_NK: torch.Tensor, targets_NK: torch.Tensor, weights_NK: torch.Tensor | None = None) -> Score:
     """Measure soft-target cross-entropy (`weighted_loss`), accuracy and macro one-against-rest AUC."""
     labels_N = targets_NK.argmax(1)
-    loss = weighted_loss(logits_NK, targets_NK, weights_K).item()
+    loss = weighted_loss(logits_NK, targets_NK, weights_NK).item()
     accuracy = (logits_NK.argmax(1) == labels_N).float().mean().item()
     auc = math.nan
     if math.isfinite(loss):

@@ -48,7 +48,7 @@ class Feed(Protocol):
 class CachedFeed:
     """Activations at the freezing point; each image comes in one of its views, drawn anew each epoch.
 
-    An image that comes more than once in an epoch (`balanced_sampling`) comes in one view after the other.
+    An image that comes to a process more than once in an epoch (`balanced_sampling`) comes in one view after the other.
     """
 
     pixels = False

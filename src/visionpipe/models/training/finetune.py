@@ -25,7 +25,7 @@ from visionpipe.models.training.fold import PROBED_IMAGES, folded
 from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels, autocast
 from visionpipe.models.training.growth import require_sizes
 from visionpipe.models.training.head import all_features, draw_head, fit_head
-from visionpipe.models.training.losses import build_loss, judging_weights
+from visionpipe.models.training.losses import build_loss, judging_weights, target_counts
 from visionpipe.models.training.memory import kept_memory
 from visionpipe.models.training.phase import LAST_STAGES, WHOLE_NETWORK, Phase, PhaseTraining, Setting
 from visionpipe.models.training.recipe import log_choices, resolve
@@ -34,7 +34,6 @@ from visionpipe.models.training.tail import pooled
 
 logger = logging.getLogger(__name__)
 _FIRST, _SECOND = 1, 2  # phases after the head's
-_FEWEST = 1e-3  # images of a class in sums of soft targets
 
 
 def train(
@@ -73,12 +72,12 @@ def train(
         if resumed is not None:
             logger.info("Resuming after epoch %d from %s", len(resumed.facts["curves"]["epoch"]), checkpoints)
         curves = Curves() if resumed is None else Curves(**resumed.facts["curves"])
-        counts_K = training.targets_NK.sum(0).clamp(min=_FEWEST).to(device)
+        taught_NK, judged_NK = training.targets_NK.to(device), validation.targets_NK.to(device)
         setting = Setting(
             classifier,
             copy_of_start(classifier.stages, parameters),
-            build_loss(parameters.loss, counts_K),
-            judging_weights(parameters.loss, counts_K),
+            build_loss(parameters.loss, target_counts(taught_NK)),
+            judging_weights(parameters.loss, taught_NK, judged_NK),
             parameters,
             team,
             checkpoints,
@@ -137,7 +136,7 @@ def _train_on_cached_activations(
     if resumed is None:
         draw_head(classifier.head, parameters.seed)
         fit_head(
-            classifier, train_trunk, held_out_trunk, setting.criterion, setting.weights_K, parameters, team
+            classifier, train_trunk, held_out_trunk, setting.criterion, setting.weights_NK, parameters, team
         )
     if parameters.mode == "finetune" and parameters.epochs:
         PhaseTraining(Phase(_FIRST, LAST_STAGES, parameters.epochs), setting, feed).run(resumed)
@@ -179,7 +178,7 @@ def _fit_embedding(
     classifier: ImageClassifier, feed: Feed, n_images: int, parameters: TrainingParameters, team: Team
 ) -> None:
     """Fit the 32 principal axes of the training features: small enough to log with every prediction."""
-    stages = folded(classifier.stages[feed.first :], feed.plain(np.arange(min(PROBED_IMAGES, n_images))))
+    stages = folded(classifier.stages[feed.first :], feed.plain(np.arange(n_images)[:PROBED_IMAGES]))
     precision = autocast(parameters, classifier.mean.device)
 
     def features(index_B: np.ndarray) -> torch.Tensor:

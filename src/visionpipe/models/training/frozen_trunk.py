@@ -186,7 +186,7 @@ class FrozenTrunk:
     def _folded(self) -> nn.ModuleList:
         with torch.no_grad():
             images_NCHW = self._classifier.normalise(
-                self._pixels.take(np.arange(min(PROBED_IMAGES, len(self.data))))
+                self._pixels.take(np.arange(len(self.data))[:PROBED_IMAGES])
             )
         return folded(self._classifier.stages[: self.cut], images_NCHW)
 

@@ -42,7 +42,7 @@ def fit_head(
     training: FrozenTrunk,
     validation: FrozenTrunk,
     criterion: Loss,
-    weights_K: torch.Tensor | None,
+    weights_NK: torch.Tensor | None,
     parameters: TrainingParameters,
     team: Team,
 ) -> None:
@@ -54,8 +54,8 @@ def fit_head(
     ----------
     criterion : Loss
         What is minimised.
-    weights_K : torch.Tensor or None
-        Of the classes in the validation loss (`judging_weights`).
+    weights_NK : torch.Tensor or None
+        Of the validation targets (`judging_weights`).
     """
     head, seed = classifier.head.requires_grad_(True), parameters.seed
     features_ND = torch.cat(
@@ -81,7 +81,7 @@ def fit_head(
             optimiser.step()
         schedule.step()
         with torch.no_grad():
-            held_out_loss = weighted_loss(head(held_out_ND), validation.targets_NK, weights_K).item()
+            held_out_loss = weighted_loss(head(held_out_ND), validation.targets_NK, weights_NK).item()
         if finite(held_out_loss, "the head's validation loss") < best_loss:
             best_loss = held_out_loss
             best = {name: tensor.clone() for name, tensor in head.state_dict().items()}

@@ -14,6 +14,7 @@ from visionpipe.models.recipe_parameters import LossParameters
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From logits_BK and targets_BK (float rows that sum to 1) to the mean loss of the batch."""
+_FEWEST = 1e-3  # images of a class in sums of soft targets
 
 
 def build_loss(parameters: LossParameters, counts_K: torch.Tensor) -> Loss:
@@ -34,7 +35,7 @@ def build_loss(parameters: LossParameters, counts_K: torch.Tensor) -> Loss:
         return functional.cross_entropy(logits_BK, targets_BK, label_smoothing=smoothing)
 
     if parameters.imbalance == "class_weights":
-        weights_K = judging_weights(parameters, counts_K)
+        weights_K = _class_weights(parameters, counts_K)
         return lambda logits_BK, targets_BK: functional.cross_entropy(
             logits_BK, targets_BK, weight=weights_K, label_smoothing=smoothing
         )
@@ -48,34 +49,55 @@ def build_loss(parameters: LossParameters, counts_K: torch.Tensor) -> Loss:
     return cross_entropy
 
 
-def judging_weights(parameters: LossParameters, counts_K: torch.Tensor) -> torch.Tensor | None:
-    """Return the class weights (K,) of the validation loss, by which epochs are chosen; None weighs all images alike.
+def judging_weights(
+    parameters: LossParameters, training_NK: torch.Tensor, judged_MK: torch.Tensor
+) -> torch.Tensor | None:
+    """Return what the targets of validation images weigh in the loss by which epochs are chosen; None: all alike.
 
-    They are those that training gives the classes. A network that is taught balanced classes looks worse, by a loss at
-    their natural frequencies, than one that has learned to name the largest.
+    As much as in training. A network that is taught balanced classes looks worse, by a loss at their natural
+    frequencies, than one that has learned to name the largest.
 
     Parameters
     ----------
-    parameters, counts_K
-        As for `build_loss`.
+    training_NK, judged_MK : torch.Tensor
+        Soft targets of the training images, and of the validation images, on one device.
+
+    Returns
+    -------
+    torch.Tensor or None
+        (M, K).
     """
-    if parameters.imbalance == "class_weights" and parameters.class_weighting == "effective_number":
-        return effective_number_weights(counts_K, parameters.effective_number_beta)
-    if parameters.imbalance in ("class_weights", "balanced_sampling"):
-        return inverse_frequency_weights(counts_K)
+    counts_K = target_counts(training_NK)
+    if parameters.imbalance == "class_weights":
+        return _class_weights(parameters, counts_K).expand_as(judged_MK)
     if parameters.imbalance == "logit_adjustment":
-        return _mean_one(counts_K**-parameters.logit_adjustment_tau, counts_K)
+        return _mean_one(counts_K**-parameters.logit_adjustment_tau, counts_K).expand_as(judged_MK)
+    if parameters.imbalance == "balanced_sampling":  # draws images, whatever doubt their targets hold
+        images_K = training_NK.argmax(1).bincount(minlength=training_NK.shape[1]).clamp(min=1)
+        weights_K = inverse_frequency_weights(images_K.to(judged_MK.dtype))
+        return weights_K[judged_MK.argmax(1)][:, None].expand_as(judged_MK)
     return None
 
 
 def weighted_loss(
-    logits_NK: torch.Tensor, targets_NK: torch.Tensor, weights_K: torch.Tensor | None
+    logits_NK: torch.Tensor, targets_NK: torch.Tensor, weights_NK: torch.Tensor | None
 ) -> torch.Tensor:
-    """Return the soft-target cross-entropy, a scalar: its mean over images that weigh as their classes do."""
-    if weights_K is None:
+    """Return the soft-target cross-entropy, a scalar: its mean over targets that weigh so much."""
+    if weights_NK is None:
         return functional.cross_entropy(logits_NK, targets_NK)
-    total = functional.cross_entropy(logits_NK, targets_NK, weight=weights_K, reduction="sum")
-    return total / (targets_NK @ weights_K).sum()
+    shares_NK = targets_NK * weights_NK
+    return -(shares_NK * functional.log_softmax(logits_NK, 1)).sum() / shares_NK.sum()
+
+
+def target_counts(targets_NK: torch.Tensor) -> torch.Tensor:
+    """Count the images of each class (K,) by their shares, never quite none."""
+    return targets_NK.sum(0).clamp(min=_FEWEST)
+
+
+def _class_weights(parameters: LossParameters, counts_K: torch.Tensor) -> torch.Tensor:
+    if parameters.class_weighting == "effective_number":
+        return effective_number_weights(counts_K, parameters.effective_number_beta)
+    return inverse_frequency_weights(counts_K)
 
 
 def smooth_targets(targets_BK: torch.Tensor, smoothing: float) -> torch.Tensor:

@@ -50,7 +50,7 @@ class Phase:
     epochs : int
         At most.
     from_chance : bool
-        Whether it starts from a head drawn at random, or a whole network: the first epoch is better, whatever it is.
+        Whether it starts from weights drawn at random, of the head at least: there is nothing to fall back on.
     """
 
     number: int
@@ -69,14 +69,14 @@ class Setting:
         The stages before training; None when nothing holds on to them.
     criterion : Loss
         What is minimised.
-    weights_K : torch.Tensor or None
-        Of the classes in the validation loss (`judging_weights`).
+    weights_NK : torch.Tensor or None
+        Of the validation targets (`judging_weights`).
     """
 
     classifier: ImageClassifier
     start: nn.ModuleList | None
     criterion: Loss
-    weights_K: torch.Tensor | None
+    weights_NK: torch.Tensor | None
     parameters: TrainingParameters
     team: Team
     checkpoints: Checkpoints | None
@@ -209,7 +209,7 @@ class PhaseTraining:
     def _validate(self, tail: Tail) -> Score:
         tail.eval()
         n_images = len(self._feed.held_out_NK)
-        stages = folded(tail.stages, self._feed.held_out(np.arange(min(PROBED_IMAGES, n_images))))
+        stages = folded(tail.stages, self._feed.held_out(np.arange(n_images)[:PROBED_IMAGES]))
 
         def logits(index_B: np.ndarray) -> torch.Tensor:
             with self._autocast:
@@ -221,7 +221,7 @@ class PhaseTraining:
             for first in range(0, len(mine), self._inference_batch)
         ]
         logits_NK = self._setting.team.gather(torch.cat(parts))
-        return score(logits_NK, self._feed.held_out_NK, self._setting.weights_K)
+        return score(logits_NK, self._feed.held_out_NK, self._setting.weights_NK)
 
     def _offer(self, tail: Tail, found: Score) -> bool:
         """Keep these weights if they are the best so far, and say whether they are."""

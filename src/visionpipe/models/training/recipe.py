@@ -95,12 +95,16 @@ def unread(parameters: TrainingParameters, resolved: TrainingParameters) -> list
     if resolved.mode == "scratch":
         idle |= {"epochs", "weights"}
     loss = resolved.loss
-    weighs, decays = loss.imbalance == "class_weights", loss.class_weighting == "effective_number"
-    idle |= set() if whole else {"loss.cutmix_alpha"}
-    idle |= set() if weighs else {"loss.class_weighting"}
-    idle |= set() if weighs and decays else {"loss.effective_number_beta"}
-    idle |= set() if loss.imbalance == "focal" else {"loss.focal_gamma"}
-    idle |= set() if loss.imbalance == "logit_adjustment" else {"loss.logit_adjustment_tau"}
+    if not whole:
+        idle.add("loss.cutmix_alpha")
+    if loss.imbalance != "class_weights":
+        idle |= {"loss.class_weighting", "loss.effective_number_beta"}
+    elif loss.class_weighting != "effective_number":
+        idle.add("loss.effective_number_beta")
+    if loss.imbalance != "focal":
+        idle.add("loss.focal_gamma")
+    if loss.imbalance != "logit_adjustment":
+        idle.add("loss.logit_adjustment_tau")
     defaults = TrainingParameters()
     names = [*TrainingParameters.model_fields, *(f"loss.{name}" for name in type(loss).model_fields)]
     return [name for name in names if name in idle and _value(parameters, name) != _value(defaults, name)]
@@ -129,6 +133,8 @@ def _choices(
     where = "GPU" if device.type == "cuda" else "CPU"
     on_gpu = device.type == "cuda"
     whole = _whole_network_epochs(n_images, parameters.first_size, scratch=scratch, on_gpu=on_gpu)
+    if tuned and parameters.epochs == 0:  # then something else has to train
+        whole = max(whole, _FEW_EPOCHS if few else 1)
     yield Choice("whole_network_epochs", whole, f"{seen} on a {where}")
     if parameters.whole_network_epochs != "auto":
         whole = parameters.whole_network_epochs
