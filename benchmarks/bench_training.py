@@ -154,14 +154,12 @@ def report_time(runs: list[dict[str, Run]], seeds: list[int], targets: list[floa
             *((f"best of {each}", [best(run[each]) for run in runs]) for each in ("ours", name)),
             *fixed,
         ]:
-            cells, shares = [], []
+            cells, shares, bound = [], [], ""
             for run, auc in zip(runs, wanted, strict=True):
                 ours, other = first_time(run["ours"], auc), first_time(run[name], auc)
                 shares.append(ours / min(other, run[name][-1][0]))
+                bound = bound if math.isfinite(other) else "< "
                 cells.append(f"{auc:.4f}: {shown(ours)}, {shown(other)}")
-            bound = "< " * any(
-                first_time(run[name], auc) == math.inf for run, auc in zip(runs, wanted, strict=True)
-            )
             print(f"| {row} | {' | '.join(cells)} | {bound}{statistics.median(shares):.3f} |")
 
 

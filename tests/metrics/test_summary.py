@@ -177,10 +177,8 @@ def test_macro_f1_is_known_no_better_than_balanced_accuracy():
 def test_ten_classes_without_a_mistake_are_not_all_at_their_lower_bounds_at_once():
     labels = np.repeat(np.arange(10), 5)
     found = summary(labels, np.where(np.eye(10)[labels] == 1, 0.91, 0.01))
-    one_class, all_alike = (
-        0.025 ** (1 / 5),
-        0.025 ** (1 / 50),
-    )  # 0.48; what 50 right answers prove of a common rate
+    one_class = 0.025 ** (1 / 5)  # 0.48
+    all_alike = 0.025 ** (1 / 50)  # what 50 right answers prove of a common rate
     assert found["recall[class3]"]["low"] == pytest.approx(one_class)
     for name in ("macro_f1", "auroc"):
         assert one_class < 0.8 < found[name]["low"] < all_alike, name

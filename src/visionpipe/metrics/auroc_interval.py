@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visionpipe.stats.intervals import Interval, clopper_pearson, cluster_index
+from visionpipe.stats.intervals import Interval, clopper_pearson, cluster_index, mean_interval
 
 Floats = NDArray[np.float64]
 
@@ -48,10 +48,7 @@ def auroc_interval(
         return Interval(math.nan, math.nan, math.nan, level)
     positives = [1] if probabilities.shape[1] == 2 else present
     areas = [_one_area(labels == k, probabilities[:, k], index_N, level) for k in positives]
-    mean = float(np.mean([area.estimate for area in areas]))
-    below = math.hypot(*(area.estimate - area.low for area in areas)) / len(areas)
-    above = math.hypot(*(area.high - area.estimate for area in areas)) / len(areas)
-    return Interval(mean, mean - below, mean + above, level).clipped(0.0, 1.0)
+    return mean_interval(areas, level)
 
 
 def _one_area(

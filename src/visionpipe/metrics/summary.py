@@ -28,6 +28,7 @@ from visionpipe.stats.intervals import (
     cluster_bootstrap_many,
     cluster_index,
     clustered_proportion,
+    mean_interval,
 )
 
 CALIBRATION_ERRORS = ("ece", "classwise_ece")
@@ -111,7 +112,7 @@ def classification_metrics(
     ]
     accurate = clustered_proportion(right, groups, level)
     metrics["accuracy"] = _entry(accurate, len(labels))
-    balanced = _mean_interval(recalls, level)
+    balanced = mean_interval(recalls, level)
     metrics["balanced_accuracy"] = _entry(balanced, len(labels))
     costs_KK = cost_matrix(costs or {}, classes)
     metrics["expected_cost"] = _entry(expected_cost(labels, predicted, costs_KK, groups, level), len(labels))
@@ -213,7 +214,7 @@ def _flawless_bounds(
         Interval(1.0, _perfect_auroc(*_sides(labels == k, groups), level), 1.0, level) for k in positives
     ]
     return {
-        "auroc": _mean_interval(areas, level).low,
+        "auroc": mean_interval(areas, level).low,
         "average_precision": float(
             np.mean([_perfect_precision(*_sides(labels == k, groups), level) for k in positives])
         ),
@@ -242,15 +243,6 @@ def _perfect_precision(n_positive: int, n_negative: int, level: float) -> float:
     found = clopper_pearson(n_positive, n_positive, halved).low
     false = (1 - clopper_pearson(n_negative, n_negative, halved).low) * n_negative / max(1, n_positive)
     return found - false * math.log1p(found / false) if false > 0 else found
-
-
-def _mean_interval(intervals: list[Interval], level: float) -> Interval:
-    """Interval for the mean of independent proportions, from theirs (MOVER)."""
-    defined = [interval for interval in intervals if not math.isnan(interval.estimate)]
-    mean = float(np.mean([interval.estimate for interval in defined]))
-    below = math.hypot(*(interval.estimate - interval.low for interval in defined)) / len(defined)
-    above = math.hypot(*(interval.high - interval.estimate for interval in defined)) / len(defined)
-    return Interval(mean, mean - below, mean + above, level).clipped(0.0, 1.0)
 
 
 def _entry(interval: Interval, n_images: int) -> dict[str, object]:

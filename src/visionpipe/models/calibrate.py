@@ -73,7 +73,7 @@ def calibrate(
     _log_temperature(temperature, logits_NK, labels_N)
     probabilities_NK = softmax(logits_NK, temperature)
     decision = None
-    if _all_are_seen(labels_N, spec.classes, parameters.calibration):
+    if _rule_can_be_fitted(labels_N, spec.classes, parameters.calibration):
         decision = fit_decision(probabilities_NK, labels_N, spec.classes, parameters.calibration)
     threshold = None
     if decision is not None:
@@ -196,7 +196,7 @@ def deferral_confidence(
     return float(confidence_N[order][good[-1]]) if len(good) else None
 
 
-def _all_are_seen(labels_N: np.ndarray, classes: list[str], parameters: CalibrationParameters) -> bool:
+def _rule_can_be_fitted(labels_N: np.ndarray, classes: list[str], parameters: CalibrationParameters) -> bool:
     """Warn of classes without a validation image; False when the decision rule needs images of all of them."""
     missing = [label for k, label in enumerate(classes) if k not in labels_N]
     if not missing:

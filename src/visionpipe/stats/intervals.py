@@ -123,6 +123,20 @@ def clustered_proportion(successes_N: ArrayLike, cluster_ids_N: ArrayLike, level
     return Interval(share, exact.low, exact.high, level)
 
 
+def mean_interval(intervals: list[Interval], level: float) -> Interval:
+    """Return the interval of the mean of independent quantities between 0 and 1, from theirs; NaN ones are left out.
+
+    References
+    ----------
+    Zou and Donner, Construction of confidence limits about effect measures (MOVER), Statistics in Medicine 27, 2008.
+    """
+    defined = [interval for interval in intervals if not math.isnan(interval.estimate)]
+    mean = float(np.mean([interval.estimate for interval in defined]))
+    below = math.hypot(*(interval.estimate - interval.low for interval in defined)) / len(defined)
+    above = math.hypot(*(interval.high - interval.estimate for interval in defined)) / len(defined)
+    return Interval(mean, mean - below, mean + above, level).clipped(0.0, 1.0)
+
+
 def cluster_index(cluster_ids_N: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return (index_N in 0..G-1, sizes_G) of cluster ids of any type."""
     ids_N = np.asarray(cluster_ids_N)

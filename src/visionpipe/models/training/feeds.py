@@ -28,8 +28,6 @@ class Feed(Protocol):
 
     first: int
     """That stage."""
-    pixels: bool
-    """Whether it takes photos."""
     targets_NK: torch.Tensor
     held_out_NK: torch.Tensor
 
@@ -51,8 +49,6 @@ class CachedFeed:
     An image that comes to a process more than once in an epoch (`balanced_sampling`) comes in one view after the other.
     """
 
-    pixels = False
-
     def __init__(self, training: FrozenTrunk, validation: FrozenTrunk, seed: int) -> None:
         self.first = training.cut
         self.targets_NK, self.held_out_NK = training.targets_NK, validation.targets_NK
@@ -65,7 +61,7 @@ class CachedFeed:
         chance = generator(self._seed, "views", *place)
         n_images = len(self.targets_NK)  # drawn for all, so that every process draws the same
         views_N = torch.randint(self._training.n_views, (n_images,), generator=chance).numpy()
-        order = np.concatenate([np.asarray(index_B) for index_B in batches])
+        order = np.concatenate(batches)
         times = pd.Series(order).groupby(order).cumcount().to_numpy()  # that each has come before
         views = np.split(
             (views_N[order] + times) % self._training.n_views, np.cumsum([*map(len, batches)])[:-1]
@@ -85,7 +81,7 @@ class CachedFeed:
 class PixelFeed:
     """Photos; each is augmented anew each time. The next batch is read while one is trained on."""
 
-    first, pixels = 0, True
+    first = 0
 
     def __init__(
         self,

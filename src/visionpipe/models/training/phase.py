@@ -98,8 +98,9 @@ class PhaseTraining:
             average = get_ema_multi_avg_fn(decay)
             self._ema = AveragedModel(self._tail, multi_avg_fn=average, use_buffers=True).eval()
         start = None if setting.start is None else setting.start[feed.first :]
+        cuts = phase.name == WHOLE_NETWORK  # which is fed photos
         self._step = Step(
-            self._tail, self._optimiser, setting.criterion, parameters, setting.team, start, cuts=feed.pixels
+            self._tail, self._optimiser, setting.criterion, parameters, setting.team, start, cuts=cuts
         )
         self._autocast = autocast(parameters, device)
         self._inference_batch = inference_batch_size(device)
