@@ -90,8 +90,8 @@ class TrainingParameters(BaseModel):
     """A split whose pixels need no more stays on the GPU as a whole [GiB]."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; `auto` takes a GPU when there is one."""
-    precision: Literal["auto", "float32", "frozen_bfloat16", "bfloat16"] = "auto"
-    """Autocast precision; `frozen_bfloat16` trains in float32 and runs all else in bfloat16, which CPUs are fast at."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Autocast precision of forward passes; weights are float32."""
     compile: bool = False
     """Compile the network with torch.compile: minutes at the start, faster epochs on a GPU."""
     processes: Annotated[int, Field(ge=1)] = 1

@@ -56,13 +56,9 @@ class TestViews:
         index = np.arange(2)
         kinds = {
             precision: self.trunk(photos, precision=precision).batch(index, 0 * index).dtype
-            for precision in ("float32", "frozen_bfloat16", "bfloat16")
+            for precision in ("float32", "bfloat16")
         }
-        assert kinds == {
-            "float32": torch.float32,
-            "frozen_bfloat16": torch.bfloat16,
-            "bfloat16": torch.bfloat16,
-        }
+        assert kinds == {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")

@@ -98,7 +98,7 @@ def test_every_choice_is_logged_with_its_reason(caplog):
 
 
 def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch):
-    for has_it, wanted in ((True, "frozen_bfloat16"), (False, "float32")):
+    for has_it, wanted in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda has_it=has_it: has_it)
         assert default_precision(CPU) == wanted
 

@@ -253,7 +253,7 @@ class TestOptions:
 
     @pytest.mark.parametrize(
         ("precision", "wanted"),
-        [("float32", torch.float32), ("frozen_bfloat16", torch.float32), ("bfloat16", torch.bfloat16)],
+        [("float32", torch.float32), ("bfloat16", torch.bfloat16)],
     )
     def test_precision_is_that_of_the_forward_pass(self, network, batch, monkeypatch, precision, wanted):
         step, tail = stepping(network, precision=precision)

@@ -97,18 +97,9 @@ def soft_targets(labels_N: np.ndarray, confidence_N: np.ndarray, n_classes: int)
     return targets_NK.scatter_(1, torch.tensor(np.array(labels_N)).long().view(-1, 1), confidence)
 
 
-def autocast(
-    parameters: TrainingParameters, device: torch.device, *, learning: bool = False
-) -> torch.autocast | nullcontext:
-    """Return the context in which the forward pass runs at the precision asked for.
-
-    Parameters
-    ----------
-    learning : bool
-        Whether gradients will be taken of it: `frozen_bfloat16` keeps these passes in float32.
-    """
-    full = "frozen_bfloat16" if learning else None
-    if parameters.precision in ("float32", full):
+def autocast(parameters: TrainingParameters, device: torch.device) -> torch.autocast | nullcontext:
+    """Return the context in which the forward pass runs at the precision asked for."""
+    if parameters.precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 

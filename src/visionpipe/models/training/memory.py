@@ -16,7 +16,7 @@ from visionpipe.errors import VisionpipeError
 logger = logging.getLogger(__name__)
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of mallopt(3)
 _DEFAULTS = {_M_TRIM_THRESHOLD: 128 * 1024, _M_MMAP_MAX: 65536}  # glibc's own
-_NO_LIMIT = 2**31 - 1
+_NEVER = -1
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def kept_memory() -> Iterator[None]:
         yield
         return
     library.mallopt(_M_MMAP_MAX, 0)
-    library.mallopt(_M_TRIM_THRESHOLD, _NO_LIMIT)
+    library.mallopt(_M_TRIM_THRESHOLD, _NEVER)
     try:
         yield
     finally:

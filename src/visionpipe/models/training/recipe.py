@@ -182,6 +182,6 @@ def _whole_network_epochs(n_images: int, first_size: float, *, scratch: bool, on
 
 def default_precision(device: torch.device) -> str:
     """Return the fastest precision that a device computes well in."""
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    return "frozen_bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
+    on_gpu = device.type == "cuda"
+    has_it = torch.cuda.is_bf16_supported() if on_gpu else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bfloat16" if has_it else "float32"

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.training.depthwise import FastDepthwise
 from visionpipe.models.training.distributed import Team
 from visionpipe.models.training.frozen_trunk import autocast
 from visionpipe.models.training.losses import Loss
@@ -57,7 +59,10 @@ class Step:
         self._parameters, self._team, self._start, self._cuts = parameters, team, start, cuts
         called = torch.compile(tail) if parameters.compile else tail
         self._called = team.wrap(called)
-        self._autocast = autocast(parameters, tail.head.weight.device, learning=True)
+        self._autocast = autocast(parameters, tail.head.weight.device)
+        # a compiled network is taken apart by other means, and depthwise convolutions are no matter on a GPU
+        slow = tail.head.weight.device.type == "cpu" and not parameters.compile
+        self._depthwise = FastDepthwise() if slow else nullcontext()
         self.micro_batch = MicroBatch(min(parameters.batch_size, team.micro_batch or parameters.batch_size))
 
     def take(self, inputs: torch.Tensor, targets_BK: torch.Tensor, n_all: int, draw: Draw) -> torch.Tensor:
@@ -115,7 +120,7 @@ class Step:
         total = torch.zeros((), device=inputs.device)
         for rows in torch.arange(len(inputs)).tensor_split(self._n_parts(n_all)):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            with self._autocast:
+            with self._autocast, self._depthwise:
                 logits_BK, features_BD = self._called(inputs[part], kept_BD[part])
             weight = self._team.loss_weight(len(rows), n_all)
             loss = weight * self._criterion(logits_BK.float(), targets_BK[part])
