@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visionpipe.images.labels import current_labels
+from visionpipe.images.labels import current_labels, rival_shares
 from visionpipe.images.store import LABEL_SCHEMA
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -73,6 +74,26 @@ def test_reviewers_vote_and_the_majority_wins_with_its_share():
     label = the_label(vote("dog", "ada"), vote("dog", "bob"), vote("cat", "eve"))
     assert (label["label"], label["n_annotators"], label["contradicted"]) == ("dog", 3, True)
     assert label["label_confidence"] == pytest.approx(2 / 3)
+    assert json.loads(label["rival_labels"]) == {"cat": pytest.approx(1 / 3)}
+
+
+def test_rivals_have_their_share_of_the_votes_weighted_by_confidence():
+    rows = [
+        vote("dog", "ada"),
+        vote("dog", "bob"),
+        vote("cat", "eve", label_confidence=0.5),
+        vote("emu", "joe"),
+    ]
+    label = the_label(*rows)
+    assert label["label_confidence"] == 0.5
+    assert json.loads(label["rival_labels"]) == {"cat": 0.125, "emu": 0.25}
+    assert the_label(vote("dog", "ada"))["rival_labels"] == "{}"
+
+
+def test_shares_are_found_by_row_and_class():
+    manifest = pd.DataFrame({"rival_labels": ["{}", '{"cat": 0.25, "yak": 0.1}', '{"emu": 0.5}']})
+    assert list(rival_shares(manifest, ["cat", "dog", "emu"])) == [(1, 0, 0.25), (2, 2, 0.5)]
+    assert list(rival_shares(manifest[[]], ["cat"])) == []
 
 
 def test_a_reviewer_has_one_vote_the_newest():
@@ -187,3 +208,6 @@ def test_labels_are_those_of_a_plain_count(rows):
             assert label["n_annotators"] == sum(count.values())
         assert label["contradicted"] == (len(count) > 1)
         assert 0 < label["label_confidence"] <= 1
+        rivals = json.loads(label["rival_labels"])
+        assert rivals.keys() == count.keys() - {label["label"]}
+        assert label["label_confidence"] + sum(rivals.values()) <= 1 + 1e-9

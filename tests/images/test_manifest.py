@@ -19,7 +19,7 @@ from visionpipe.images.parameters import IngestionParameters, SplitParameters
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 CONTRACT = """
-    image_id label label_confidence n_annotators source captured_at arrived_at width height format n_bytes
+    image_id label label_confidence rival_labels n_annotators source captured_at arrived_at width height format n_bytes
     brightness contrast sharpness perceptual_hash group_id split label_origin entropy flags contradicted
     """
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 _PRECEDENCE = {"import": 0, "review": 1, "correction": 2, "adjudication": 3}
@@ -23,9 +26,10 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Indexed by `image_id`: `label`, `label_confidence` (share of the votes for it, weighted by their
-        confidence, 0 to 1), `n_annotators`, `label_origin`, `contradicted` (others said otherwise),
-        `tied` (neither votes nor confidence decide), and `selection` of the first row appended:
-        why the image was labelled when it came in, whatever came later.
+        confidence, 0 to 1), `rival_labels` (the same share of every other label voted for, a JSON object),
+        `n_annotators`, `label_origin`, `contradicted` (others said otherwise), `tied` (neither votes nor
+        confidence decide), and `selection` of the first row appended: why the image was labelled when it
+        came in, whatever came later.
     """
     # not groupby().first(): that passes over nulls, and a later review would move the image to another split
     selection = label_history.drop_duplicates("image_id").set_index("image_id")["selection"]
@@ -64,10 +68,14 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     ranked = tally.set_index("image_id")[["votes", "weight"]]
     second = ranked[tally.duplicated("image_id").to_numpy()]
     second = second[~second.index.duplicated()].reindex(chosen.index)
+    rivals: dict[str, dict[str, float]] = {image_id: {} for image_id in chosen.index}
+    for row in tally[tally.duplicated("image_id")].itertuples():
+        rivals[row.image_id][row.label] = row.weight / n_votes[row.image_id]
     return pd.DataFrame(
         {
             "label": chosen["label"],
             "label_confidence": chosen["weight"] / n_votes,
+            "rival_labels": pd.Series(rivals).map(json.dumps),
             "n_annotators": votes.groupby("image_id")["annotator"].nunique().astype("int64"),
             "label_origin": chosen["label_origin"],
             "contradicted": n_labels > 1,
@@ -75,6 +83,15 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
             "selection": selection,
         }
     )
+
+
+def rival_shares(manifest: pd.DataFrame, classes: Sequence[str]) -> Iterator[tuple[int, int, float]]:
+    """Yield (row, class code, share of the votes) of the labels that lost; of no class that is not in the list."""
+    code_of = {label: code for code, label in enumerate(classes)}
+    for row, rivals in enumerate(manifest.get("rival_labels", ())):
+        for label, share in json.loads(rivals).items():
+            if label in code_of:
+                yield row, code_of[label], share
 
 
 def in_force(label_history: pd.DataFrame) -> pd.DataFrame:

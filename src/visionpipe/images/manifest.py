@@ -14,7 +14,7 @@ from visionpipe.images.splits import assign_all
 
 _STORED = ["source", "captured_at", "arrived_at", "width", "height", "format", "n_bytes"]
 _MEASURED = ["brightness", "contrast", "sharpness", "entropy", "perceptual_hash"]
-_LABELLED = ["label", "label_confidence", "n_annotators", "label_origin", "contradicted"]
+_LABELLED = ["label", "label_confidence", "rival_labels", "n_annotators", "label_origin", "contradicted"]
 _OWN = {"image_id", "group_id", "split", "flags", *_STORED, *_MEASURED, *_LABELLED}
 _PREDICTED = {
     *("prediction_id", "requested_at", "model_version", "predicted_label", "confidence", "probabilities"),

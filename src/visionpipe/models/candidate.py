@@ -17,6 +17,7 @@ import torch
 
 from visionpipe import __version__
 from visionpipe.errors import VisionpipeError
+from visionpipe.images.labels import rival_shares
 from visionpipe.images.manifest import attribute_columns
 from visionpipe.images.prepare import PreparedImages
 from visionpipe.metrics.evaluation import codes_of
@@ -240,9 +241,8 @@ def load_candidate(folder: Path) -> Candidate:
 
 
 def _labelled(manifest: pd.DataFrame, images: PreparedImages, classes: list[str]) -> LabelledPixels:
-    targets_NK = soft_targets(
-        codes_of(manifest["label"], classes), manifest["label_confidence"].to_numpy(float), len(classes)
-    )
+    codes_N, confidence_N = codes_of(manifest["label"], classes), manifest["label_confidence"].to_numpy(float)
+    targets_NK = soft_targets(codes_N, confidence_N, len(classes), list(rival_shares(manifest, classes)))
     return LabelledPixels(images.pixels_NHWC, images.rows(manifest["image_id"].tolist()), targets_NK)
 
 

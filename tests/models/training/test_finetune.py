@@ -243,6 +243,15 @@ class TestSoftTargets:
         targets_NK = soft_targets(np.array([0, 2]), np.array([1.0, 0.7]), 4)
         np.testing.assert_allclose(targets_NK, [[1, 0, 0, 0], [0.1, 0.1, 0.7, 0.1]], rtol=1e-6)
 
+    def test_classes_that_annotators_disagree_on_get_their_share(self):
+        rivals = [
+            (0, 1, 0.25),
+            (2, 0, 0.5),
+        ]  # image 0: 2 of 4 votes, one for class 1, one of half confidence for it
+        targets_NK = soft_targets(np.array([0, 2, 1]), np.array([0.6, 0.7, 0.5]), 4, rivals)
+        wanted = [[0.6, 0.3, 0.05, 0.05], [0.1, 0.1, 0.7, 0.1], [0.5, 0.5, 0, 0]]
+        np.testing.assert_allclose(targets_NK, wanted, rtol=1e-6)
+
     @pytest.mark.parametrize("n_classes", [2, 3, 10])
     def test_rows_are_probabilities_whatever_the_confidence(self, n_classes):
         random = np.random.default_rng(n_classes)

@@ -22,7 +22,13 @@ from visionpipe.models.parameters import TrainingParameters
 logger = logging.getLogger(__name__)
 _KEY_CHARACTERS = 16
 _IS_KEY = re.compile(f"[0-9a-f]{{{_KEY_CHARACTERS}}}")
-_MANIFEST_COLUMNS = ("image_id", "label", "label_confidence", "split")  # what training reads of it
+_MANIFEST_COLUMNS = (
+    "image_id",
+    "label",
+    "label_confidence",
+    "rival_labels",
+    "split",
+)  # what training reads of it
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def training_key(
     import torchvision
 
     used = manifest[manifest["split"].isin(["train", "validation"])]
-    rows = used[list(_MANIFEST_COLUMNS)].to_csv(index=False)
+    rows = used[[name for name in _MANIFEST_COLUMNS if name in used]].to_csv(index=False)
     versions = [__version__, torch.__version__, torchvision.__version__, timm.__version__, PIL.__version__]
     # the number of threads decides in what order a processor adds up
     threads = str(torch.get_num_threads()) if device.type == "cpu" else ""

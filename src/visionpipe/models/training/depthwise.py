@@ -1,7 +1,7 @@
 """Gradients of depthwise convolutions in bfloat16 on a CPU, from the few shapes that oneDNN has fast kernels for.
 
-oneDNN takes up to two hundred times as long for the gradients of kernels beyond 3 x 3 and of strides beyond 1 as for the
-forward pass, and spends three quarters of a step of an EfficientNet there. Both are sums of what it is fast at:
+oneDNN takes up to two hundred times as long for the gradients of kernels beyond 3 x 3 and of strides beyond 1 as for
+the forward pass, and spends three quarters of a step of an EfficientNet there. Both are sums of what it is fast at:
 
 - the weight gradient of a large kernel, of weight gradients of parts of at most 3 x 3 taps on shifted inputs;
 - a convolution of stride S, of S x S convolutions of stride 1, each on every S-th row and column.

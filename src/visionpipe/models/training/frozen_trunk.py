@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -77,8 +77,13 @@ class Pixels:
         return pixels.pin_memory().to(self._device, non_blocking=True)
 
 
-def soft_targets(labels_N: np.ndarray, confidence_N: np.ndarray, n_classes: int) -> torch.Tensor:
-    """Spread the doubt of a label evenly over the other classes.
+def soft_targets(
+    labels_N: np.ndarray,
+    confidence_N: np.ndarray,
+    n_classes: int,
+    rivals: Sequence[tuple[int, int, float]] = (),
+) -> torch.Tensor:
+    """Give classes that annotators disagree on their share of the votes; spread all other doubt evenly.
 
     Parameters
     ----------
@@ -86,15 +91,21 @@ def soft_targets(labels_N: np.ndarray, confidence_N: np.ndarray, n_classes: int)
         Class codes, int.
     confidence_N : numpy.ndarray
         Probability that the label is right, 0 to 1.
+    rivals : sequence of (int, int, float)
+        Row, code of a class that is not its label, and the share of the votes for it, 0 to 1.
 
     Returns
     -------
     torch.Tensor
         (N, K) float32 rows that sum to 1.
     """
-    confidence = torch.tensor(np.array(confidence_N), dtype=torch.float32).view(-1, 1)
-    targets_NK = ((1 - confidence) / max(n_classes - 1, 1)).repeat(1, n_classes)
-    return targets_NK.scatter_(1, torch.tensor(np.array(labels_N)).long().view(-1, 1), confidence)
+    shares_NK = np.zeros((len(labels_N), n_classes))
+    for row, code, share in rivals:
+        shares_NK[row, code] = share
+    left_N = np.clip(1 - confidence_N - shares_NK.sum(1), 0, None)
+    shares_NK += left_N[:, None] / max(n_classes - 1, 1)
+    shares_NK[np.arange(len(labels_N)), labels_N] = confidence_N
+    return torch.from_numpy(shares_NK).float()
 
 
 def autocast(parameters: TrainingParameters, device: torch.device) -> torch.autocast | nullcontext:
