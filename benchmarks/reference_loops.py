@@ -25,7 +25,9 @@ from torchvision import transforms
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.training.memory import kept_memory
+from visionpipe.models.training.depthwise import FastDepthwise
+from visionpipe.models.training.frozen_trunk import autocast as own_autocast
+from visionpipe.models.training.recipe import default_precision
 
 
 @dataclass(frozen=True)
@@ -236,46 +238,43 @@ def validation_auc(model: nn.Module, loader: DataLoader, task: Task) -> float:
 
 
 def in_memory(
-    parameters: TrainingParameters, n_images: int, epochs: int, device: torch.device, *, keeps_memory: bool
-) -> float:
-    """Train all weights of the model on random tensors that lie on the device.
+    parameters: TrainingParameters, n_images: int, device: torch.device, *, as_ours: bool
+) -> Iterator[float]:
+    """Train all weights of the model on random tensors that lie on the device; yield images a second, epoch by epoch.
 
     Parameters
     ----------
-    keeps_memory : bool
-        Whether the C library is told to keep freed memory, as training tells it.
-
-    Returns
-    -------
-    float
-        Images a second in the fastest of the epochs but the first, which warms up.
+    as_ours : bool
+        Whether the step is computed as ours is: precision, and gradients of depthwise convolutions. Otherwise it is
+        torch's own, in the faster of float32 and, on a GPU, bfloat16.
     """
     side, batch = parameters.image_size_px, parameters.batch_size
     spec = ModelSpec(
         backbone=parameters.backbone, weights=parameters.weights, classes=["a", "b"], image_size_px=side
     )
-    backbone = build_backbone(parameters.backbone, parameters.weights, side)
-    model = ImageClassifier(spec, backbone).to(device).train()
+    model = ImageClassifier(spec, build_backbone(parameters.backbone, parameters.weights, side))
+    model = model.to(device).train()
     images_NCHW = torch.randn(8 * batch, 3, side, side, device=device)
     images_NCHW = images_NCHW.to(memory_format=torch.channels_last)
     codes_N = torch.randint(0, 2, (len(images_NCHW),), device=device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    rates, steps = [], -(-n_images // batch)
-    with kept_memory() if keeps_memory else nullcontext():
-        for _ in range(epochs):
-            _wait(device)
-            began = time.perf_counter()
-            for step in range(steps):
-                rows = slice(step % 8 * batch, step % 8 * batch + batch)
-                with torch.autocast(device.type, torch.bfloat16, enabled=parameters.precision == "bfloat16"):
-                    logits_BK = model.head(model.run_stages(images_NCHW[rows], 0))
-                    loss = nn.functional.cross_entropy(logits_BK.float(), codes_N[rows])
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
-            _wait(device)
-            rates.append(steps * batch / (time.perf_counter() - began))
-    return max(rates[1:])
+    own = parameters.model_copy(update={"precision": default_precision(device)})
+    precision = own_autocast(own, device) if as_ours or device.type == "cuda" else nullcontext()
+    depthwise = FastDepthwise() if as_ours and device.type == "cpu" else nullcontext()
+    steps = -(-n_images // batch)
+    while True:
+        _wait(device)
+        began = time.perf_counter()
+        for step in range(steps):
+            rows = slice(step % 8 * batch, step % 8 * batch + batch)
+            with precision, depthwise:
+                logits_BK = model.head(model.run_stages(images_NCHW[rows], 0))
+            loss = nn.functional.cross_entropy(logits_BK.float(), codes_N[rows])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+        _wait(device)
+        yield steps * batch / (time.perf_counter() - began)
 
 
 def _wait(device: torch.device) -> None:

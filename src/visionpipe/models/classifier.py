@@ -138,10 +138,12 @@ class ImageClassifier(nn.Module):
         `augment` changes the images, (B, 3, H, W) from 0 to 1, on the way.
         """
         pixels_NCHW = pixels_NHWC.permute(0, 3, 1, 2)
-        # augmentation works on planes; bytes are laid out anew in a quarter of the time that floats take
-        images_NCHW = pixels_NCHW / 255 if augment is None else augment(pixels_NCHW.contiguous() / 255)
-        normalised_NCHW = torch.empty_like(images_NCHW, memory_format=torch.channels_last)
-        return torch.sub(images_NCHW, self.mean, out=normalised_NCHW).div_(self.std)
+        if augment is None:
+            return ((pixels_NCHW / 255) - self.mean).div_(self.std)
+        # augmentation works on planes; laying out bytes anew takes a quarter of the time that floats take, and to
+        # compute on planes and lay out the result half the time of computing in the other layout
+        images_NCHW = augment(pixels_NCHW.contiguous().float().div_(255))
+        return (images_NCHW - self.mean).div_(self.std).contiguous(memory_format=torch.channels_last)
 
     def run_stages(self, activations: torch.Tensor, first: int, last: int | None = None) -> torch.Tensor:
         """Run stages first..last-1; after the last one, activations are pooled features (B, D)."""

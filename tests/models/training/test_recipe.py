@@ -52,13 +52,14 @@ def test_what_the_user_says_stands(name):
     assert name not in {choice.name for choice in choices}
 
 
+@pytest.mark.parametrize(("precision", "most"), [("float32", 20_000), ("bfloat16", 36_000)])
 @pytest.mark.parametrize(("n_images", "moves"), [(40, False), (1000, True), (2000, True), (100_000, False)])
-def test_on_a_cpu_the_whole_network_moves_where_that_takes_minutes(n_images, moves):
-    resolved, _ = resolve(TrainingParameters(), targets(n_images), CPU)
+def test_on_a_cpu_the_whole_network_moves_where_that_takes_minutes(n_images, moves, precision, most):
+    resolved, _ = resolve(TrainingParameters(precision=precision), targets(n_images), CPU)
     assert (resolved.whole_network_epochs > 0) == moves
     assert (resolved.epochs == 0) == moves
     cost = (1 + resolved.first_size + resolved.first_size**2) / 3  # of an epoch, beside one of full size
-    assert n_images * resolved.whole_network_epochs * cost <= 20_000
+    assert n_images * resolved.whole_network_epochs * cost <= most
 
 
 def test_dozens_of_photos_are_seen_in_many_views():

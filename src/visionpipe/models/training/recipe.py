@@ -131,11 +131,12 @@ def _choices(
     seen = f"{n_images} training images"
     few, scratch, tuned = n_images < _FEW, parameters.mode == "scratch", parameters.mode == "finetune"
     where = "GPU" if device.type == "cuda" else "CPU"
-    on_gpu = device.type == "cuda"
-    whole = _whole_network_epochs(n_images, parameters.first_size, scratch=scratch, on_gpu=on_gpu)
+    fastest = default_precision(device)
+    precision = fastest if parameters.precision == "auto" else parameters.precision
+    whole = _whole_network_epochs(n_images, parameters.first_size, scratch, device, precision)
     if tuned and parameters.epochs == 0:  # then something else has to train
         whole = max(whole, _FEW_EPOCHS if few else 1)
-    yield Choice("whole_network_epochs", whole, f"{seen} on a {where}")
+    yield Choice("whole_network_epochs", whole, f"{seen} on a {where} in {precision}")
     if parameters.whole_network_epochs != "auto":
         whole = parameters.whole_network_epochs
     enough = whole >= _ENOUGH_EPOCHS
@@ -168,12 +169,19 @@ def _choices(
         "class_weights" if ratio > _IMBALANCED else "none",
         f"the largest class has {ratio:.1f} times the images of the smallest",
     )
-    yield Choice("precision", default_precision(device), f"this {where}'s instructions")
+    yield Choice("precision", fastest, f"this {where}'s instructions")
 
 
-def _whole_network_epochs(n_images: int, first_size: float, *, scratch: bool, on_gpu: bool) -> int:
+def _whole_network_epochs(
+    n_images: int, first_size: float, scratch: bool, device: torch.device, precision: str
+) -> int:
     """Return how often the whole network sees each photo: minutes on a CPU, more on a GPU, not on a few photos."""
-    images, fewest, most = (120_000, 20, 200) if scratch else (60_000, 8, 30) if on_gpu else (16_000, 0, 10)
+    if scratch:
+        images, fewest, most = 120_000, 20, 200
+    elif device.type == "cuda":
+        images, fewest, most = 60_000, 8, 30
+    else:
+        images, fewest, most = (30_000, 0, 16) if precision == "bfloat16" else (16_000, 0, 10)
     if n_images < _FEW and not scratch:
         return 0
     cost = (1 + first_size + first_size**2) / 3  # the mean of the square of a side that grows evenly
