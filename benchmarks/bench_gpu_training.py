@@ -115,7 +115,7 @@ def report(photos: RealPhotos, parameters: TrainingParameters, arguments: argpar
 
 def resident_rate(parameters: TrainingParameters, n_images: int, device: torch.device) -> float:
     """Return images a second of the model alone, in the faster of two epochs after the first."""
-    return max(list(islice(loops.in_memory(parameters, n_images, device, as_ours=True), 3))[1:])
+    return max(list(islice(loops.in_memory(parameters, n_images, device, own_gradients=True), 3))[1:])
 
 
 def timm_rate(photos: RealPhotos, parameters: TrainingParameters, workers: int) -> float:

@@ -27,7 +27,6 @@ from visionpipe.models.classifier import ImageClassifier, ModelSpec
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.depthwise import FastDepthwise
 from visionpipe.models.training.frozen_trunk import autocast as own_autocast
-from visionpipe.models.training.recipe import default_precision
 
 
 @dataclass(frozen=True)
@@ -238,15 +237,16 @@ def validation_auc(model: nn.Module, loader: DataLoader, task: Task) -> float:
 
 
 def in_memory(
-    parameters: TrainingParameters, n_images: int, device: torch.device, *, as_ours: bool
+    parameters: TrainingParameters, n_images: int, device: torch.device, *, own_gradients: bool
 ) -> Iterator[float]:
     """Train all weights of the model on random tensors that lie on the device; yield images a second, epoch by epoch.
 
     Parameters
     ----------
-    as_ours : bool
-        Whether the step is computed as ours is: precision, and gradients of depthwise convolutions. Otherwise it is
-        torch's own, in the faster of float32 and, on a GPU, bfloat16.
+    parameters : TrainingParameters
+        With `precision` resolved.
+    own_gradients : bool
+        Whether depthwise convolutions in bfloat16 have our gradients on a CPU, or torch's own.
     """
     side, batch = parameters.image_size_px, parameters.batch_size
     spec = ModelSpec(
@@ -258,9 +258,8 @@ def in_memory(
     images_NCHW = images_NCHW.to(memory_format=torch.channels_last)
     codes_N = torch.randint(0, 2, (len(images_NCHW),), device=device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    own = parameters.model_copy(update={"precision": default_precision(device)})
-    precision = own_autocast(own, device) if as_ours or device.type == "cuda" else nullcontext()
-    depthwise = FastDepthwise() if as_ours and device.type == "cpu" else nullcontext()
+    precision = own_autocast(parameters, device)
+    depthwise = FastDepthwise() if own_gradients and device.type == "cpu" else nullcontext()
     steps = -(-n_images // batch)
     while True:
         _wait(device)

@@ -17,7 +17,10 @@ for _switch, _value in {
     os.environ.setdefault(_switch, _value)
 
 # Threads that spin while they wait keep the thread that they wait for off a busy core: on two shared cores inference
-# fell from 120 to 3 images/s, and to 35 with threads that sleep instead. Alone on the machine sleeping costs 10-20 %.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# fell from 120 to 3 images/s, and to 35 with threads that sleep instead. Alone on the machine sleeping at once costs
+# 10-30 %; GNU's threads spin for some microseconds first, which costs 6 % on a busy one.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # what Arrow's own allocator keeps after reading a table of 200,000 images is more than the table
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")

@@ -74,7 +74,7 @@ def test_reviewers_vote_and_the_majority_wins_with_its_share():
     label = the_label(vote("dog", "ada"), vote("dog", "bob"), vote("cat", "eve"))
     assert (label["label"], label["n_annotators"], label["contradicted"]) == ("dog", 3, True)
     assert label["label_confidence"] == pytest.approx(2 / 3)
-    assert json.loads(label["rival_labels"]) == {"cat": pytest.approx(1 / 3)}
+    assert json.loads(label["rival_labels"]) == {"cat": [pytest.approx(1 / 3)] * 2}
 
 
 def test_rivals_have_their_share_of_the_votes_weighted_by_confidence():
@@ -86,13 +86,15 @@ def test_rivals_have_their_share_of_the_votes_weighted_by_confidence():
     ]
     label = the_label(*rows)
     assert label["label_confidence"] == 0.5
-    assert json.loads(label["rival_labels"]) == {"cat": 0.125, "emu": 0.25}
+    assert json.loads(label["rival_labels"]) == {"cat": [0.25, 0.125], "emu": [0.25, 0.25]}
     assert the_label(vote("dog", "ada"))["rival_labels"] == "{}"
 
 
 def test_shares_are_found_by_row_and_class():
-    manifest = pd.DataFrame({"rival_labels": ["{}", '{"cat": 0.25, "yak": 0.1}', '{"emu": 0.5}']})
-    assert list(rival_shares(manifest, ["cat", "dog", "emu"])) == [(1, 0, 0.25), (2, 2, 0.5)]
+    manifest = pd.DataFrame(
+        {"rival_labels": ["{}", '{"cat": [0.5, 0.25], "yak": [0.2, 0.1]}', '{"emu": [0.5, 0.5]}']}
+    )
+    assert list(rival_shares(manifest, ["cat", "dog", "emu"])) == [(1, 0, 0.5, 0.25), (2, 2, 0.5, 0.5)]
     assert list(rival_shares(manifest[[]], ["cat"])) == []
 
 
@@ -210,4 +212,7 @@ def test_labels_are_those_of_a_plain_count(rows):
         assert 0 < label["label_confidence"] <= 1
         rivals = json.loads(label["rival_labels"])
         assert rivals.keys() == count.keys() - {label["label"]}
-        assert label["label_confidence"] + sum(rivals.values()) <= 1 + 1e-9
+        assert all(
+            votes == pytest.approx(count[rival] / count.total()) for rival, (votes, _) in rivals.items()
+        )
+        assert label["label_confidence"] + sum(weight for _, weight in rivals.values()) <= 1 + 1e-9

@@ -26,10 +26,10 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Indexed by `image_id`: `label`, `label_confidence` (share of the votes for it, weighted by their
-        confidence, 0 to 1), `rival_labels` (the same share of every other label voted for, a JSON object),
-        `n_annotators`, `label_origin`, `contradicted` (others said otherwise), `tied` (neither votes nor
-        confidence decide), and `selection` of the first row appended: why the image was labelled when it
-        came in, whatever came later.
+        confidence, 0 to 1), `rival_labels` (a JSON object: every other label voted for, with its share of the
+        votes, plain and weighted by confidence), `n_annotators`, `label_origin`, `contradicted` (others said
+        otherwise), `tied` (neither votes nor confidence decide), and `selection` of the first row appended:
+        why the image was labelled when it came in, whatever came later.
     """
     # not groupby().first(): that passes over nulls, and a later review would move the image to another split
     selection = label_history.drop_duplicates("image_id").set_index("image_id")["selection"]
@@ -68,14 +68,14 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     ranked = tally.set_index("image_id")[["votes", "weight"]]
     second = ranked[tally.duplicated("image_id").to_numpy()]
     second = second[~second.index.duplicated()].reindex(chosen.index)
-    rivals: dict[str, dict[str, float]] = {image_id: {} for image_id in chosen.index}
+    rivals: dict[str, dict[str, list[float]]] = {image_id: {} for image_id in chosen.index}
     for row in tally[tally.duplicated("image_id")].itertuples():
-        rivals[row.image_id][row.label] = row.weight / n_votes[row.image_id]
+        rivals[row.image_id][row.label] = [each / n_votes[row.image_id] for each in (row.votes, row.weight)]
     return pd.DataFrame(
         {
             "label": chosen["label"],
             "label_confidence": chosen["weight"] / n_votes,
-            "rival_labels": pd.Series(rivals).map(json.dumps),
+            "rival_labels": pd.Series(rivals).rename_axis("image_id").map(json.dumps),
             "n_annotators": votes.groupby("image_id")["annotator"].nunique().astype("int64"),
             "label_origin": chosen["label_origin"],
             "contradicted": n_labels > 1,
@@ -85,13 +85,16 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def rival_shares(manifest: pd.DataFrame, classes: Sequence[str]) -> Iterator[tuple[int, int, float]]:
-    """Yield (row, class code, share of the votes) of the labels that lost; of no class that is not in the list."""
+def rival_shares(manifest: pd.DataFrame, classes: Sequence[str]) -> Iterator[tuple[int, int, float, float]]:
+    """Yield (row, class code, share of the votes, that share weighted by confidence) of the labels that lost.
+
+    Labels that are not in the list are left out.
+    """
     code_of = {label: code for code, label in enumerate(classes)}
     for row, rivals in enumerate(manifest.get("rival_labels", ())):
-        for label, share in json.loads(rivals).items():
+        for label, (votes, weight) in json.loads(rivals).items():
             if label in code_of:
-                yield row, code_of[label], share
+                yield row, code_of[label], votes, weight
 
 
 def in_force(label_history: pd.DataFrame) -> pd.DataFrame:

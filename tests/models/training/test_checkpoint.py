@@ -173,13 +173,15 @@ class TestKey:
         assert epochs_trained(photos, photos.manifest, tmp_path, monkeypatch, recipe) == 2
         assert not list(tmp_path.rglob("*.safetensors"))
 
-    @pytest.mark.parametrize("changed", ["parameter", "label", "version", "threads"])
+    @pytest.mark.parametrize("changed", ["parameter", "label", "rivals", "version", "threads"])
     def test_another_training_starts_anew(self, changed, photos, tmp_path, monkeypatch):
         recipe, manifest = interrupted(photos, tmp_path, monkeypatch), photos.manifest.copy()
         if changed == "parameter":
             recipe = recipe.model_copy(update={"weight_decay": 0.01})
         elif changed == "label":
             manifest.loc[manifest["split"] == "train", "label_confidence"] = 0.9
+        elif changed == "rivals":
+            manifest["rival_labels"] = "{}"
         elif changed == "threads":
             monkeypatch.setattr("visionpipe.models.training.checkpoint.torch.get_num_threads", lambda: 77)
         else:

@@ -243,14 +243,20 @@ class TestSoftTargets:
         targets_NK = soft_targets(np.array([0, 2]), np.array([1.0, 0.7]), 4)
         np.testing.assert_allclose(targets_NK, [[1, 0, 0, 0], [0.1, 0.1, 0.7, 0.1]], rtol=1e-6)
 
-    def test_classes_that_annotators_disagree_on_get_their_share(self):
-        rivals = [
-            (0, 1, 0.25),
-            (2, 0, 0.5),
-        ]  # image 0: 2 of 4 votes, one for class 1, one of half confidence for it
-        targets_NK = soft_targets(np.array([0, 2, 1]), np.array([0.6, 0.7, 0.5]), 4, rivals)
-        wanted = [[0.6, 0.3, 0.05, 0.05], [0.1, 0.1, 0.7, 0.1], [0.5, 0.5, 0, 0]]
-        np.testing.assert_allclose(targets_NK, wanted, rtol=1e-6)
+    @pytest.mark.parametrize("n_classes", [2, 3, 10])
+    def test_targets_are_the_mean_of_what_each_vote_says(self, n_classes):
+        random = np.random.default_rng(n_classes)
+        for _ in range(50):
+            codes_V, confidence_V = random.integers(0, n_classes, 4), random.random(4)
+            says_VK = np.repeat((1 - confidence_V)[:, None] / (n_classes - 1), n_classes, axis=1)
+            says_VK[np.arange(4), codes_V] = confidence_V
+            label, *others = dict.fromkeys(codes_V)
+            weight = {code: confidence_V[codes_V == code].sum() / 4 for code in (label, *others)}
+            rivals = [(1, code, (codes_V == code).mean(), weight[code]) for code in others]
+            labels_N, confidence_N = np.array([0, label]), np.array([1.0, weight[label]])
+            targets_NK = soft_targets(labels_N, confidence_N, n_classes, rivals)
+            np.testing.assert_allclose(targets_NK[1], says_VK.mean(0), atol=1e-6)
+            assert targets_NK[0].tolist() == [1.0] + [0.0] * (n_classes - 1)
 
     @pytest.mark.parametrize("n_classes", [2, 3, 10])
     def test_rows_are_probabilities_whatever_the_confidence(self, n_classes):

@@ -99,9 +99,18 @@ def test_every_choice_is_logged_with_its_reason(caplog):
 
 
 def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch):
-    for has_it, wanted in ((True, "bfloat16"), (False, "float32")):
-        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda has_it=has_it: has_it)
+    for amx, avx512, wanted in ((0, 0, "float32"), (0, 1, "bfloat16"), (1, 0, "bfloat16")):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has_it=amx: bool(has_it))
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has_it=avx512: bool(has_it))
         assert default_precision(CPU) == wanted
+        assert default_precision(CPU, compiled=True) == "float32"
+
+
+def test_a_cpu_that_trains_in_bfloat16_trains_for_more_epochs():
+    fast, slow = (
+        resolve(TrainingParameters(precision=each), targets(1500), CPU)[0] for each in ("bfloat16", "float32")
+    )
+    assert fast.whole_network_epochs > slow.whole_network_epochs
 
 
 @pytest.mark.parametrize(
@@ -146,6 +155,12 @@ def test_a_probe_is_told_no_choice_of_phases_it_does_not_have():
         each.name for each in told
     }
     assert {"augmented_views", "precision"} <= {each.name for each in told}
+
+
+@pytest.mark.parametrize(("n_images", "is_told"), [(40, True), (1000, False)])
+def test_a_probe_is_told_how_strongly_its_views_are_varied(n_images, is_told):
+    _, told = resolve(TrainingParameters(mode="probe"), targets(n_images), CPU)
+    assert ("augmentation.strength" in {each.name for each in told}) == is_told
 
 
 def test_scratch_starts_from_nothing_whatever_the_weights():

@@ -13,6 +13,7 @@ from photo_sets import parameters
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
+from visionpipe.models.training import depthwise
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.losses import build_loss
 from visionpipe.models.training.memory import TeamOutOfMemoryError, in_halves
@@ -23,11 +24,15 @@ from visionpipe.models.training.tail import Tail, make_optimiser, set_rate, warm
 BATCH = 8
 
 
+def network_of(backbone):
+    torch.manual_seed(0)
+    spec = ModelSpec(backbone=backbone, weights="none", classes=["a", "b"], image_size_px=32)
+    return ImageClassifier(spec, build_backbone(backbone, "none", 32)).eval()
+
+
 @pytest.fixture(scope="module")
 def network():
-    torch.manual_seed(0)
-    spec = ModelSpec(backbone="timm/test_resnet", weights="none", classes=["a", "b"], image_size_px=32)
-    return ImageClassifier(spec, build_backbone("timm/test_resnet", "none", 32)).eval()
+    return network_of("timm/test_resnet")
 
 
 @pytest.fixture
@@ -252,8 +257,19 @@ class TestOptions:
         assert compiled == [tail]
 
     @pytest.mark.parametrize(
-        ("precision", "wanted"),
-        [("float32", torch.float32), ("bfloat16", torch.bfloat16)],
+        ("changes", "ours"), [({}, True), ({"compile": True}, False), ({"precision": "float32"}, False)]
+    )
+    def test_gradients_of_depthwise_convolutions_are_ours_in_bfloat16(
+        self, batch, monkeypatch, changes, ours
+    ):
+        monkeypatch.setattr(torch, "compile", lambda module: module)
+        found, own = [], depthwise.weight_gradient
+        monkeypatch.setattr(depthwise, "weight_gradient", lambda *given: found.append(given) or own(*given))
+        stepped(network_of("timm/test_efficientnet"), batch, **({"precision": "bfloat16"} | changes))
+        assert bool(found) == ours
+
+    @pytest.mark.parametrize(
+        ("precision", "wanted"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
     )
     def test_precision_is_that_of_the_forward_pass(self, network, batch, monkeypatch, precision, wanted):
         step, tail = stepping(network, precision=precision)

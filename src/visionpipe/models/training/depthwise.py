@@ -59,10 +59,11 @@ def _is_slow(
         in_bfloat16
         and inputs.device.type == "cpu"
         and inputs.ndim == 4
+        and inputs.dtype != torch.float64  # which autocast leaves alone
         and groups == inputs.shape[1] == len(weight) > 1
         and isinstance(stride, tuple)
         and isinstance(padding, tuple)
-        and tuple(dilation) == (1, 1)
+        and dilation in (1, (1, 1))
         and (max(stride) > 1 or max(weight.shape[2:]) > _FAST_TAPS)
     )
 

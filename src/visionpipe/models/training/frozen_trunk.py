@@ -81,31 +81,32 @@ def soft_targets(
     labels_N: np.ndarray,
     confidence_N: np.ndarray,
     n_classes: int,
-    rivals: Sequence[tuple[int, int, float]] = (),
+    rivals: Sequence[tuple[int, int, float, float]] = (),
 ) -> torch.Tensor:
-    """Give classes that annotators disagree on their share of the votes; spread all other doubt evenly.
+    """Return the mean of what each vote says: its confidence for its class, the rest evenly for the others.
 
     Parameters
     ----------
     labels_N : numpy.ndarray
         Class codes, int.
     confidence_N : numpy.ndarray
-        Probability that the label is right, 0 to 1.
-    rivals : sequence of (int, int, float)
-        Row, code of a class that is not its label, and the share of the votes for it, 0 to 1.
+        Share of the votes for the label, weighted by their confidence, 0 to 1.
+    rivals : sequence of (int, int, float, float)
+        Row, code of another class voted for, its share of the votes, and that share weighted by confidence.
 
     Returns
     -------
     torch.Tensor
         (N, K) float32 rows that sum to 1.
     """
-    shares_NK = np.zeros((len(labels_N), n_classes))
-    for row, code, share in rivals:
-        shares_NK[row, code] = share
-    left_N = np.clip(1 - confidence_N - shares_NK.sum(1), 0, None)
-    shares_NK += left_N[:, None] / max(n_classes - 1, 1)
-    shares_NK[np.arange(len(labels_N)), labels_N] = confidence_N
-    return torch.from_numpy(shares_NK).float()
+    votes_NK, weight_NK = np.zeros((2, len(labels_N), n_classes))
+    for row, code, votes, weight in rivals:
+        votes_NK[row, code], weight_NK[row, code] = votes, weight
+    own = np.arange(len(labels_N)), labels_N
+    votes_NK[own], weight_NK[own] = 1 - votes_NK.sum(1), confidence_N
+    doubt_NK = votes_NK - weight_NK
+    others_NK = doubt_NK.sum(1, keepdims=True) - doubt_NK
+    return torch.from_numpy(weight_NK + others_NK / max(n_classes - 1, 1)).float()
 
 
 def autocast(parameters: TrainingParameters, device: torch.device) -> torch.autocast | nullcontext:

@@ -66,8 +66,10 @@ def resolve(
             if choice.name.startswith(f"{block}.")
         }
         top[block] = getattr(parameters, block).model_copy(update=inside)
-    told = [choice for choice in choices if parameters.mode != "probe" or choice.name in _OF_A_PROBE]
-    return parameters.model_copy(update=top), told
+    resolved = parameters.model_copy(update=top)
+    of_a_probe = _OF_A_PROBE | ({"augmentation.strength"} if resolved.augmented_views else set())
+    told = [choice for choice in choices if resolved.mode != "probe" or choice.name in of_a_probe]
+    return resolved, told
 
 
 def unread(parameters: TrainingParameters, resolved: TrainingParameters) -> list[str]:
@@ -131,7 +133,7 @@ def _choices(
     seen = f"{n_images} training images"
     few, scratch, tuned = n_images < _FEW, parameters.mode == "scratch", parameters.mode == "finetune"
     where = "GPU" if device.type == "cuda" else "CPU"
-    fastest = default_precision(device)
+    fastest = default_precision(device, compiled=parameters.compile)
     precision = fastest if parameters.precision == "auto" else parameters.precision
     whole = _whole_network_epochs(n_images, parameters.first_size, scratch, device, precision)
     if tuned and parameters.epochs == 0:  # then something else has to train
@@ -188,8 +190,16 @@ def _whole_network_epochs(
     return min(most, max(fewest, round(images / cost / max(n_images, 1))))
 
 
-def default_precision(device: torch.device) -> str:
-    """Return the fastest precision that a device computes well in."""
-    on_gpu = device.type == "cuda"
-    has_it = torch.cuda.is_bf16_supported() if on_gpu else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+def default_precision(device: torch.device, *, compiled: bool = False) -> str:
+    """Return the fastest precision that a device trains well in.
+
+    On a CPU without instructions for it bfloat16 is emulated, and in a compiled network its depthwise convolutions
+    have torch's own gradients (`training.depthwise`).
+    """
+    if device.type == "cuda":
+        has_it = torch.cuda.is_bf16_supported()
+    else:
+        has_it = not compiled and (
+            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
     return "bfloat16" if has_it else "float32"
