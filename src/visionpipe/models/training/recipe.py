@@ -183,7 +183,7 @@ def _whole_network_epochs(
     elif device.type == "cuda":
         images, fewest, most = 60_000, 8, 30
     else:
-        images, fewest, most = (30_000, 0, 16) if precision == "bfloat16" else (16_000, 0, 10)
+        images, fewest, most = (26_000, 0, 14) if precision == "bfloat16" else (16_000, 0, 10)
     if n_images < _FEW and not scratch:
         return 0
     cost = (1 + first_size + first_size**2) / 3  # the mean of the square of a side that grows evenly
