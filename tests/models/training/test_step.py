@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -255,6 +256,14 @@ class TestOptions:
         assert compiled == []
         tail, _ = stepped(network, batch, compile=True)
         assert compiled == [tail]
+
+    @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on a CPU")
+    def test_a_compiled_step_is_the_same_step(self, network, batch):
+        plain, loss = stepped(network, batch)
+        compiled, its_loss = stepped(network, batch, compile=True)
+        torch.testing.assert_close(its_loss, loss, rtol=1e-5, atol=1e-6)
+        for weight, wanted in zip(compiled.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(weight, wanted, rtol=1e-3, atol=1e-5)
 
     @pytest.mark.parametrize(
         ("changes", "ours"), [({}, True), ({"compile": True}, False), ({"precision": "float32"}, False)]
