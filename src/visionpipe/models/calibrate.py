@@ -6,6 +6,7 @@ Legend: N validation images, K classes.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 
@@ -106,7 +107,6 @@ def fit_temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
     float
         Above 1 softens, below 1 sharpens; within [0.05, 20].
     """
-    from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
     n_images, n_classes = logits_NK.shape
@@ -114,13 +114,27 @@ def fit_temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
     rows, logits_NK = np.arange(n_images), logits_NK.astype(np.float64)
     spread = doubt / (n_classes - 1)  # what each wrong class gets of the target
 
-    def negative_log_likelihood(log_temperature: float) -> float:
-        log_p_NK = log_softmax(logits_NK / np.exp(log_temperature), axis=1)
+    def negative_log_likelihood(temperature: float) -> float:
+        log_p_NK = log_softmax(logits_NK / temperature, axis=1)
         right = (1 - doubt - spread) * log_p_NK[rows, labels_N].mean()
         return -(right + spread * log_p_NK.sum(axis=1).mean() if doubt else right)
 
-    bounds = (np.log(_TEMPERATURES[0]), np.log(_TEMPERATURES[1]))
-    found = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded")
+    return least_loss_temperature(negative_log_likelihood)
+
+
+def least_loss_temperature(
+    loss: Callable[[float], float], lowest: float = _TEMPERATURES[0], tolerance: float = 1e-5
+) -> float:
+    """Find the temperature from `lowest` to 20 at which a loss is least, to a tolerance of its logarithm."""
+    from scipy.optimize import minimize_scalar
+
+    bounds = (np.log(lowest), np.log(_TEMPERATURES[1]))
+    found = minimize_scalar(
+        lambda log_temperature: loss(float(np.exp(log_temperature))),
+        bounds=bounds,
+        method="bounded",
+        options={"xatol": tolerance},
+    )
     return float(np.exp(found.x))
 
 

@@ -19,10 +19,10 @@ from visionpipe.models.training.losses import (
     build_loss,
     effective_number_weights,
     focal_loss,
+    image_losses,
     inverse_frequency_weights,
     judging_weights,
     smooth_targets,
-    weighted_loss,
 )
 
 COUNTS = torch.tensor([900.0, 90.0, 10.0])
@@ -212,18 +212,22 @@ def test_balanced_classes_are_judged_as_they_are_taught(method):
     named = torch.where(torch.arange(210) % 4 == 3, ~codes, codes)
     learned = functional.one_hot(named.long(), 2).float() * 1.1
     weights = judging_weights(LossParameters(**method), targets, targets)
-    assert weighted_loss(learned, targets, None) > weighted_loss(leaning, targets, None)
-    assert weighted_loss(learned, targets, weights) < weighted_loss(leaning, targets, weights)
+
+    def mean_loss(logits, weights):
+        return image_losses(logits, targets, weights).mean()
+
+    assert mean_loss(learned, None) > mean_loss(leaning, None)
+    assert mean_loss(learned, weights) < mean_loss(leaning, weights)
 
 
-def test_a_weighted_loss_is_scikit_learn_s():
+def test_the_mean_of_weighted_losses_is_scikit_learn_s():
     logits, _, hard = batch()
     training = torch.eye(3).repeat_interleave(torch.tensor([900, 90, 10]), 0)
     weights = judging_weights(LossParameters(imbalance="balanced_sampling"), training, hard)
     codes = hard.argmax(1).numpy()
     of_images = inverse_frequency_weights(COUNTS).numpy()[codes]
     expected = log_loss(codes, logits.double().softmax(1).numpy(), sample_weight=of_images)
-    assert weighted_loss(logits, hard, weights).item() == pytest.approx(expected, rel=1e-5)
+    assert image_losses(logits, hard, weights).mean().item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_balanced_sampling_judges_images_whatever_their_doubt():
@@ -239,9 +243,8 @@ def test_weights_by_class_are_those_of_the_training_loss():
     recipe = LossParameters(imbalance="class_weights", label_smoothing=0.0)
     weights = judging_weights(recipe, soft, soft)
     taught = build_loss(recipe, soft.sum(0))(logits, soft)
-    assert (
-        weighted_loss(logits, soft, weights) * (soft * weights).sum() / len(soft)
-    ).item() == pytest.approx(taught.item())
+    judged = image_losses(logits, soft, weights).mean() * (soft * weights).sum() / len(soft)
+    assert judged.item() == pytest.approx(taught.item())
 
 
 @pytest.mark.parametrize("imbalance", ["none", "focal"])

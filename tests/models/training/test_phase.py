@@ -15,12 +15,18 @@ from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.candidate import predict_manifest, train_candidate
 from visionpipe.models.training import phase
 from visionpipe.models.training.curves import Score
+from visionpipe.models.training.selection import calibrated_losses
 
 
 def validating(monkeypatch, losses):
     """Have validation find these losses: before the phase, then after each epoch."""
     found = iter(losses)
-    monkeypatch.setattr(phase.PhaseTraining, "_validate", lambda *_: Score(next(found), 0.5, None))
+    monkeypatch.setattr(phase.PhaseTraining, "_validate", lambda *_: scored(next(found)))
+
+
+def scored(loss):
+    """Return a score in which every image has this loss, so that no error is allowed for."""
+    return Score(torch.full((6,), loss), 0.5, None)
 
 
 class TestPhases:
@@ -72,7 +78,7 @@ class TestPhases:
 
         def scripted(_, tail):
             met.append({name: tensor.clone() for name, tensor in tail.state_dict().items()})
-            return Score(next(losses), 0.5, None)
+            return scored(next(losses))
 
         monkeypatch.setattr(phase.PhaseTraining, "_validate", scripted)
         head = good_candidate(photos, **TUNED).classifier.head.weight
@@ -104,8 +110,8 @@ class TestMovingAverage:
         monkeypatch.setattr(phase.Step, "take", watched)
         monkeypatch.setattr(
             phase.PhaseTraining,
-            "_offer",
-            lambda self, tail, _: (
+            "_keep",
+            lambda self, tail: (
                 kept.append(copy.deepcopy(tail.state_dict())) or setattr(self, "_best", kept[-1])
             ),
         )
@@ -168,7 +174,11 @@ def test_the_validation_loss_is_that_of_the_network_that_is_delivered(photos, ch
     rows = photos.manifest[photos.manifest["split"] == "validation"]
     logits_NK = predict_manifest(made.classifier, rows, photos.prepared(64)).logits_NK
     codes_N = torch.tensor(np.array(codes_of(rows["label"], made.classifier.spec.classes)))
-    found = functional.cross_entropy(torch.from_numpy(logits_NK), codes_N.long()).item()
+    found = (
+        calibrated_losses(torch.from_numpy(logits_NK), functional.one_hot(codes_N.long()).float())
+        .mean()
+        .item()
+    )
     kept = made.training["kept_epoch"]
     assert kept is not None
     assert made.curves["validation_loss"][kept - 1] == pytest.approx(found, rel=1e-3)

@@ -20,6 +20,7 @@ from visionpipe.atomic import new_file
 from visionpipe.models.parameters import TrainingParameters
 
 logger = logging.getLogger(__name__)
+_FORMAT = "2"  # of what a snapshot holds; those of another are left alone
 _KEY_CHARACTERS = 16
 _IS_KEY = re.compile(f"[0-9a-f]{{{_KEY_CHARACTERS}}}")
 _MANIFEST_COLUMNS = (
@@ -126,7 +127,14 @@ def training_key(
 
     used = manifest[manifest["split"].isin(["train", "validation"])]
     rows = used[[name for name in _MANIFEST_COLUMNS if name in used]].to_csv(index=False)
-    versions = [__version__, torch.__version__, torchvision.__version__, timm.__version__, PIL.__version__]
+    versions = [
+        _FORMAT,
+        __version__,
+        torch.__version__,
+        torchvision.__version__,
+        timm.__version__,
+        PIL.__version__,
+    ]
     # the number of threads decides in what order a processor adds up
     threads = str(torch.get_num_threads()) if device.type == "cpu" else ""
     text = "\n".join([rows, parameters.model_dump_json(), device.type, threads, *versions])

@@ -11,7 +11,7 @@ import torch
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.metrics.classification import auroc
-from visionpipe.models.training.losses import weighted_loss
+from visionpipe.models.training.selection import calibrated_losses
 
 logger = logging.getLogger(__name__)
 _OVERFIT_EPOCHS = 2  # that the validation loss must have risen while the training loss fell
@@ -22,7 +22,8 @@ _DIVERGED = 10.0  # times the loss of guessing
 class Curves:
     """Lists by epoch, over all phases; `validation_auc` is None where only one class occurs.
 
-    `improved` says which epochs were the best of their phase when they ended, its start included.
+    `validation_loss` is the mean of `calibrated_losses`; `improved` says which epochs were the ones to keep when they
+    ended (`Selection`).
     """
 
     epoch: list[int] = field(default_factory=list)
@@ -83,22 +84,27 @@ class Curves:
 
 @dataclass(frozen=True)
 class Score:
-    """How good a network is on the validation images."""
+    """How good a network is on the validation images: loss of each (N,), accuracy, AUC."""
 
-    loss: float
+    losses_N: torch.Tensor
     accuracy: float
     auc: float | None
 
+    @property
+    def loss(self) -> float:
+        """Their mean loss."""
+        return self.losses_N.mean().item()
+
 
 def score(logits_NK: torch.Tensor, targets_NK: torch.Tensor, weights_NK: torch.Tensor | None = None) -> Score:
-    """Measure soft-target cross-entropy (`weighted_loss`), accuracy and macro one-against-rest AUC."""
+    """Measure soft-target cross-entropy (`calibrated_losses`), accuracy and macro one-against-rest AUC."""
     labels_N = targets_NK.argmax(1)
-    loss = weighted_loss(logits_NK, targets_NK, weights_NK).item()
+    losses_N = calibrated_losses(logits_NK, targets_NK, weights_NK)
     accuracy = (logits_NK.argmax(1) == labels_N).float().mean().item()
     auc = math.nan
-    if math.isfinite(loss):
+    if bool(logits_NK.isfinite().all()):
         auc = float(auroc(labels_N.cpu().numpy(), logits_NK.double().softmax(1).cpu().numpy()))
-    return Score(loss, accuracy, auc if math.isfinite(auc) else None)
+    return Score(losses_N, accuracy, auc if math.isfinite(auc) else None)
 
 
 def finite(loss: float, name: str, last_good: str = "") -> float:

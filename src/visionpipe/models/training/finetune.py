@@ -45,7 +45,7 @@ def train(
     team: Team = SOLO,
     checkpoints: Checkpoints | None = None,
 ) -> Curves:
-    """Train a classifier in place; of each phase the epoch with the lowest validation loss is kept.
+    """Train a classifier in place; of each phase the epoch that `Selection` chooses is kept.
 
     Parameters
     ----------

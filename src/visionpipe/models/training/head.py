@@ -5,7 +5,6 @@ Legend: N images, B batch, K classes, D features, V views.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -18,9 +17,10 @@ from visionpipe.models.training.chance import generator
 from visionpipe.models.training.curves import finite
 from visionpipe.models.training.distributed import Team
 from visionpipe.models.training.frozen_trunk import FrozenTrunk, autocast
-from visionpipe.models.training.losses import Loss, balanced_order, weighted_loss
+from visionpipe.models.training.losses import Loss, balanced_order
 from visionpipe.models.training.memory import in_halves
 from visionpipe.models.training.mixing import mix
+from visionpipe.models.training.selection import Selection, calibrated_losses
 from visionpipe.models.training.tail import pooled
 
 _PEAK_RATE = 1e-2
@@ -46,7 +46,7 @@ def fit_head(
     parameters: TrainingParameters,
     team: Team,
 ) -> None:
-    """Fit the head for `probe_epochs` and keep the weights of the lowest validation loss.
+    """Fit the head for `probe_epochs` and keep the weights of one of them (`Selection`).
 
     Every process does the whole of it: it takes less time than agreeing would.
 
@@ -67,7 +67,7 @@ def fit_head(
         head.parameters(), lr=_PEAK_RATE, weight_decay=parameters.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, parameters.probe_epochs)
-    best, best_loss = dict[str, torch.Tensor](), math.inf
+    best, selection = dict[str, torch.Tensor](), Selection()
     for epoch in range(parameters.probe_epochs):
         chance = generator(seed, "probe", epoch)
         device_chance = generator(seed, "probe dropout", epoch, device=features_ND.device)
@@ -81,9 +81,9 @@ def fit_head(
             optimiser.step()
         schedule.step()
         with torch.no_grad():
-            held_out_loss = weighted_loss(head(held_out_ND), validation.targets_NK, weights_NK).item()
-        if finite(held_out_loss, "the head's validation loss") < best_loss:
-            best_loss = held_out_loss
+            losses_N = calibrated_losses(head(held_out_ND), validation.targets_NK, weights_NK)
+        finite(losses_N.mean().item(), "the head's validation loss")
+        if selection.offer(losses_N):
             best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
     head.load_state_dict(best)
     team.broadcast(head)  # what GPUs add up in another order differs in the last bits

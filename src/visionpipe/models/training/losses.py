@@ -79,14 +79,18 @@ def judging_weights(
     return None
 
 
-def weighted_loss(
+def image_losses(
     logits_NK: torch.Tensor, targets_NK: torch.Tensor, weights_NK: torch.Tensor | None
 ) -> torch.Tensor:
-    """Return the soft-target cross-entropy, a scalar: its mean over targets that weigh so much."""
+    """Return the soft-target cross-entropy of each image (N,).
+
+    Their mean is that over targets that weigh so much.
+    """
     if weights_NK is None:
-        return functional.cross_entropy(logits_NK, targets_NK)
+        return functional.cross_entropy(logits_NK, targets_NK, reduction="none")
     shares_NK = targets_NK * weights_NK
-    return -(shares_NK * functional.log_softmax(logits_NK, 1)).sum() / shares_NK.sum()
+    losses_N = -(shares_NK * functional.log_softmax(logits_NK, 1)).sum(1)
+    return losses_N * (len(shares_NK) / shares_NK.sum())
 
 
 def target_counts(targets_NK: torch.Tensor) -> torch.Tensor:

@@ -27,6 +27,7 @@ from visionpipe.models.training.fold import PROBED_IMAGES, folded
 from visionpipe.models.training.frozen_trunk import autocast
 from visionpipe.models.training.losses import Loss, balanced_order
 from visionpipe.models.training.memory import in_halves
+from visionpipe.models.training.selection import Selection
 from visionpipe.models.training.step import Draw, Step
 from visionpipe.models.training.tail import Tail, make_optimiser, pooled, set_rate, warm_up_cosine
 from visionpipe.progress import progress_bar
@@ -105,14 +106,15 @@ class PhaseTraining:
         self._autocast = autocast(parameters, device)
         self._inference_batch = inference_batch_size(device)
         self._best: dict[str, torch.Tensor] = {}
-        self._best_loss, self._stale, self._done = math.inf, 0, 0
+        self._selection, self._done = Selection(), 0
 
     def run(self, resumed: Snapshot | None = None) -> None:
         """Train to the end of the phase, from where a snapshot stands if there is one; the best weights stay."""
         if resumed is not None:
             self._restore(resumed)
         elif not self._phase.from_chance:
-            self._offer(self._tail, self._validate(self._tail))  # a phase may not make it worse
+            self._selection.start(self._validate(self._tail).losses_N)  # a phase may not make it worse
+            self._keep(self._tail)
         n_images, total = len(self._feed.targets_NK), self._phase.epochs * len(self._feed.targets_NK)
         with progress_bar() as progress:
             title = self._phase.name.replace("_", " ").capitalize()
@@ -122,11 +124,10 @@ class PhaseTraining:
                 progress.update(task, note=note)
                 logger.info("%s: %s", title, note)
                 self._save()
-        if self._stale == self._done:
+        if self._selection.stale == self._done:
             logger.warning(
                 "%s: no epoch lowered the validation loss (%.3f before the first); the weights from before are kept",
-                title,
-                self._best_loss,
+                *(title, self._selection.before),
             )
         self._tail.load_state_dict(self._best)
         self._tail.eval()
@@ -142,7 +143,8 @@ class PhaseTraining:
         found = self._validate(kept)
         finite(found.loss, f"the validation loss of epoch {self._done + 1}", last_good)
         self._done += 1
-        improved = self._offer(kept, found)
+        if improved := self._selection.offer(found.losses_N):
+            self._keep(kept)
         rates = [
             warm_up_cosine(step, self._phase.epochs * self._steps_per_epoch)
             for step in range((self._done - 1) * self._steps_per_epoch, self._done * self._steps_per_epoch)
@@ -224,21 +226,15 @@ class PhaseTraining:
         logits_NK = self._setting.team.gather(torch.cat(parts))
         return score(logits_NK, self._feed.held_out_NK, self._setting.weights_NK)
 
-    def _offer(self, tail: Tail, found: Score) -> bool:
-        """Keep these weights if they are the best so far, and say whether they are."""
-        if found.loss >= self._best_loss:
-            self._stale += 1
-            return False
-        self._best_loss, self._stale = found.loss, 0
+    def _keep(self, tail: Tail) -> None:
         self._best = {name: tensor.clone() for name, tensor in tail.state_dict().items()}
-        return True
 
     def _out_of_patience(self) -> bool:
-        patience = self._setting.parameters.patience
-        if patience is None or self._stale < patience:
+        patience, stale = self._setting.parameters.patience, self._selection.stale
+        if patience is None or stale < patience:
             return False
         logger.info(
-            "Stopped early: the validation loss has not fallen for %d epochs (training.patience)", self._stale
+            "Stopped early: the validation loss has not fallen for %d epochs (training.patience)", stale
         )
         return True
 
@@ -258,11 +254,13 @@ class PhaseTraining:
             tensors |= {f"ema.{name}": each for name, each in self._ema.state_dict().items()}
         for number, state in self._optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{name}": each for name, each in state.items()}
+        assert self._selection.lowest_N is not None, "an epoch has ended"
+        tensors["lowest.losses_N"] = self._selection.lowest_N
         facts = {
             "phase": self._phase.number,
             "done": self._done,
-            "best_loss": self._best_loss,
-            "stale": self._stale,
+            "loss_before": self._selection.before,
+            "stale": self._selection.stale,
             "micro_batch": self._step.micro_batch.size,
             "curves": asdict(setting.curves),
         }
@@ -270,7 +268,9 @@ class PhaseTraining:
 
     def _restore(self, snapshot: Snapshot) -> None:
         facts = snapshot.facts
-        self._done, self._stale, self._best_loss = facts["done"], facts["stale"], facts["best_loss"]
+        self._done = facts["done"]
+        lowest_N = snapshot.part("lowest")["losses_N"].to(self._feed.held_out_NK.device)
+        self._selection = Selection(lowest_N, facts["loss_before"], facts["stale"])
         self._step.micro_batch.size = min(self._step.micro_batch.size, facts["micro_batch"])
         self._tail.load_state_dict(snapshot.part("tail"))
         if self._ema is not None:
