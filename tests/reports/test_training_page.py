@@ -33,6 +33,13 @@ def test_without_overfitting_it_says_so_only_if_it_was_watched_for(training, par
     assert "by heart" not in text
 
 
+def test_a_loss_that_rose_before_the_kept_epoch_came_down_again(training, parse):
+    training["curves"]["overfit"] = [number == 3 for number in range(1, 9)]
+    text = parse(training_page(training)).text
+    assert "by heart" not in text
+    assert "No sign of overfitting" in text
+
+
 def test_every_phase_has_its_row(training, parse):
     text = parse(training_page(training)).text
     rows = [

@@ -41,7 +41,7 @@ def training_page(training: Mapping[str, Any]) -> str:
         curves_plot=training_curves(curves, kept) if has_a_curve(curves) else None,
         n_epochs=len(curves.get("epoch") or ()),
         kept=_at(curves, kept) if kept else None,
-        overfit_from=_first_overfit(curves),
+        overfit_from=_first_overfit(curves, kept),
         watched="overfit" in curves,
         seconds=sum(filter(is_number, curves.get("seconds") or ())) or None,
         images_per_s=_median(curves.get("images_per_s") or ()),
@@ -69,9 +69,10 @@ def _at(curves: Mapping[str, Any], epoch: int) -> dict[str, Any]:
     return {name: values[place] for name, values in curves.items() if len(values or ()) > place}
 
 
-def _first_overfit(curves: Mapping[str, Any]) -> int | None:
+def _first_overfit(curves: Mapping[str, Any], kept: int | None) -> int | None:
+    """Return the first epoch that overfitted, of those from the kept one on: before it the loss came down again."""
     flags = zip(curves.get("epoch") or (), curves.get("overfit") or (), strict=False)
-    return next((epoch for epoch, overfit in flags if overfit), None)
+    return next((epoch for epoch, overfit in flags if overfit and epoch >= (kept or 0)), None)
 
 
 def _median(values: Any) -> float | None:
