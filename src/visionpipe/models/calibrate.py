@@ -122,10 +122,8 @@ def fit_temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
     return least_loss_temperature(negative_log_likelihood)
 
 
-def least_loss_temperature(
-    loss: Callable[[float], float], lowest: float = _TEMPERATURES[0], tolerance: float = 1e-5
-) -> float:
-    """Find the temperature from `lowest` to 20 at which a loss is least, to a tolerance of its logarithm."""
+def least_loss_temperature(loss: Callable[[float], float], lowest: float = _TEMPERATURES[0]) -> float:
+    """Find the temperature from `lowest` to 20 at which a loss is least."""
     from scipy.optimize import minimize_scalar
 
     bounds = (np.log(lowest), np.log(_TEMPERATURES[1]))
@@ -133,7 +131,6 @@ def least_loss_temperature(
         lambda log_temperature: loss(float(np.exp(log_temperature))),
         bounds=bounds,
         method="bounded",
-        options={"xatol": tolerance},
     )
     return float(np.exp(found.x))
 

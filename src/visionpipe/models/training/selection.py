@@ -12,8 +12,6 @@ import torch
 from visionpipe.models.calibrate import least_loss_temperature
 from visionpipe.models.training.losses import image_losses
 
-_TOLERANCE = 0.01  # of log temperature: the loss is flat around its lowest
-
 
 def calibrated_losses(
     logits_NK: torch.Tensor, targets_NK: torch.Tensor, weights_NK: torch.Tensor | None = None
@@ -38,7 +36,7 @@ def calibrated_losses(
     plain_N = losses(1.0)
     if not math.isfinite(plain_N.mean().item()):
         return plain_N
-    softest = least_loss_temperature(lambda each: losses(each).mean().item(), 1.0, _TOLERANCE)
+    softest = least_loss_temperature(lambda each: losses(each).mean().item(), lowest=1.0)
     return min(plain_N, losses(softest), key=lambda each_N: each_N.mean().item())
 
 
