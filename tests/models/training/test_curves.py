@@ -14,34 +14,35 @@ from visionpipe.models.training.curves import Curves, score
 
 
 class TestCurves:
-    def epochs(self, losses, phases=None):
+    def epochs(self, losses, rises=None, phases=None):
         curves = Curves()
         for position, (train_loss, validation_loss) in enumerate(losses):
             curves.add(
                 phase=phases[position] if phases else "a",
                 train_loss=train_loss,
                 validation_loss=validation_loss,
+                rise=rises[position] if rises else 0.0,
             )
         return curves
 
     @pytest.mark.parametrize(
-        ("losses", "flags"),
+        ("losses", "rises", "flags"),
         [
-            ([(3, 1), (2, 2), (1, 3)], [False, False, True]),
-            ([(3, 1), (2, 2), (1, 1)], [False] * 3),  # came down again
-            ([(1, 1), (2, 2), (3, 3)], [False] * 3),  # diverges, which is something else
-            ([(3, 1), (2, 2)], [False] * 2),
+            ([(3, 1), (2, 2), (1, 3)], [0, 1.9, 2.1], [False, False, True]),
+            ([(3, 1), (2, 2), (1, 1)], [0, 1.9, 0], [False] * 3),  # came down again
+            ([(1, 1), (2, 2), (3, 3)], [0, 3, 5], [False] * 3),  # diverges, which is something else
+            ([(3, 2), (2, 1), (2.5, 3)], [0, 0, 5], [False] * 3),  # no lower than at the lowest
         ],
     )
-    def test_overfitting_is_a_rising_validation_loss_while_the_training_loss_falls(
-        self, losses, flags, caplog
+    def test_overfitting_is_a_clear_rise_of_the_validation_loss_while_the_training_loss_falls(
+        self, losses, rises, flags, caplog
     ):
-        assert self.epochs(losses).overfit == flags
-        assert ("Overfitting since epoch 3" in caplog.text) == flags[-1]
+        assert self.epochs(losses, rises).overfit == flags
+        assert ("Epoch 3 overfits" in caplog.text) == flags[-1]
 
     def test_a_new_phase_is_not_compared_with_the_last(self):
-        losses = [(3, 1), (2, 2), (1, 3)]
-        assert self.epochs(losses, ["a", "b", "b"]).overfit == [False] * 3
+        losses = [(1, 1), (3, 2), (2, 3)]
+        assert self.epochs(losses, [0, 0, 5], ["a", "b", "b"]).overfit == [False, False, True]
 
     def test_a_diverging_loss_stops(self):
         curves = self.epochs([(0.7, 1), (6.5, 1)])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.optimize import minimize
 from sklearn.metrics import log_loss
 from torch.nn import functional
@@ -88,6 +89,16 @@ class TestSelection:
     def test_a_later_epoch_within_a_standard_error_of_the_lowest_is_kept(self):
         assert self.epochs(0.0, 0.09) == [True, True]
         assert self.epochs(0.0, 0.11) == [True, False]
+
+    def test_the_rise_is_told_in_standard_errors(self):
+        selection, chance = Selection(), torch.Generator().manual_seed(5)
+        first_N, later_N = torch.rand((2, 50), generator=chance, dtype=torch.double)
+        later_N += 1
+        rises = []
+        for losses_N in (first_N, later_N, first_N, first_N - 1):
+            selection.offer(losses_N)
+            rises.append(selection.rise)
+        assert rises == pytest.approx([0, stats.ttest_rel(later_N, first_N).statistic, 0, 0])
 
     def test_errors_do_not_add_up_from_epoch_to_epoch(self):
         assert self.epochs(0.0, 0.07, 0.09, 0.13) == [True, True, True, False]

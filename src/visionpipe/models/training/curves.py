@@ -14,7 +14,7 @@ from visionpipe.metrics.classification import auroc
 from visionpipe.models.training.selection import calibrated_losses
 
 logger = logging.getLogger(__name__)
-_OVERFIT_EPOCHS = 2  # that the validation loss must have risen while the training loss fell
+_CLEAR_RISE = 2.0  # standard errors above the lowest validation loss that chance seldom brings
 _DIVERGED = 10.0  # times the loss of guessing
 
 
@@ -23,7 +23,8 @@ class Curves:
     """Lists by epoch, over all phases; `validation_auc` is None where only one class occurs.
 
     `validation_loss` is the mean of `calibrated_losses`; `improved` says which epochs were the ones to keep when they
-    ended (`Selection`).
+    ended (`Selection`), `overfit` in which the validation loss was clearly above the phase's lowest while the training
+    loss had fallen since.
     """
 
     epoch: list[int] = field(default_factory=list)
@@ -43,27 +44,32 @@ class Curves:
         """Position of the epoch whose weights were kept; None where none improved on the fitted head."""
         return max((position for position, better in enumerate(self.improved) if better), default=None)
 
-    def add(self, **values: object) -> None:
-        """Append one epoch and flag it when it overfits."""
+    def add(self, *, rise: float, **values: object) -> None:
+        """Append one epoch and flag it when it overfits.
+
+        Parameters
+        ----------
+        rise : float
+            Of its validation loss above the phase's lowest, in standard errors.
+        **values : object
+            The rest of its entries by name.
+        """
         for name, value in values.items():
             getattr(self, name).append(value)
         self.epoch.append(len(self.epoch) + 1)
-        self.overfit.append(self._overfits())
+        self.overfit.append(rise > _CLEAR_RISE and self.train_loss[-1] < self._train_loss_at_lowest())
         if self.overfit[-1] and not any(self.overfit[:-1]):
             logger.warning(
-                "Overfitting since epoch %d: the training loss falls, the validation loss rises; the best epoch's "
-                "weights are kept. More photos, training.augmentation.strength or training.patience help",
+                "Epoch %d overfits: since the validation loss was lowest it has risen, while the training loss fell. "
+                "Weights are kept from before it, unless a later epoch does better. More photos, "
+                "training.augmentation.strength or training.patience help",
                 self.epoch[-1],
             )
 
-    def _overfits(self) -> bool:
-        """Say whether validation loss has risen and training loss fallen, in each of the last epochs of a phase."""
-        recent = slice(-_OVERFIT_EPOCHS - 1, None)
-        if len(set(self.phase[recent])) != 1 or len(self.phase[recent]) <= _OVERFIT_EPOCHS:
-            return False
-        return bool((np.diff(self.validation_loss[recent]) > 0).all()) and bool(
-            (np.diff(self.train_loss[recent]) < 0).all()
-        )
+    def _train_loss_at_lowest(self) -> float:
+        """Return the training loss of the epoch whose validation loss is the lowest of this phase."""
+        first = self.phase.index(self.phase[-1])
+        return self.train_loss[first + int(np.argmin(self.validation_loss[first:]))]
 
     def require_progress(self, n_classes: int, last_good: str) -> None:
         """Stop a training whose loss leaves all bounds.

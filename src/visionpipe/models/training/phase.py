@@ -157,6 +157,7 @@ class PhaseTraining:
             validation_auc=found.auc,
             learning_rate=float(self._setting.parameters.learning_rate) * max(rates),
             improved=improved,
+            rise=self._selection.rise,
             images_per_s=n_images / (trained - began),
             seconds=time.perf_counter() - began,
         )
@@ -239,10 +240,9 @@ class PhaseTraining:
         return True
 
     def _last_good(self) -> str:
-        kept = self._setting.checkpoints is not None and self._setting.curves.epoch
-        return (
-            f"; epoch {self._setting.curves.epoch[-1]} is kept in {self._setting.checkpoints}" if kept else ""
-        )
+        if self._setting.checkpoints is None or not self._setting.curves.epoch:
+            return ""
+        return f"; epoch {self._setting.curves.epoch[-1]} is kept in {self._setting.checkpoints}"
 
     def _save(self) -> None:
         setting = self._setting

@@ -56,12 +56,15 @@ class Selection:
         The mean loss before the first epoch; infinity where there is nothing to fall back on.
     stale : int
         Epochs since the lowest mean.
+    rise : float
+        How far the last epoch's mean lies above the lowest, in standard errors.
     """
 
     def __init__(
         self, lowest_N: torch.Tensor | None = None, before: float = math.inf, stale: int = 0
     ) -> None:
         self.lowest_N, self.before, self.stale = lowest_N, before, stale
+        self.rise = 0.0
 
     def start(self, losses_N: torch.Tensor) -> None:
         """Take the losses before the first epoch; one that has no lower ones is not kept."""
@@ -70,9 +73,12 @@ class Selection:
     def offer(self, losses_N: torch.Tensor) -> bool:
         """Say whether an epoch with these losses is to be kept."""
         if self.lowest_N is None or losses_N.mean() < self.lowest_N.mean():
-            self.lowest_N, self.stale = losses_N, 0
+            self.lowest_N, self.stale, self.rise = losses_N, 0, 0.0
             return True
         self.stale += 1
         rise_N = losses_N - self.lowest_N
-        error = rise_N.std().item() / math.sqrt(len(rise_N)) if len(rise_N) > 1 else 0.0
-        return losses_N.mean().item() < self.before and rise_N.mean().item() <= error
+        mean, error = rise_N.mean().item(), 0.0
+        if len(rise_N) > 1:
+            error = rise_N.std().item() / math.sqrt(len(rise_N))
+        self.rise = mean / error if error else math.inf if mean else 0.0
+        return losses_N.mean().item() < self.before and self.rise <= 1
