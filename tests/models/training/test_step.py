@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._inductor import config as inductor
 
 from photo_sets import parameters
 from visionpipe.errors import VisionpipeError
@@ -264,6 +265,15 @@ class TestOptions:
         torch.testing.assert_close(its_loss, loss, rtol=1e-5, atol=1e-6)
         for weight, wanted in zip(compiled.parameters(), plain.parameters(), strict=True):
             torch.testing.assert_close(weight, wanted, rtol=1e-3, atol=1e-5)
+
+    def test_what_cannot_be_compiled_is_a_clear_error(self, network, batch, monkeypatch, tmp_path):
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # nothing compiled before helps out
+        torch.compiler.reset()
+        with (
+            inductor.patch({"cpp.cxx": ("no-such-compiler",)}),
+            pytest.raises(VisionpipeError, match=r"no-such-compiler.*; set training\.compile to false"),
+        ):
+            stepped(network, batch, compile=True)
 
     @pytest.mark.parametrize(
         ("changes", "ours"), [({}, True), ({"compile": True}, False), ({"precision": "float32"}, False)]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from visionpipe.errors import VisionpipeError
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.depthwise import FastDepthwise
 from visionpipe.models.training.distributed import Team
@@ -83,6 +85,11 @@ class Step:
         -------
         torch.Tensor
             The loss, a scalar, its mean over processes that of the whole batch; without penalties.
+
+        Raises
+        ------
+        VisionpipeError
+            When `torch.compile` is asked for and cannot compile the network, or memory does not suffice for an image.
         """
         inputs, targets_BK = mix(inputs, targets_BK, self._parameters.loss, draw.own, cuts=self._cuts)
         kept_BD = self._team.share(self._kept(n_all, draw.common)).to(inputs.device)
@@ -92,6 +99,7 @@ class Step:
                 break
             except RuntimeError as error:
                 if not is_out_of_memory(error):
+                    _require_compiled(error)
                     raise
                 if self._team.size > 1:  # the others are already waiting for this one's gradients
                     raise TeamOutOfMemoryError(math.ceil(len(inputs) / self._n_parts(n_all))) from error
@@ -149,6 +157,16 @@ class Step:
             ):
                 if weight.grad is not None:
                     weight.grad.add_(weight - at_start, alpha=self._parameters.distance_to_start)
+
+
+def _require_compiled(error: RuntimeError) -> None:
+    """Say in one line that compiling failed, if it is that."""
+    compiler = sys.modules.get("torch._dynamo.exc")  # loaded by the first compilation
+    if compiler is not None and isinstance(error, compiler.TorchDynamoException):
+        reason = next(filter(None, str(error).splitlines()), type(error).__name__)
+        raise VisionpipeError(
+            f"torch.compile cannot compile this network here ({reason}); set training.compile to false"
+        ) from error
 
 
 def copy_of_start(stages: nn.ModuleList, parameters: TrainingParameters) -> nn.ModuleList | None:
