@@ -32,7 +32,7 @@ def photos():
 
 @pytest.fixture(scope="module")
 def candidate(photos):
-    return good_candidate(photos, mode="finetune", epochs=1, probe_epochs=2)
+    return good_candidate(photos, mode="finetune", epochs=1, probe_epochs=2, deferral_accuracy=0.8)
 
 
 def test_a_candidate_comes_back_as_it_was(candidate, photos, tmp_path):
@@ -92,7 +92,7 @@ def test_its_temperature_is_the_best_of_all_on_validation(candidate, photos):
 def test_deferral_keeps_the_accuracy_that_is_wanted(candidate):
     reference, threshold = candidate.reference, candidate.classifier.spec.deferral_confidence
     kept = reference[reference["confidence"] >= threshold]
-    assert (kept["label"] == kept["predicted_label"]).mean() >= 0.95
+    assert (kept["label"] == kept["predicted_label"]).sum() / (len(kept) + 1) >= 0.8
 
 
 @pytest.mark.parametrize("without", ["most of them", "a class"])

@@ -6,6 +6,7 @@ Legend: N validation images, K classes.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -79,7 +80,9 @@ def calibrate(
     threshold = None
     if decision is not None:
         given_N, confidence_N = decision.decide(probabilities_NK)
-        threshold = deferral_confidence(confidence_N, given_N == labels_N, parameters.deferral_accuracy)
+        correct_N = given_N == labels_N
+        threshold = deferral_confidence(confidence_N, correct_N, parameters.deferral_accuracy)
+        _log_deferral(threshold, confidence_N, correct_N, parameters.deferral_accuracy)
     return spec.model_copy(
         update={
             "temperature": temperature,
@@ -179,7 +182,11 @@ def fit_decision(
 def deferral_confidence(
     confidence_N: np.ndarray, correct_N: np.ndarray, wanted_accuracy: float
 ) -> float | None:
-    """Find the lowest confidence from which on predictions are as accurate as wanted.
+    """Find the lowest confidence from which on predictions are as accurate as wanted, had one more been wrong.
+
+    The lowest threshold of all that reach an accuracy on some images falls short of it on others. One more wrong
+    prediction among those that are given, as in conformal selection, takes about as much back; how much on average,
+    and where it is not enough, stands in `benchmarks/results/deferral_*`.
 
     Parameters
     ----------
@@ -193,18 +200,44 @@ def deferral_confidence(
     Returns
     -------
     float or None
-        None when no threshold reaches it.
+        None when no threshold reaches it: wanted_accuracy / (1 - wanted_accuracy) right ones are needed at least.
+
+    References
+    ----------
+    Jin and Candès, Selection by Prediction with Conformal p-values, JMLR 24, 2023.
 
     Examples
     --------
-    >>> deferral_confidence(np.array([0.6, 0.7, 0.9]), np.array([False, True, True]), 1.0)
+    >>> deferral_confidence(np.array([0.6, 0.7, 0.8, 0.9]), np.array([False, True, True, True]), 0.75)
     0.7
     """
     order = np.argsort(-confidence_N, kind="stable")
-    accuracy_N = np.cumsum(correct_N[order]) / np.arange(1, len(order) + 1)
+    accuracy_N = np.cumsum(correct_N[order]) / np.arange(2, len(order) + 2)
     last_of_ties = np.append(np.diff(confidence_N[order]) != 0, True)
     good = np.flatnonzero((accuracy_N >= wanted_accuracy) & last_of_ties)
     return float(confidence_N[order][good[-1]]) if len(good) else None
+
+
+def _log_deferral(
+    threshold: float | None, confidence_N: np.ndarray, correct_N: np.ndarray, wanted_accuracy: float
+) -> None:
+    if threshold is None:
+        logger.warning(
+            "No confidence from which on %.1f%% are right among %d validation images (%d right answers are needed at "
+            "least): every prediction is deferred to a person. A lower training.deferral_accuracy or more images help",
+            *(
+                100 * wanted_accuracy,
+                len(confidence_N),
+                math.ceil(wanted_accuracy / (1 - wanted_accuracy) - 1e-9),
+            ),
+        )
+        return
+    given_N = confidence_N >= threshold
+    logger.info(
+        "From a confidence of %.3f on predictions are given without a person: %.1f%% of the validation images, of "
+        "which %.1f%% are right",
+        *(threshold, 100 * given_N.mean(), 100 * correct_N[given_N].mean()),
+    )
 
 
 def _rule_can_be_fitted(labels_N: np.ndarray, classes: list[str], parameters: CalibrationParameters) -> bool:

@@ -81,7 +81,7 @@ class TrainingParameters(BaseModel):
     """How confidence is made to mean what it says, and where decisions are cut."""
     average_views: bool = False
     """Predictions are the mean over all `views`: more accurate, and as many times as slow as there are views."""
-    deferral_accuracy: Annotated[float, Field(gt=0, le=1)] = 0.95
+    deferral_accuracy: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Accuracy wanted of the predictions that are not deferred to a person."""
     activation_cache_gib: Annotated[float, Field(gt=0)] = 2.0
     """Memory for activations cached at the freezing point, of training and of validation images each and in each
