@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import nn
 
 from networks import features_it_classifies, run_stages, whole_network
 from visionpipe.errors import VisionpipeError
-from visionpipe.models.backbones import build_backbone
+from visionpipe.models.backbones import SubsamplingPointwise, build_backbone
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
 
 PACKAGED = [
@@ -159,3 +161,33 @@ def test_activations_that_need_their_input_do_not_overwrite_it(name):
     activations = [layer for layer in stages.modules() if isinstance(layer, nn.ReLU6 | nn.SiLU)]
     assert activations
     assert not any(layer.inplace for layer in activations)
+
+
+@pytest.mark.parametrize("name", ["timm/repvgg_a0", "timm/mobileone_s0"])
+def test_a_first_convolution_of_one_pixel_and_a_stride_has_right_gradients(name):
+    """Plain, these crash or give noise at 128 px and more, in channels last."""
+    first = build_backbone(name, "none", 192).stages[0].train().to(memory_format=torch.channels_last)
+    exact = copy.deepcopy(first).double().to(memory_format=torch.contiguous_format)
+    chance = torch.Generator().manual_seed(0)
+    images_NCHW = torch.randn((8, 3, 192, 192), generator=chance).contiguous(
+        memory_format=torch.channels_last
+    )
+    for module, images in ((first, images_NCHW), (exact, images_NCHW.double().contiguous())):
+        out = module(images)
+        (out * out.detach().roll(1, 0)).sum().backward()
+    strided = 0
+    for (path, weight), wanted in zip(first.named_parameters(), exact.parameters(), strict=True):
+        largest = wanted.grad.abs().max()
+        assert (weight.grad - wanted.grad).abs().max() <= 1e-3 * largest, path
+        strided += weight.shape[1:] == (3, 1, 1)
+    assert strided, "a network that has such a convolution"
+
+
+@pytest.mark.parametrize("channels", [(3, 8, 1, 2), (3, 8, 1, (2, 3))])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_subsampling_convolution_is_the_convolution(channels, bias):
+    plain = nn.Conv2d(*channels, bias=bias)
+    ours = SubsamplingPointwise(*channels, bias=bias)
+    ours.load_state_dict(plain.state_dict())
+    images_NCHW = torch.randn((2, 3, 13, 10), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(ours(images_NCHW), plain(images_NCHW))

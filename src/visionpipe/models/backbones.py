@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from visionpipe.errors import VisionpipeError, first_line, meant
@@ -19,6 +20,7 @@ from visionpipe.models.stages import cut
 PACKAGED = {f"efficientnet-lite{size}": f"tf_efficientnet_lite{size}" for size in (0, 1, 2)}
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _LITE = ((127 / 255,) * 3, (128 / 255,) * 3)  # what the packaged weights were trained with
+_ENOUGH_CHANNELS = 16  # from which on oneDNN has another kernel
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def build_backbone(name: str, weights: str, image_size_px: int) -> Backbone:
         )
     module.eval()
     _keep_inputs(module)
+    _subsample_first(module)
     try:
         stages, n_features = cut(module, image_size_px)
     except (AssertionError, RuntimeError, ValueError) as error:  # each library refuses in its own way
@@ -130,6 +133,29 @@ def _keep_inputs(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Hardtanh | nn.SiLU | nn.Hardswish | nn.Mish):
             layer.inplace = False
+
+
+class SubsamplingPointwise(nn.Conv2d):
+    """A 1 x 1 convolution of stride S as one of stride 1 on every S-th row and column: the same sums.
+
+    oneDNN's weight gradient of the former writes beyond its memory where there are few input channels (its issue 6035).
+    """
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        """Convolve (B, C, H, W)."""
+        down, across = self.stride
+        return nn.functional.conv2d(images_BCHW[:, :, ::down, ::across], self.weight, self.bias)
+
+
+def _subsample_first(module: nn.Module) -> None:
+    """Replace the convolutions whose gradients on a CPU are wrong or crash; re-parametrised networks begin with one."""
+    for path, layer in list(module.named_modules()):
+        strided = type(layer) is nn.Conv2d and layer.kernel_size == (1, 1) and max(layer.stride) > 1
+        if strided and layer.groups == 1 and layer.padding == (0, 0) and layer.in_channels < _ENOUGH_CHANNELS:
+            size = (layer.in_channels, layer.out_channels, 1, layer.stride)
+            replaced = SubsamplingPointwise(*size, bias=layer.bias is not None, device="meta")
+            replaced.weight, replaced.bias = layer.weight, layer.bias
+            module.set_submodule(path, replaced)
 
 
 def _unknown(name: str, known: list[str]) -> VisionpipeError:
