@@ -120,6 +120,7 @@ def test_dvc_repro_after_a_bare_run_runs_no_stage(first, project):
 def test_the_same_run_again_gives_the_same_bytes_and_the_same_weights(first_files, second, project):
     assert data_hashes(project) == first_files
     assert "data/06_models/candidate/weights.safetensors" in first_files
+    assert not [path for path in first_files if "checkpoints" in path], "the second run trained anew"
 
 
 def test_the_same_model_again_is_not_promoted(second, project):

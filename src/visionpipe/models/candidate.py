@@ -92,7 +92,8 @@ def train_candidate(
     team : Team
         The processes that train it together.
     checkpoints : Path or None
-        Folder in which an unfinished training is kept, to go on from when it is started again; removed at the end.
+        Folder in which the training is kept, to go on from when it is started again, until it is discarded
+        (`visionpipe.models.training.checkpoint.discard`) because the candidate is saved.
 
     Raises
     ------
@@ -124,8 +125,6 @@ def train_candidate(
     classifier.spec = calibrate(classifier.spec, predictions.logits_NK, codes_N, parameters)
     calibrated = classifier.spec.read(predictions.logits_NK, predictions.embeddings_NE)
     reference = prediction_table(validation_rows, calibrated)
-    if own is not None and team.is_first:
-        own.clear()
     return Candidate(
         classifier=classifier.cpu(),
         reference=reference,

@@ -19,7 +19,7 @@ from photo_sets import good_candidate, parameters, photo_set
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.candidate import train_candidate
 from visionpipe.models.training import phase
-from visionpipe.models.training.checkpoint import Checkpoints, Snapshot, training_key
+from visionpipe.models.training.checkpoint import Checkpoints, Snapshot, discard, training_key
 
 TESTS = Path(__file__).parents[2]
 SCRATCH = {
@@ -107,7 +107,9 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(recipe, kills, tmp
         printed, complaints = process.communicate(timeout=120)
         assert process.returncode == (-signal.SIGKILL if dies_after else 0), complaints
         reached += files(tmp_path)
-    assert len(set(reached)) == len(kills)  # one file at a time, each further than the last; none at the end
+    assert (
+        len(reached) == len(set(reached)) == len(kills) + 1
+    )  # one file at a time, each further than the last
     assert json.loads(printed) == unbroken.curves
     weights = load_file(tmp_path / "w")
     for name, tensor in unbroken.classifier.state_dict().items():
@@ -171,7 +173,25 @@ class TestKey:
     def test_the_same_training_goes_on(self, photos, tmp_path, monkeypatch):
         recipe = interrupted(photos, tmp_path, monkeypatch)
         assert epochs_trained(photos, photos.manifest, tmp_path, monkeypatch, recipe) == 2
-        assert not list(tmp_path.rglob("*.safetensors"))
+
+    def test_one_that_ended_and_was_not_saved_need_not_train_again(self, photos, tmp_path, monkeypatch):
+        recipe = parameters(backbone="timm/test_resnet", weights="none", **SCRATCH)
+        first, again = (
+            train_candidate(photos.manifest, photos.prepared(64), recipe, checkpoints=tmp_path)
+            for _ in range(2)
+        )
+        assert epochs_trained(photos, photos.manifest, tmp_path, monkeypatch, recipe) == 0
+        for name, tensor in first.classifier.state_dict().items():
+            assert torch.equal(again.classifier.state_dict()[name], tensor), name
+        pd.testing.assert_frame_equal(again.reference, first.reference)
+
+    def test_once_it_is_discarded_it_starts_anew(self, photos, tmp_path, monkeypatch):
+        recipe = interrupted(photos, tmp_path, monkeypatch)
+        (tmp_path / ".gitkeep").touch()
+        discard(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [".gitkeep"]
+        discard(tmp_path / "there is none")
+        assert epochs_trained(photos, photos.manifest, tmp_path, monkeypatch, recipe) == 4
 
     @pytest.mark.parametrize("changed", ["parameter", "label", "rivals", "version", "threads"])
     def test_another_training_starts_anew(self, changed, photos, tmp_path, monkeypatch):

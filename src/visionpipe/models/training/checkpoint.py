@@ -75,8 +75,8 @@ class Checkpoints:
         path = self._own / f"{phase:02d}-{epoch:05d}.safetensors"
         with new_file(path) as temporary:
             save_file(tensors, temporary, metadata={"facts": json.dumps(snapshot.facts)})
-        for other in self._folder.iterdir():
-            if other != self._own and _IS_KEY.fullmatch(other.name):
+        for other in _trainings(self._folder):
+            if other != self._own:
                 logger.info("Checkpoint of another training removed: %s", other)
                 shutil.rmtree(other)
         for other in self._own.iterdir():
@@ -96,13 +96,19 @@ class Checkpoints:
                 logger.warning("%s cannot be read (%s) and is left out", path, type(error).__name__)
         return None
 
-    def clear(self) -> None:
-        """Remove the checkpoints of this training."""
-        shutil.rmtree(self._own, ignore_errors=True)  # there may be none
-
     def __str__(self) -> str:
         """Return the folder."""
         return str(self._own)
+
+
+def discard(folder: Path) -> None:
+    """Remove all checkpoints in a folder, once the model that they led to is saved; all else there stays."""
+    for own in _trainings(folder):
+        shutil.rmtree(own)
+
+
+def _trainings(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if _IS_KEY.fullmatch(path.name)] if folder.is_dir() else []
 
 
 def training_key(

@@ -28,3 +28,11 @@ def fit_candidate(
 
     candidate = train_in_processes(admitted_manifest, prepared_images, parameters, checkpoints)
     return candidate, candidate.training
+
+
+def discard_checkpoints(training_log: dict, checkpoints: Path) -> None:
+    """Remove what the training could have gone on from; that its log can be read says that its model is saved."""
+    from visionpipe.models.training.checkpoint import discard
+
+    del training_log
+    discard(checkpoints)

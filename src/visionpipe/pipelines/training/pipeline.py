@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from visionpipe.pipelines.training.nodes import fit_candidate, plan_decoding
+from visionpipe.pipelines.training.nodes import discard_checkpoints, fit_candidate, plan_decoding
 
 
 def create_pipeline() -> Pipeline:
@@ -20,6 +20,12 @@ def create_pipeline() -> Pipeline:
                 inputs=["admitted_manifest", "prepared_images", "checkpoints", "params:training"],
                 outputs=["candidate", "training_log"],
                 name="fit_candidate",
+            ),
+            node(
+                discard_checkpoints,
+                inputs=["training_log", "checkpoints"],
+                outputs=None,
+                name="discard_checkpoints",
             ),
         ]
     )
