@@ -152,12 +152,15 @@ class ImageClassifier(nn.Module):
             activations = stage(activations)
         return activations.flatten(1) if stop == len(self.stages) else activations
 
-    def forward(self, pixels_NHWC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits (B, K) and pooled features (B, D) of (B, H, W, 3) uint8 pixels, the mean over the views."""
+    def features(self, images_NCHW: torch.Tensor) -> torch.Tensor:
+        """Return pooled features (B, D) of normalised images (B, 3, H, W), the mean over `spec.averaged_views`."""
         views = self.spec.averaged_views
-        images_NCHW = self.normalise(pixels_NHWC)
         features_VND = [self.run_stages(view(images_NCHW, name), 0) for name in views]
-        features_ND = sum(features_VND[1:], start=features_VND[0]) / len(views)
+        return sum(features_VND[1:], start=features_VND[0]) / len(views)
+
+    def forward(self, pixels_NHWC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits (B, K) and pooled features (B, D) of (B, H, W, 3) uint8 pixels."""
+        features_ND = self.features(self.normalise(pixels_NHWC))
         return self.logits(features_ND), features_ND
 
     def logits(self, features_ND: torch.Tensor) -> torch.Tensor:

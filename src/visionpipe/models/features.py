@@ -50,7 +50,7 @@ def pooled_features(batches: Iterable[np.ndarray], parameters: TrainingParameter
         for start in range(0, len(pixels_BHWC), step):
             pixels = torch.from_numpy(np.ascontiguousarray(pixels_BHWC[start : start + step])).to(device)
             with precision:
-                features_BD = classifier.run_stages(classifier.normalise(pixels), 0)
+                features_BD = classifier.features(classifier.normalise(pixels))
             features.append(features_BD.float().cpu().numpy())
     return np.concatenate(features)
 

@@ -29,6 +29,13 @@ def view(images_NCHW: torch.Tensor, name: View) -> torch.Tensor:
     return images.flip(axes) if axes else images
 
 
+def restored(views_NCHW: torch.Tensor, name: View) -> torch.Tensor:
+    """Return the images (N, C, H, W) that this is the view of: the inverse of `view`."""
+    transposed, axes = _SYMMETRIES[name]
+    flipped = views_NCHW.flip(axes) if axes else views_NCHW
+    return flipped.transpose(2, 3) if transposed else flipped
+
+
 def symmetry_matrix(name: View) -> torch.Tensor:
     """Return the map (2, 2) from (x, y) of a view to (x, y) of the image."""
     transposed, axes = _SYMMETRIES[name]

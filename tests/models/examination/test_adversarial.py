@@ -57,6 +57,22 @@ def test_fgsm_is_the_best_attack_on_a_linear_model(photos, expected):
     np.testing.assert_array_equal(fgsm(linear_model(), photos, labels_N, EPSILONS), survives_EN)
 
 
+def test_a_model_that_averages_views_is_attacked_as_it_predicts(photos):
+    classifier = linear_model()
+    classifier.spec = classifier.spec.model_copy(update={"averaged_views": ("identity", "horizontal_flip")})
+    with torch.inference_mode():
+        logits, _ = classifier(torch.from_numpy(photos))
+    margin_N = (logits[:, 1] - logits[:, 0]).abs().numpy()
+    slopes_CHW = (
+        (classifier.head.weight[1] - classifier.head.weight[0]).detach().unflatten(0, (3, SIDE_PX, SIDE_PX))
+    )
+    slope = ((slopes_CHW + slopes_CHW.flip(2)) / 2).abs().sum().item() / 0.3
+    labels_N = (logits[:, 1] > logits[:, 0]).numpy().astype(int)
+    survives_EN = np.stack([margin_N > epsilon / 255 * slope for epsilon in EPSILONS])
+    assert 0 < survives_EN.mean() < 1
+    np.testing.assert_array_equal(fgsm(classifier, photos, labels_N, EPSILONS), survives_EN)
+
+
 def test_pgd_finds_the_same_from_a_random_start(photos, expected):
     survives_EN, labels_N = expected
     found_EN = pgd(linear_model(), photos, labels_N, EPSILONS, steps=10, seed=0)

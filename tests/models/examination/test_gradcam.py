@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from visionpipe.models.backbones import Backbone, build_backbone
 from visionpipe.models.candidate import predict_split
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
 from visionpipe.models.examination.gradcam import gradcam, mistakes_looked_at, overlay
+from visionpipe.models.parameters import View
 
 SIDE_PX = 32
 
@@ -67,6 +70,22 @@ def test_every_family_of_networks_gives_a_map(name):
     maps = [gradcam(classifier, photos, np.array([code]))[0] for code in (0, 1)]
     assert max(heat_HW.max() for heat_HW in maps) == pytest.approx(1, abs=0.2)
     assert max(heat_HW.std() for heat_HW in maps) > 0.01
+
+
+@pytest.mark.parametrize("turn", [np.rot90, np.fliplr, lambda photo: photo.swapaxes(0, 1)])
+def test_what_averages_all_symmetries_looks_at_the_same_place_of_a_turned_photo(photos, turn):
+    torch.manual_seed(0)
+    classifier = classifier_of(
+        [nn.Sequential(nn.Conv2d(3, 5, 8, stride=8), nn.ReLU()), nn.AdaptiveAvgPool2d(1)], 5
+    )
+    turned = np.stack([turn(photo) for photo in photos])
+    codes_N = np.array([0, 1, 0])
+    plain_N = [gradcam(classifier, each, codes_N) for each in (photos, turned)]
+    assert np.abs(turn(plain_N[0][0]) - plain_N[1][0]).max() > 0.1, "without averaging it looks elsewhere"
+    classifier.spec = classifier.spec.model_copy(update={"averaged_views": get_args(View)})
+    heat_NHW, of_turned_NHW = (gradcam(classifier, each, codes_N) for each in (photos, turned))
+    for heat_HW, of_turned_HW in zip(heat_NHW, of_turned_NHW, strict=True):
+        np.testing.assert_allclose(turn(heat_HW), of_turned_HW, atol=1e-4)
 
 
 class MeanOverPixels(nn.Module):

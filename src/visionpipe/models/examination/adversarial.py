@@ -141,9 +141,7 @@ def _batches(
 
 def _logits(classifier: ImageClassifier, images_BCHW: torch.Tensor) -> torch.Tensor:
     normalised = (images_BCHW - classifier.mean) / classifier.std
-    return classifier.logits(
-        classifier.run_stages(normalised.contiguous(memory_format=torch.channels_last), 0)
-    )
+    return classifier.logits(classifier.features(normalised.contiguous(memory_format=torch.channels_last)))
 
 
 def _right(classifier: ImageClassifier, logits_BK: torch.Tensor, labels_B: torch.Tensor) -> np.ndarray:

@@ -16,6 +16,7 @@ from visionpipe.images.gallery import thumbnail_jpeg, worst_mistakes
 from visionpipe.images.prepare import PreparedImages
 from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.classifier import ImageClassifier
+from visionpipe.models.symmetries import restored, view
 
 _TINT = np.array([255.0, 90.0, 0.0])
 _EXTRA_TOKENS = (0, 1, 2, 5)  # class, distillation and register tokens come before those of the patches
@@ -25,7 +26,8 @@ def gradcam(classifier: ImageClassifier, pixels_NHWC: np.ndarray, codes_N: np.nd
     """Map how much each place of an image spoke for a class.
 
     Cells of the last feature map are summed over channels, each weighted by the mean gradient of the class's logit;
-    what speaks against the class is cut off. Patch tokens of a transformer are cells, too.
+    what speaks against the class is cut off. Patch tokens of a transformer are cells, too. A classifier that averages
+    views has a map of each; they are laid upon one another.
 
     Parameters
     ----------
@@ -58,25 +60,41 @@ def gradcam(classifier: ImageClassifier, pixels_NHWC: np.ndarray, codes_N: np.nd
 
 def _one_map(classifier: ImageClassifier, pixels_1HWC: np.ndarray, code: int) -> np.ndarray | None:
     pixels = torch.from_numpy(np.array(pixels_1HWC)).to(classifier.mean.device)
-    found: list[torch.Tensor] = []
+    views = classifier.spec.averaged_views
     with torch.enable_grad():
-        activations = classifier.normalise(pixels).requires_grad_(True)
-        for position in range(len(classifier.stages)):
-            activations = classifier.run_stages(activations, position, position + 1)
-            if _as_map(activations) is not None:
-                found.append(activations)
-        if not found:
+        images_1CHW = classifier.normalise(pixels).requires_grad_(True)
+        passes = [_with_maps(classifier, view(images_1CHW, name)) for name in views]
+        if not passes[0][1]:
             return None
-        logit = classifier.logits(activations)[0, code]
-        gradients = torch.autograd.grad(logit, found)
+        features_1D = sum((features for features, _ in passes[1:]), start=passes[0][0]) / len(views)
+        logit = classifier.logits(features_1D)[0, code]
+        maps = [each for _, found in passes for each in found]
+        gradients = torch.autograd.grad(logit, maps)
+    n_maps = len(passes[0][1])  # of each view
     # the last block of a transformer hands on its class token alone: nothing comes back to the patches behind it
-    last = max((place for place, each in enumerate(gradients) if _as_map(each).any()), default=-1)
-    map_CHW, gradient_CHW = _as_map(found[last].detach())[0], _as_map(gradients[last])[0]
-    heat_HW = (gradient_CHW.mean((1, 2), keepdim=True) * map_CHW).sum(0).clamp(min=0)
-    heat_HW = heat_HW / heat_HW.max().clamp(min=1e-12)
+    last = max((place for place in range(n_maps) if _as_map(gradients[place]).any()), default=n_maps - 1)
+    heat_11HW = torch.zeros(())
+    for each, gradient, name in zip(maps[last::n_maps], gradients[last::n_maps], views, strict=True):
+        weights_1C11 = _as_map(gradient).mean((2, 3), keepdim=True)
+        spoke_11HW = (weights_1C11 * _as_map(each.detach())).sum(1, keepdim=True)
+        heat_11HW = heat_11HW + restored(spoke_11HW, name)
+    heat_11HW = heat_11HW.clamp(min=0)
+    heat_11HW = heat_11HW / heat_11HW.max().clamp(min=1e-12)
     side = pixels_1HWC.shape[1]
-    grown = functional.interpolate(heat_HW[None, None], (side, side), mode="bilinear", align_corners=False)
+    grown = functional.interpolate(heat_11HW, (side, side), mode="bilinear", align_corners=False)
     return grown[0, 0].float().cpu().numpy()
+
+
+def _with_maps(
+    classifier: ImageClassifier, images_1CHW: torch.Tensor
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Return pooled features (1, D) of one view, and the maps of the image on the way to them."""
+    activations, found = images_1CHW, []
+    for position in range(len(classifier.stages)):
+        activations = classifier.run_stages(activations, position, position + 1)
+        if _as_map(activations) is not None:
+            found.append(activations)
+    return activations, found
 
 
 def _as_map(activations: torch.Tensor) -> torch.Tensor | None:
