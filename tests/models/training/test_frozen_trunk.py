@@ -11,6 +11,7 @@ from visionpipe.models.backbones import build_backbone
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
 from visionpipe.models.training.feeds import CachedFeed
 from visionpipe.models.training.frozen_trunk import FrozenTrunk, LabelledPixels, Pixels
+from visionpipe.models.training.memory import room
 
 
 def differ(one, other):
@@ -59,6 +60,13 @@ class TestViews:
             for precision in ("float32", "bfloat16")
         }
         assert kinds == {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def test_what_stays_on_a_gpu_leaves_half_of_its_memory_to_the_steps(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8 * 2**30, 16 * 2**30))
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    assert [room(gpu, gib) / 2**30 for gib in (1, 32)] == [1, 4]
+    assert room(cpu, 32) == 32 * 2**30
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")

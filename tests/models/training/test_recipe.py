@@ -106,6 +106,11 @@ def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch):
         assert default_precision(CPU, compiled=True) == "float32"
 
 
+def test_a_gpu_that_only_emulates_bfloat16_trains_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert default_precision(torch.device("cuda")) == "float32"
+
+
 def test_a_cpu_that_trains_in_bfloat16_trains_for_more_epochs():
     fast, slow = (
         resolve(TrainingParameters(precision=each), targets(1500), CPU)[0] for each in ("bfloat16", "float32")

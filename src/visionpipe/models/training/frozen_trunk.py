@@ -23,7 +23,7 @@ from visionpipe.models.training.augment import Augmentation
 from visionpipe.models.training.chance import generator
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.fold import PROBED_IMAGES, folded
-from visionpipe.models.training.memory import in_halves
+from visionpipe.models.training.memory import in_halves, room
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Pixels:
         self._data, self._device = data, device
         n_bytes = len(data) * math.prod(data.pixels_NHWC.shape[1:])
         self._resident: torch.Tensor | None = None
-        if device.type == "cuda" and n_bytes <= resident_gib * 2**30:
+        if device.type == "cuda" and n_bytes <= room(device, resident_gib):
             self._resident = torch.from_numpy(data.pixels_NHWC[data.rows_N]).to(device)
 
     @property
@@ -156,13 +156,14 @@ class FrozenTrunk:
         self._cache_VNCHW: torch.Tensor | None = None
         like = self._run(np.array([0]), 0)
         n_bytes = self.n_views * len(data) * math.prod(like.shape[1:]) * like.element_size()
-        if n_bytes <= parameters.activation_cache_gib * 2**30:
+        allowed = room(self.device, parameters.activation_cache_gib)
+        if team.mean(float(n_bytes <= allowed)) == 1:  # they fill it together, or none does
             self._cache_VNCHW = self._fill(like)
         else:
             logger.warning(
-                "Activations need %.1f GiB (training.activation_cache_gib: %.1f): the trunk runs every epoch",
-                n_bytes / 2**30,
-                parameters.activation_cache_gib,
+                "Activations need %.1f GiB and may have %.1f (training.activation_cache_gib: %.1f, and half of what "
+                "is free on a GPU): the trunk runs every epoch",
+                *(n_bytes / 2**30, allowed / 2**30, parameters.activation_cache_gib),
             )
 
     def batches(self, view_index: int = 0) -> Iterator[tuple[np.ndarray, torch.Tensor]]:

@@ -48,6 +48,18 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     )
 
 
+def room(device: torch.device, limit_gib: float) -> float:
+    """Return how many bytes may lie on a device throughout a training: a GPU keeps half of what is free for the steps.
+
+    Parameters
+    ----------
+    limit_gib : float
+        At most [GiB].
+    """
+    limit = limit_gib * 2**30
+    return min(limit, torch.cuda.mem_get_info(device)[0] / 2) if device.type == "cuda" else limit
+
+
 def in_halves(run: Callable[[np.ndarray], torch.Tensor], index_B: np.ndarray) -> torch.Tensor:
     """Run a batch; when memory runs out, run its halves one after the other.
 

@@ -197,7 +197,7 @@ def default_precision(device: torch.device, *, compiled: bool = False) -> str:
     have torch's own gradients (`training.depthwise`).
     """
     if device.type == "cuda":
-        has_it = torch.cuda.is_bf16_supported()
+        has_it = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         has_it = not compiled and (
             torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
