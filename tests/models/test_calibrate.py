@@ -214,6 +214,31 @@ def test_no_decision_rule_is_fitted_without_images_of_a_class(caplog):
     )
 
 
+@pytest.mark.parametrize("without", ["fox", "owl"])
+def test_a_cap_needs_no_image_of_every_class(without, caplog):
+    logits_NK, labels_N = drawn(1.0)
+    rows = labels_N != SPEC.classes.index(without)
+    wanted = parameters(decision="capped_false_positives", capped_class="fox", max_false_positive_rate=0.1)
+    caplog.set_level("INFO")
+    spec = calibrate(SPEC, logits_NK[rows], labels_N[rows], wanted)
+    assert spec.deferral_confidence is not None
+    of_others_N = labels_N[rows] != SPEC.classes.index("fox")
+    given_N = spec.decision.choose(softmax(logits_NK[rows], spec.temperature)) == SPEC.classes.index("fox")
+    assert 0.08 < given_N[of_others_N].mean() <= 0.1
+    assert f"and to {given_N[~of_others_N].sum()} of its own {(~of_others_N).sum()}" in caplog.text
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e-9])
+def test_a_network_that_hardly_learned_is_made_as_sure_as_it_is_right_or_it_is_said(scale, caplog):
+    labels_N = np.arange(200) % 4
+    logits_NK = scale * np.eye(4, dtype=np.float32)[labels_N]
+    spec = calibrate(SPEC, logits_NK, labels_N, parameters())
+    confidence = softmax(logits_NK, spec.temperature).max(axis=1).mean()
+    assert (confidence > 0.99) == (scale == 1e-2)
+    assert ("ran to its bound of 0.001" in caplog.text) == (scale == 1e-9)
+    assert ("201 right answers in 202" in caplog.text) == (scale == 1e-2)
+
+
 def test_it_is_said_when_no_image_is_wrong_and_when_all_are(caplog):
     labels_N = np.arange(40) % 4
     right_NK = 4 * np.eye(4, dtype=np.float32)[labels_N]

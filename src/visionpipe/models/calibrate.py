@@ -19,7 +19,7 @@ from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.recipe_parameters import CalibrationParameters
 
 logger = logging.getLogger(__name__)
-_TEMPERATURES = (0.05, 20.0)
+_TEMPERATURES = (1e-3, 20.0)  # a network that has hardly learned may have tiny logits
 _MIN_IMAGES = 20  # one temperature is little to fit, but a handful of images can drive it anywhere
 
 
@@ -47,8 +47,7 @@ def calibrate(
     """Return the spec with what validation says of it: temperature, decision rule and deferral threshold.
 
     With fewer than 20 images, or all of one class, nothing is fitted, and every prediction is deferred. Without an
-    image of some class the temperature and the deferral threshold are fitted to the others; a decision rule that was
-    asked for is not, and every prediction is deferred.
+    image of some class all is fitted to the others, but for the rule of least cost: then every prediction is deferred.
 
     Parameters
     ----------
@@ -108,7 +107,7 @@ def fit_temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
     Returns
     -------
     float
-        Above 1 softens, below 1 sharpens; within [0.05, 20].
+        Above 1 softens, below 1 sharpens; within [0.001, 20].
     """
     from scipy.special import log_softmax
 
@@ -170,10 +169,10 @@ def fit_decision(
                 *((~of_class_N).sum(), classes[code], cap, np.ceil(1 / cap - 1)),
             )
             return None
-        found = (probabilities_NK[of_class_N, code] >= threshold).mean()
+        given_N = probabilities_NK[:, code] >= threshold
         logger.info(
-            "%s is given from a probability of %.3f on: at most %.1f%% of other images, and %.1f%% of its own",
-            *(classes[code], threshold, 100 * cap, 100 * found),
+            "%s is given from a probability of %.3f on: to at most %.1f%% of other images, and to %d of its own %d",
+            *(classes[code], threshold, 100 * cap, given_N[of_class_N].sum(), of_class_N.sum()),
         )
         return Decision(capped_class=code, capped_from=threshold)
     return Decision()
@@ -245,12 +244,13 @@ def _rule_can_be_fitted(labels_N: np.ndarray, classes: list[str], parameters: Ca
     missing = [label for k, label in enumerate(classes) if k not in labels_N]
     if not missing:
         return True
-    if parameters.decision == "most_probable":
-        follows = "confidence is calibrated on the other classes"
-    else:
+    needs_all = parameters.decision == "least_cost"  # it weighs classes by their shares
+    if needs_all:
         follows = f"{parameters.decision} (training.calibration.decision) is not fitted, every prediction is deferred"
+    else:
+        follows = "confidence is calibrated on the other classes"
     logger.warning("No validation image of %s: %s", ", ".join(missing), follows)
-    return parameters.decision == "most_probable"
+    return not needs_all
 
 
 def _none_is_wrong(logits_NK: np.ndarray, labels_N: np.ndarray) -> bool:
@@ -259,7 +259,13 @@ def _none_is_wrong(logits_NK: np.ndarray, labels_N: np.ndarray) -> bool:
 
 def _log_temperature(temperature: float, logits_NK: np.ndarray, labels_N: np.ndarray) -> None:
     n_images = len(labels_N)
-    if _none_is_wrong(logits_NK, labels_N):
+    if temperature < 1.01 * _TEMPERATURES[0]:
+        logger.warning(
+            "The temperature ran to its bound of %g: the network tells classes apart by so little that its confidence "
+            "stays too low; train it longer",
+            _TEMPERATURES[0],
+        )
+    elif _none_is_wrong(logits_NK, labels_N):
         logger.warning(
             "None of the %d validation images is wrong: they cannot say how sure the model may be, and count as %d "
             "right answers in %d (temperature %.3f)",
