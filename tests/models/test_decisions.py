@@ -71,7 +71,19 @@ def test_weights_undo_what_balanced_training_does_to_the_prior(shares):
     mended_NK /= mended_NK.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(
         mended_NK.mean(axis=0), np.bincount(labels_N) / len(labels_N), atol=1e-3
-    )  # one made-up image of each class
+    )  # one made-up image
+
+
+def test_with_many_classes_their_mean_probabilities_are_their_shares_too():
+    random, n_classes = np.random.default_rng(0), 100
+    shares_K = 1 / np.arange(1, n_classes + 1)
+    labels_N = np.append(np.arange(n_classes), random.choice(n_classes, 400, p=shares_K / shares_K.sum()))
+    logits_NK = random.normal(size=(500, n_classes))
+    logits_NK[np.arange(500), labels_N] += 2
+    probabilities_NK = softmax(logits_NK, axis=1)
+    mended_NK = probabilities_NK * fit_prior_weights(probabilities_NK, labels_N)
+    mended_NK /= mended_NK.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(mended_NK.mean(axis=0), np.bincount(labels_N) / 500, atol=1e-3)
 
 
 def test_two_classes_weigh_as_logistic_regression_finds():

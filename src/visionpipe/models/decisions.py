@@ -58,8 +58,8 @@ def fit_prior_weights(probabilities_NK: np.ndarray, labels_N: np.ndarray) -> np.
 
     A model that was trained on balanced classes believes in balanced classes; multiplied by these weights and
     scaled to sum to 1, its mean probability of a class is the class's share of the images. With two classes and
-    a fitted temperature this is Platt's (1999) calibration. One made-up image of each class that says nothing
-    keeps the weights finite where no image is wrong.
+    a fitted temperature this is Platt's (1999) calibration. One made-up image that says nothing, a part of it of each
+    class, keeps the weights finite where no image is wrong.
 
     Parameters
     ----------
@@ -84,11 +84,12 @@ def fit_prior_weights(probabilities_NK: np.ndarray, labels_N: np.ndarray) -> np.
     made_up_KK = np.full((n_classes, n_classes), 1 / n_classes)
     log_p_MK = np.log(np.maximum(np.vstack([probabilities_NK, made_up_KK]), np.finfo(float).tiny))
     codes_M = np.append(labels_N, np.arange(n_classes))
-    rows, shares_K = np.arange(len(codes_M)), np.bincount(codes_M) / len(codes_M)
+    weights_M = np.append(np.ones(len(labels_N)), np.full(n_classes, 1 / n_classes)) / (len(labels_N) + 1)
+    rows, shares_K = np.arange(len(codes_M)), np.bincount(codes_M, weights_M)
 
     def negative_log_likelihood(bias_K: np.ndarray) -> tuple[float, np.ndarray]:
-        loss = -log_softmax(log_p_MK + bias_K, axis=1)[rows, codes_M].mean()
-        return loss, softmax(log_p_MK + bias_K, axis=1).mean(axis=0) - shares_K
+        loss = -weights_M @ log_softmax(log_p_MK + bias_K, axis=1)[rows, codes_M]
+        return loss, weights_M @ softmax(log_p_MK + bias_K, axis=1) - shares_K
 
     bias_K = minimize(negative_log_likelihood, np.zeros(n_classes), jac=True, options={"gtol": 1e-8}).x
     return np.exp(bias_K - bias_K.mean())
