@@ -12,9 +12,8 @@ from scipy.special import log_softmax, softmax
 
 from photo_sets import good_candidate, photo_set, saved
 from visionpipe.errors import VisionpipeError
-from visionpipe.images.manifest import attribute_columns
+from visionpipe.images.manifest import attribute_columns, describe_manifest
 from visionpipe.models.candidate import (
-    describe_data,
     describe_model,
     load_candidate,
     predict_manifest,
@@ -129,13 +128,13 @@ def test_the_facts_of_a_model_and_its_data_can_be_written_as_json(candidate, pho
     assert facts["backbone"] == "efficientnet-lite0"
     assert facts["epochs"] == 1
     assert facts["n_parameters"] == 4_652_008 - 1000 * 1281 + 2 * 1281  # Lite0, its head exchanged
-    assert describe_data(photos.manifest) == {
+    assert describe_manifest(photos.manifest) == {
         "train": {"blue": 10, "green": 10},
         "validation": {"blue": 12, "green": 12},
         "test": {"blue": 5, "green": 5},
     }
     no_test = photos.manifest[photos.manifest["split"] != "test"]
-    assert "test" not in describe_data(no_test)
+    assert "test" not in describe_manifest(no_test)
 
 
 def test_the_users_columns_are_kept(candidate, photos):
@@ -155,3 +154,19 @@ def test_a_damaged_paper_is_refused_in_one_line(candidate, name, damage, tmp_pat
         load_candidate(path.parent)
     assert str(path.parent) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_it_is_said_when_votes_weighed_by_confidence_are_rather_for_another_class(photos, caplog):
+    manifest = photos.manifest.assign(rival_labels="{}")
+    two = manifest.index[manifest["split"] == "train"][:2]
+    manifest.loc[two, "label_confidence"] = 0.3
+    manifest.loc[two, "rival_labels"] = [
+        json.dumps({"blue" if label == "green" else "green": [0.5, 0.5]})
+        for label in manifest.loc[two, "label"]
+    ]
+    manifest.loc[two[1], "label_confidence"] = 0.5  # of half the votes: as much as for the other class
+    good_candidate(replace(photos, manifest=manifest), probe_epochs=1)
+    n_images = (manifest["split"] == "train").sum()
+    assert (
+        f"1 of {n_images} train images: votes, weighed by confidence, are rather for another" in caplog.text
+    )

@@ -120,3 +120,13 @@ def require_columns(parameters: SplitParameters, columns: Iterable[str]) -> None
                 f"ingestion.split: no image has an attribute '{column}'; there are: {', '.join(known) or 'none'} "
                 "(an image keeps the attributes that it came in with; others take an empty store)"
             )
+
+
+def describe_manifest(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Count the images of each class in each split."""
+    counts = manifest.groupby(["split", "label"]).size()
+    return {
+        split: {label: int(count) for label, count in counts[split].items()}
+        for split in ("train", "validation", "test")
+        if split in counts.index.get_level_values(0)
+    }

@@ -111,9 +111,9 @@ def train_candidate(
     )
     device = team.device or choose_device(parameters.device)
     resolved, choices = resolve(parameters, training.targets_NK, device)
-    own = None
-    if checkpoints is not None:
-        own = Checkpoints(checkpoints, training_key(manifest, resolved, classifier.stages, device))
+    own = checkpoints and Checkpoints(
+        checkpoints, training_key(manifest, resolved, classifier.stages, device)
+    )
     log_choices(choices)
     for name in unread(parameters, resolved):
         logger.warning("training.%s is not used by this training (mode: %s)", name, resolved.mode)
@@ -242,6 +242,13 @@ def load_candidate(folder: Path) -> Candidate:
 def _labelled(manifest: pd.DataFrame, images: PreparedImages, classes: list[str]) -> LabelledPixels:
     codes_N, confidence_N = codes_of(manifest["label"], classes), manifest["label_confidence"].to_numpy(float)
     targets_NK = soft_targets(codes_N, confidence_N, len(classes), list(rival_shares(manifest, classes)))
+    own_N = targets_NK.gather(1, torch.tensor(codes_N)[:, None])[:, 0]
+    if against := int((own_N < targets_NK.max(1).values).sum()):
+        logger.warning(
+            "%d of %d %s images: votes, weighed by confidence, are rather for another class than the label, and so "
+            "training learns; have them reviewed",
+            *(against, len(codes_N), manifest["split"].iloc[0]),
+        )
     return LabelledPixels(images.pixels_NHWC, images.rows(manifest["image_id"].tolist()), targets_NK)
 
 
@@ -282,14 +289,4 @@ def describe_model(candidate: Candidate) -> dict:
         **facts,
         "n_parameters": sum(weight.numel() for weight in candidate.classifier.parameters()),
         "weights_sha256": weights_sha256(candidate.classifier),
-    }
-
-
-def describe_data(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Count the images of each class in each split."""
-    counts = manifest.groupby(["split", "label"]).size()
-    return {
-        split: {label: int(count) for label, count in counts[split].items()}
-        for split in ("train", "validation", "test")
-        if split in counts.index.get_level_values(0)
     }

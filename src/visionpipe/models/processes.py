@@ -157,7 +157,7 @@ def _run_torchrun(folder: Path, processes: int) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     with subprocess.Popen(
         [*command, "-m", "visionpipe.models.processes", str(folder)],
-        env={"OMP_NUM_THREADS": str(threads), **os.environ},
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",

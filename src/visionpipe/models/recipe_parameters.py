@@ -100,6 +100,12 @@ class CalibrationParameters(BaseModel):
             raise ValueError(
                 f"capped_class: only decision: capped_false_positives uses it, not {self.decision}"
             )
+        rate = "max_false_positive_rate"
+        if (
+            self.decision != "capped_false_positives"
+            and getattr(self, rate) != type(self).model_fields[rate].default
+        ):
+            raise ValueError(f"{rate}: only decision: capped_false_positives uses it, not {self.decision}")
         if self.decision == "least_cost" and not self.costs:
             raise ValueError(
                 "decision: least_cost needs training.calibration.costs, e.g. {defective: {functional: 10}}"

@@ -93,7 +93,7 @@ class TestPatience:
         validating(monkeypatch, [1.0, 0.9, 0.95, 0.8, 0.81, 0.82, 0.83])
         candidate = good_candidate(photos, **(TUNED | {"epochs": 6}), patience=patience)
         assert len(candidate.curves["epoch"]) == epochs
-        assert ("training.patience" in caplog.text) == (epochs < 6)
+        assert ("Stopped early" in caplog.text) == (epochs < 6)
 
 
 class TestMovingAverage:

@@ -145,6 +145,7 @@ def test_passes_that_would_all_be_alike_are_refused():
     [
         {"costs": {"a": {"b": 2.0}}},
         {"capped_class": "a"},
+        {"max_false_positive_rate": 0.01},
         {"decision": "capped_false_positives", "capped_class": "a", "costs": {"a": {"b": 2.0}}},
     ],
 )
@@ -187,6 +188,14 @@ def test_scratch_starts_from_nothing_whatever_the_weights():
         ({"epochs": 4, "whole_network_epochs": 0, "first_size": 0.5}, ["first_size"]),
         ({"mode": "scratch", "weights": "hub"}, ["weights"]),
         ({"learning_rate": 0.1, "patience": 3, "compile": True}, []),
+        ({"mode": "probe", "batch_size": 64}, ["batch_size"]),
+        ({"mode": "probe", "batch_size": 512}, []),
+        ({"batch_size": 64}, []),
+        ({"augmentation": {"strength": 0, "hue": 0.1}}, ["augmentation.hue"]),
+        ({"augmentation": {"strength": 0.1, "hue": 0.1}}, []),
+        ({"loss": {"mix_share": 0.5}}, ["loss.mix_share"]),
+        ({"loss": {"mix_share": 0.5, "cutmix_alpha": 1.0}}, []),
+        ({"mode": "probe", "loss": {"mix_share": 0.5, "mixup_alpha": 0.2}}, []),
         (
             {"loss": {"focal_gamma": 3.0, "class_weighting": "effective_number"}},
             ["loss.class_weighting", "loss.focal_gamma"],
@@ -203,6 +212,15 @@ def test_scratch_starts_from_nothing_whatever_the_weights():
 def test_settings_that_nothing_reads_are_named(changes, named):
     given_ = TrainingParameters(**changes)
     assert unread(given_, resolve(given_, targets(1000), CPU)[0]) == named
+
+
+@pytest.mark.parametrize("n_images", [100, 2000, 100_000])
+def test_the_reason_of_the_learning_rate_is_what_happens(n_images):
+    for epochs, rate, why in ((0, 1e-3, "everything moves at once"), (4, 3e-4, "the last stages move first")):
+        resolved, told = resolve(TrainingParameters(epochs=epochs), targets(n_images), CPU)
+        reasons = {choice.name: choice.why for choice in told}
+        assert (resolved.learning_rate, reasons["learning_rate"]) == (rate, why)
+        assert ("tuned_stages" in reasons) == ("augmented_views" in reasons) == bool(epochs)
 
 
 @pytest.mark.parametrize(("n_images", "epochs"), [(100, 20), (100_000, 1)])

@@ -20,11 +20,11 @@ from visionpipe.models.training.frozen_trunk import FrozenTrunk, autocast
 from visionpipe.models.training.losses import Loss, balanced_order
 from visionpipe.models.training.memory import in_halves
 from visionpipe.models.training.mixing import mix
+from visionpipe.models.training.recipe import SMALLEST_BATCH
 from visionpipe.models.training.selection import Selection, calibrated_losses
 from visionpipe.models.training.tail import pooled
 
 _PEAK_RATE = 1e-2
-_SMALLEST_BATCH = 256  # of features, which are small
 _SPREAD = 0.01  # standard deviation of the first weights
 
 
@@ -71,7 +71,7 @@ def fit_head(
     for epoch in range(parameters.probe_epochs):
         chance = generator(seed, "probe", epoch)
         device_chance = generator(seed, "probe dropout", epoch, device=features_ND.device)
-        for rows in _order(targets_NK, parameters, chance).split(max(parameters.batch_size, _SMALLEST_BATCH)):
+        for rows in _order(targets_NK, parameters, chance).split(max(parameters.batch_size, SMALLEST_BATCH)):
             mixed_BD, mixed_BK = mix(features_ND[rows], targets_NK[rows], parameters.loss, chance, cuts=False)
             drawn_BD = torch.rand(mixed_BD.shape, generator=device_chance, device=mixed_BD.device)
             dropped_BD = mixed_BD * (drawn_BD >= parameters.dropout) / (1 - parameters.dropout)

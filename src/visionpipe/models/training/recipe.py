@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.recipe_parameters import LossParameters
 
 logger = logging.getLogger(__name__)
 _FEW = 150  # images: too few to move a whole network
@@ -20,7 +21,7 @@ _TAIL_EPOCHS, _FEW_EPOCHS = 8, 20
 _ENOUGH_EPOCHS = 6  # of the whole network, to need no phase before it
 _AVERAGED, _FEWEST_AVERAGED, _LARGEST_EMA = 0.1, 100, 0.9998  # share of all steps; steps; decay a step
 _DOUBT, _MOSTLY = 0.01, 0.95
-_OF_A_PROBE = {"augmented_views", "loss.label_smoothing", "loss.mixup_alpha", "loss.imbalance", "precision"}
+SMALLEST_BATCH = 256  # of features in the head's fit, which are small
 _IMBALANCED = 10.0  # largest class over smallest
 
 
@@ -67,9 +68,8 @@ def resolve(
         }
         top[block] = getattr(parameters, block).model_copy(update=inside)
     resolved = parameters.model_copy(update=top)
-    of_a_probe = _OF_A_PROBE | ({"augmentation.strength"} if resolved.augmented_views else set())
-    told = [choice for choice in choices if resolved.mode != "probe" or choice.name in of_a_probe]
-    return resolved, told
+    idle = _idle(resolved)
+    return resolved, [choice for choice in choices if not {choice.name, choice.name.partition(".")[0]} & idle]
 
 
 def unread(parameters: TrainingParameters, resolved: TrainingParameters) -> list[str]:
@@ -80,6 +80,16 @@ def unread(parameters: TrainingParameters, resolved: TrainingParameters) -> list
     parameters, resolved : TrainingParameters
         As the user gave them, and as `resolve` returned them.
     """
+    idle, defaults = _idle(resolved), TrainingParameters()
+    names = list(TrainingParameters.model_fields)
+    for block in ("augmentation", "loss"):
+        if block not in idle:
+            names += [f"{block}.{name}" for name in type(getattr(defaults, block)).model_fields]
+    return [name for name in names if name in idle and _value(parameters, name) != _value(defaults, name)]
+
+
+def _idle(resolved: TrainingParameters) -> set[str]:
+    """Name what no phase of a training reads; a block's name stands for all of it."""
     tuned = resolved.mode == "finetune"
     whole = resolved.mode == "scratch" or (tuned and resolved.whole_network_epochs)
     last_stages = tuned and resolved.epochs
@@ -92,24 +102,33 @@ def unread(parameters: TrainingParameters, resolved: TrainingParameters) -> list
     if not (whole or last_stages):
         idle |= {"epochs", "whole_network_epochs", "patience", "learning_rate", "layer_decay", "ema_decay"}
         idle |= {"distance_to_start", "feature_distillation", "compile"}
+        idle |= {"batch_size"} if resolved.batch_size <= SMALLEST_BATCH else set()
     if not cached:
         idle |= {"probe_epochs", "augmented_views", "activation_cache_gib"}
     if resolved.mode == "scratch":
         idle |= {"epochs", "weights"}
-    loss = resolved.loss
-    if not whole:
-        idle.add("loss.cutmix_alpha")
+    if not resolved.augmentation.strength:
+        idle |= {f"augmentation.{name}" for name in type(resolved.augmentation).model_fields} - {
+            "augmentation.strength"
+        }
+    return idle | {f"loss.{name}" for name in _idle_of_loss(resolved.loss, cuts=bool(whole))}
+
+
+def _idle_of_loss(loss: LossParameters, *, cuts: bool) -> set[str]:
+    idle: set[str] = set()
+    if not cuts:
+        idle.add("cutmix_alpha")
+    if not loss.mixup_alpha and not (cuts and loss.cutmix_alpha):
+        idle.add("mix_share")
     if loss.imbalance != "class_weights":
-        idle |= {"loss.class_weighting", "loss.effective_number_beta"}
+        idle |= {"class_weighting", "effective_number_beta"}
     elif loss.class_weighting != "effective_number":
-        idle.add("loss.effective_number_beta")
+        idle.add("effective_number_beta")
     if loss.imbalance != "focal":
-        idle.add("loss.focal_gamma")
+        idle.add("focal_gamma")
     if loss.imbalance != "logit_adjustment":
-        idle.add("loss.logit_adjustment_tau")
-    defaults = TrainingParameters()
-    names = [*TrainingParameters.model_fields, *(f"loss.{name}" for name in type(loss).model_fields)]
-    return [name for name in names if name in idle and _value(parameters, name) != _value(defaults, name)]
+        idle.add("logit_adjustment_tau")
+    return idle
 
 
 def log_choices(choices: list[Choice]) -> None:
@@ -151,8 +170,9 @@ def _choices(
     steps = max(1, (whole or epochs) * n_images // parameters.batch_size)
     ema = min(_LARGEST_EMA, 1 - 1 / (_AVERAGED * steps)) if steps >= _FEWEST_AVERAGED else 0.0
     yield Choice("ema_decay", round(ema, 4), f"about {steps} steps, averaged over a tenth of them")
-    rate = 1e-3 if scratch or (tuned and enough) else 3e-4
-    yield Choice("learning_rate", rate, "everything moves" if rate == 1e-3 else "the last stages move first")
+    at_once = scratch or (tuned and not epochs)
+    rate, why = (1e-3, "everything moves at once") if at_once else (3e-4, "the last stages move first")
+    yield Choice("learning_rate", rate, why)
     strength = 0.5 if scratch else 0.25 if few else 0.1
     yield Choice("augmentation.strength", strength, f"{seen}, mode {parameters.mode}")
     hard = bool((targets_NK.max(1).values > 1 - _DOUBT).float().mean() > _MOSTLY) if n_images else True

@@ -22,13 +22,13 @@ def evaluate_candidate(
     parameters: EvaluationParameters,
 ) -> dict:
     """Measure the predictions, each metric with its interval."""
-    from visionpipe.images.manifest import attribute_columns
+    from visionpipe.images.manifest import attribute_columns, describe_manifest
     from visionpipe.metrics.evaluation import evaluate
-    from visionpipe.models.candidate import describe_data, describe_model
+    from visionpipe.models.candidate import describe_model
 
     return {
         "model": describe_model(candidate),
-        "data": describe_data(admitted_manifest),
+        "data": describe_manifest(admitted_manifest),
         "title": "Evaluation on unseen images",
         "demo_notice": parameters.notice_of(admitted_manifest["source"].unique()),
         **evaluate(
