@@ -48,6 +48,39 @@ def test_train_and_test_folders_are_read_as_one_collection(tmp_path):
     assert look(str(tmp_path / "pets")).survey.classes == {"cat": 6, "dog": 3}
 
 
+def test_a_split_without_class_folders_is_left_out_and_that_is_said(tmp_path):
+    class_folders(tmp_path / "pets/train", cat=2, dog=1)
+    flat(tmp_path / "pets", "test/1.png", "test/2.png", "sample/3.png")
+    layout = guess_layout(str(tmp_path / "pets"))
+    assert layout.sources == {"pets_train": {"importer": "folder", "path": str(tmp_path / "pets/train")}}
+    assert "nothing is read of: sample (1 images), test (2 images)" in layout.notes[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train/1.png", "test/2.png"],
+        ["train/1.png", "val/2.png", "sample/3.png"],
+        ["images/train/1.png", "images/val/2.png"],  # YOLO
+    ],
+)
+def test_splits_are_no_classes(names, tmp_path):
+    layout = guess_layout(str(flat(tmp_path, *names)))
+    assert layout.description == "images in splits without class folders"
+    assert "which are no classes, and nothing that labels them" in layout.undecided
+
+
+def test_a_train_is_a_class_among_other_vehicles(tmp_path):
+    layout = guess_layout(str(class_folders(tmp_path / "traffic", train=2, bus=1)))
+    assert (layout.description, layout.undecided) == ("class folders", None)
+
+
+def test_what_programs_leave_behind_is_no_class(tmp_path):
+    class_folders(tmp_path / "pets/train", cat=2, dog=1)
+    flat(tmp_path / "pets", "__MACOSX/train/cat/00.png", ".ipynb_checkpoints/1.png", "train/.thumbs/1.png")
+    assert look(str(tmp_path / "pets")).survey.classes == {"cat": 2, "dog": 1}
+
+
 @pytest.mark.parametrize("column", ["label", "Category", "kind"])
 def test_a_table_beside_the_images(column, tmp_path):
     """A column is the label by its name, or because its values are the folders' names."""
@@ -168,6 +201,8 @@ def test_a_folder_without_images(tmp_path):
         guess_layout(str(tmp_path))
     with pytest.raises(VisionpipeError, match="gone is not a folder"):
         guess_layout(str(tmp_path / "gone"))
+    with pytest.raises(VisionpipeError, match="x is not a folder"):
+        guess_layout("~no-such-user/x")
 
 
 def test_what_is_counted_and_what_is_trouble(tmp_path):

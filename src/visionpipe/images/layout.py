@@ -146,14 +146,23 @@ def _folders(images: list[ListedFile], name: str, path: str, notes: list[str]) -
     inner = path
     while len(tops := _tops(paths)) == 1 and len(_tops(_below(paths, tops[0]))) > 1:
         paths, inner = _below(paths, tops[0]), f"{inner.rstrip('/')}/{tops[0]}"
-    if tops and {top.lower() for top in tops} <= _SPLITS and all(_tops(_below(paths, top)) for top in tops):
+    splits = [top for top in tops if top.lower() in _SPLITS]
+    if classed := [top for top in splits if _tops(_below(paths, top))]:
         sources = {
             f"{name}_{_slug(top)}": {"importer": "folder", "path": f"{inner.rstrip('/')}/{top}"}
-            for top in tops
+            for top in classed
         }
-        note = f"the folders {', '.join(tops)} are read as one collection: visionpipe makes its own, sticky, splits"
-        return Layout(f"class folders below {', '.join(tops)}", sources, [*notes, note])
+        notes = [*notes, *_left_out(paths, [top for top in tops if top not in classed])]
+        note = f"the folders {', '.join(classed)} are read as one collection: visionpipe makes its own, sticky, splits"
+        return Layout(f"class folders below {', '.join(classed)}", sources, [*notes, note])
     source = {name: {"importer": "folder", "path": inner}}
+    if len(splits) > 1:  # one alone may be a class: a train is a vehicle, too
+        undecided = (
+            f"{len(images)} images in {', '.join(tops)}, which are no classes, and nothing that labels them: put them "
+            "into one folder a class, or name a document with --table (CSV, TSV, Parquet, COCO, CVAT, Label Studio)"
+        )
+        source[name]["labelled"] = False
+        return Layout("images in splits without class folders", source, notes, undecided)
     if len(tops) > 1:
         where = "" if inner == path else f" in {inner.removeprefix(path).strip('/')}"
         return Layout(f"class folders{where}", source, notes)
@@ -166,6 +175,11 @@ def _folders(images: list[ListedFile], name: str, path: str, notes: list[str]) -
     return Layout("images without labels", source, notes, undecided)
 
 
+def _left_out(paths: list[str], tops: list[str]) -> list[str]:
+    counts = ", ".join(f"{top} ({len(_below(paths, top))} images)" for top in tops)
+    return [f"no class folders lie in, and nothing is read of: {counts}"] if tops else []
+
+
 def _tops(paths: Iterable[str]) -> list[str]:
     return sorted({path.split("/")[0] for path in paths if "/" in path})
 
@@ -175,7 +189,8 @@ def _below(paths: list[str], top: str) -> list[str]:
 
 
 def _absolute(path: str) -> str:
-    return path if "://" in path else os.path.abspath(Path(path).expanduser())  # noqa: PTH100 - links stay links
+    # expanduser of Path raises where there is no such user; links stay links
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
 
 
 def _slug(path: str) -> str:

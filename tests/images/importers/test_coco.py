@@ -90,6 +90,11 @@ def test_an_unknown_category_costs_its_image(coco, said):
         ({**DOCUMENT, "annotations": [{"image_id": {}}]}, r"annotations\[0\]: an id is an object"),
         ({**DOCUMENT, "annotations": [None]}, r"annotations\[0\] is null, not an object"),
         ({**DOCUMENT, "categories": [{}]}, r"categories\[0\]: an id is null"),
+        (
+            {**DOCUMENT, "categories": [{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}]},
+            r"categories\[1\]: another category has the id 1 as well",
+        ),
+        ({**DOCUMENT, "images": [{"id": 1}, {"id": 1}]}, r"images\[1\]: another image has the id 1 as well"),
     ],
 )
 def test_what_is_no_coco_document_is_said_in_one_line(document, wrong, coco):

@@ -58,6 +58,24 @@ def test_a_linked_class_folder_is_followed_and_a_circle_of_links_ends(tmp_path, 
     assert [photo.path for photo in listed(photos)] == ["cat/00.png", "cat/01.png", "dog/00.png"]
 
 
+def test_folders_that_link_to_each_other_are_no_circle(tmp_path, listed):
+    photos = class_folders(tmp_path, cat=1, dog=1)
+    (photos / "cat/rel").symlink_to(photos / "dog")
+    (photos / "dog/rel").symlink_to(photos / "cat")
+    assert [photo.path for photo in listed(photos)] == [
+        "cat/00.png",
+        "cat/rel/00.png",
+        "dog/00.png",
+        "dog/rel/00.png",
+    ]
+
+
+def test_a_class_whose_accents_are_written_in_two_ways_is_one(tmp_path, listed):
+    for name in ("caf\u00e9", "cafe\u0301"):
+        class_folders(tmp_path, **{name: 1})
+    assert {photo.claims[0].label for photo in listed(tmp_path)} == {"caf\u00e9"}
+
+
 def test_a_broken_link_is_an_input_that_cannot_be_read(tmp_path, listed):
     class_folders(tmp_path, cat=1)
     (tmp_path / "cat/gone.png").symlink_to(tmp_path / "nowhere.png")

@@ -97,6 +97,19 @@ def test_reading_in_order_passes_over_the_file_once(imported, tmp_path, monkeypa
     assert len(opened) == 1
 
 
+def test_rows_that_cannot_be_read_are_named_and_the_others_are_read(imported, said, tmp_path):
+    labels = pa.array([b"cat", b"caf\xe9", b"dog"]).cast(pa.string(), safe=False)
+    shard(tmp_path / "a.parquet", embedded(3), rows_per_group=1, label=labels)
+    photos = imported("image_parquet", tmp_path)
+    assert said(photos) == {
+        "a.parquet#0": ["table: cat"],
+        "a.parquet#1": ["! bad_document"],
+        "a.parquet#2": ["table: dog"],
+    }
+    assert photos[1].refusal[1].startswith("rows 1 to 1 cannot be read: 'utf-8' codec")
+    assert photos[2].read() == PICTURES[2]
+
+
 def test_a_file_that_is_written_anew_is_not_read_from_the_old_one(imported, tmp_path):
     shard(tmp_path / "a.parquet", embedded(2))
     assert imported("image_parquet", tmp_path)[0].read() == PICTURES[0]

@@ -53,6 +53,17 @@ def test_an_image_that_is_another_row_s_is_not_taken_by_name(table, said):
     assert "belongs to a row that names it in full" in photos[-1].refusal[1]
 
 
+def test_a_row_that_names_another_folder_that_is_there_does_not_label_an_image_elsewhere(table, said):
+    photos = table("image,label\ntrain/7.png,cat\ntrain/8.png,dog\n", "train/8.png", "test/7.png")
+    assert said(photos) == {"train/8.png": ["table: dog"], "test/7.png": [], "train/7.png": ["! no_image"]}
+    assert "there is a folder train, without it" in photos[-1].refusal[1]
+
+
+def test_an_image_further_down_in_the_folder_that_is_named_is_meant(table, said):
+    photos = table("image,label\ntrain/7.png,cat\n", "train/8.png", "train/a/7.png", folder_labels=False)
+    assert said(photos) == {"train/8.png": [], "train/a/7.png": ["table: cat"]}
+
+
 def test_two_missing_images_of_one_name_do_not_share_the_only_file(table, said):
     photos = table("image,label\ntrain/1.png,cat\nval/1.png,dog\n", "test/1.png")
     assert said(photos) == {

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from photo_files import LABELS_CSV
@@ -158,6 +160,23 @@ def test_a_truncated_parquet_table_is_said_in_one_line(imported, tmp_path):
     (tmp_path / "labels.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(VisionpipeError, match=r"labels\.parquet: cannot be read as Parquet"):
         imported("table", tmp_path, **{**LABELS_CSV, "table": "labels.parquet"})
+
+
+@pytest.mark.parametrize(
+    "values", [pa.array([b"caf\xe9"]).cast(pa.string(), safe=False), pa.array([2**62], pa.timestamp("us"))]
+)
+def test_a_parquet_value_that_is_no_value_is_said_in_one_line(values, imported, tmp_path):
+    table = pa.table({"image": ["1.png"], "label": ["cat"], "seen": values})
+    pq.write_table(table, tmp_path / "labels.parquet")
+    with pytest.raises(VisionpipeError, match=r"labels\.parquet: cannot be read as Parquet"):
+        imported("table", tmp_path, **{**LABELS_CSV, "table": "labels.parquet"})
+
+
+def test_blanks_around_an_attribute_are_no_part_of_it(table):
+    photos = table(
+        "image,label,sender\n1.png,cat,A12\n2.png,cat,A12 \n3.png,cat, \n", "1.png", "2.png", "3.png"
+    )
+    assert [photo.attributes for photo in photos] == [{"sender": "A12"}, {"sender": "A12"}, {}]
 
 
 def test_a_table_that_is_not_there_or_too_large_is_named(imported, tmp_path, monkeypatch):

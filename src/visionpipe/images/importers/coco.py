@@ -45,7 +45,10 @@ def parse_coco(document: Any, name: str, attributes: tuple[str, ...] | None) -> 
     for position, category in enumerate(document["categories"]):
         where = f"{name}: categories[{position}]"
         require(category, dict, where)
-        categories[_hashable(category.get("id"), where)] = as_text(category.get("name"))
+        category_id = _hashable(category.get("id"), where)
+        if category_id in categories:
+            raise VisionpipeError(f"{where}: another category has the id {category_id!r} as well")
+        categories[category_id] = as_text(category.get("name"))
     labels: dict[Any, list[Any]] = defaultdict(list)
     for position, annotation in enumerate(document["annotations"]):
         where = f"{name}: annotations[{position}]"
@@ -55,11 +58,16 @@ def parse_coco(document: Any, name: str, attributes: tuple[str, ...] | None) -> 
 
     rows = []
     names: dict[str, None] = {}
+    image_ids = set[Any]()
     for position, image in enumerate(document["images"]):
-        require(image, dict, f"{name}: images[{position}]")
+        where = f"{name}: images[{position}]"
+        require(image, dict, where)
         names |= dict.fromkeys(image)
-        file_name = image.get("file_name")
-        said = labels.pop(_hashable(image.get("id"), f"{name}: images[{position}]"), [])
+        file_name, image_id = image.get("file_name"), _hashable(image.get("id"), where)
+        if image_id in image_ids:
+            raise VisionpipeError(f"{where}: another image has the id {image_id!r} as well")
+        image_ids.add(image_id)
+        said = labels.pop(image_id, [])
         rows.append(
             _row(
                 (file_name,) if isinstance(file_name, str) and file_name else (),

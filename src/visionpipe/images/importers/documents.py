@@ -91,7 +91,7 @@ def parse_xml(
     parser.CharacterDataHandler = text.append
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding that nobody knows
         raise VisionpipeError(f"{name}: is no complete XML document: {first_line(error)}") from error
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime
 
+from visionpipe.images.importers.label_names import composed
 from visionpipe.images.importers.opening import place_of
 from visionpipe.images.importers.photo import LabelClaim, Photo
 from visionpipe.images.importers.source import Source
@@ -20,6 +21,6 @@ def list_folder(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     for file in files:
         label, slash, _ = file.path.partition("/")
         if slash and label not in claims:
-            claims[label] = (LabelClaim(label, annotator="folder"),)
+            claims[label] = (LabelClaim(composed(label), annotator="folder"),)
         yield file.photo(source.name, arrived_at, claims=claims[label] if slash else ())
     logger.info("source %s: %s files in %s class folders", source.name, f"{len(files):,}", f"{len(claims):,}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ from visionpipe.images.importers.values import as_text, scalars, shares
 logger = logging.getLogger("visionpipe.images.importers")
 
 SUFFIXES = (".parquet", ".pq")
+_UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises on damage
 
 
 def list_image_parquet(source: Source, arrived_at: datetime) -> Iterator[Photo]:
@@ -72,7 +74,7 @@ def _photos(
     try:
         parquet = pq.ParquetFile(shard.read.stream(), pre_buffer=False)
         metadata = parquet.metadata
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except _UNREADABLE as error:
         refusal = ("bad_document", f"cannot be read as Parquet: {first_line(error)}")
         yield shard.photo(source.name, arrived_at, refusal=refusal)
         return
@@ -81,7 +83,15 @@ def _photos(
         first = 0
         for group in range(metadata.num_row_groups):
             n_nulls = _null_images(metadata.row_group(group), columns)
-            rows = _scalar_rows(parquet, group, columns, with_path=n_nulls != 0)
+            try:
+                rows = _scalar_rows(parquet, group, columns, with_path=n_nulls != 0)
+            except (*_UNREADABLE, OverflowError) as error:
+                n_rows = metadata.row_group(group).num_rows
+                detail = f"rows {first:,} to {first + n_rows - 1:,} cannot be read: {first_line(error)}"
+                unread = shard.photo(source.name, arrived_at, refusal=("bad_document", detail))
+                yield replace(unread, path=f"{shard.path}#{first}")
+                first += n_rows
+                continue
             paths = {str(i): (path,) for i, row in enumerate(rows) if (path := _path(row, columns))}
             found = resolve(paths, files, "")
             for position, row in enumerate(rows):

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Iterable
 
 
 @functools.lru_cache(maxsize=65536)
 def plain(label: str) -> str:
-    """Return what is left of a label without case, and without the kind of its separators.
+    """Return what is left of a label without case, and without the kind of its separators and accents.
 
     >>> plain("T-Shirt") == plain(" t_shirt") == plain("t  shirt"), plain("-1") == plain("1")
     (True, False)
+    >>> plain("cafe\u0301") == plain("caf\u00e9")
+    True
     """
-    return re.sub(r"[\s_-]+", " ", label.strip().casefold())
+    return re.sub(r"[\s_-]+", " ", composed(label).casefold())
+
+
+def composed(label: str) -> str:
+    """Return a label without blanks around it, each letter with its accent one character: macOS writes two."""
+    return unicodedata.normalize("NFC", label.strip())
 
 
 class LabelNames:
@@ -40,7 +48,7 @@ class LabelNames:
 
     def unify(self, label: str) -> str:
         """Return the label's one spelling."""
-        label = label.strip()
+        label = composed(label)
         spelling = self._spelling.setdefault(plain(label), label)
         if spelling != label:
             self.respelled[label] = spelling

@@ -63,7 +63,7 @@ def _row(task: dict[str, Any], where: str, question: str | None, source: Source)
             continue
         try:
             labelled_at = _time(annotation.get("updated_at") or annotation.get("created_at"))
-        except ValueError:
+        except (ValueError, OverflowError):
             trouble = "an annotation's updated_at or created_at is no time"
             continue
         claims += [

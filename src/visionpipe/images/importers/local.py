@@ -14,6 +14,7 @@ from visionpipe.images.importers.places import (
     IGNORED_NAMES,
     ListedFile,
     in_folder_order,
+    is_ignored_folder,
     printable,
     require_document_size,
 )
@@ -64,10 +65,15 @@ def _paths_below(root: str) -> Iterator[str]:
     def fail(error: OSError) -> NoReturn:
         raise VisionpipeError(f"{error.filename}: this folder cannot be listed: {error.strerror}") from error
 
+    # of each folder on the way, where it is in truth, and where the folders that led there are
+    walked = {root: frozenset([Path(root).resolve(), *Path(root).resolve().parents])}
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=fail):
-        resolved = Path(folder).resolve()
-        above = {resolved, *resolved.parents}
-        subfolders[:] = [name for name in subfolders if Path(folder, name).resolve() not in above]
+        above = walked.pop(folder)
+        places = {name: Path(folder, name).resolve() for name in subfolders if not is_ignored_folder(name)}
+        subfolders[:] = [name for name, place in places.items() if place not in above]
+        for name in subfolders:
+            inside = os.path.join(folder, name)  # noqa: PTH118 - as os.walk names it
+            walked[inside] = above | {places[name], *places[name].parents}
         relative = os.path.relpath(folder, root)
         prefix = "" if relative == "." else relative.replace(os.sep, "/") + "/"
         yield from (prefix + name for name in names if name not in IGNORED_NAMES)

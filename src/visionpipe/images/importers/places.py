@@ -12,11 +12,18 @@ from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers.photo import Photo
 
 IGNORED_NAMES = {".DS_Store", "Thumbs.db", "desktop.ini"}
+IGNORED_FOLDERS = {"__MACOSX"}
+"""Beside hidden ones: what programs leave behind (previews, checkpoints of notebooks) is nobody's photo."""
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .avif .heic .heif .jp2 .ppm .pgm".split()  # noqa: SIM905
 )
 MAX_DOCUMENT_BYTES = 512 * 2**20
 """Size above which no table and no annotation document is read: parsed, it takes several times its size."""
+
+
+def is_ignored_folder(name: str) -> bool:
+    """Say whether a folder below a place is passed over: a hidden one, or what macOS puts into archives."""
+    return name.startswith(".") or name in IGNORED_FOLDERS
 
 
 class Reader(Protocol):

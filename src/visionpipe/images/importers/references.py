@@ -54,7 +54,8 @@ def resolve(
     """Find the file of each image that a document names; no file is given to two by name or stem.
 
     Where several files have the name, the one in folders of the same names is meant: `cat/1.jpg` is
-    `images/cat/1.jpg` and not `images/dog/1.jpg`.
+    `images/cat/1.jpg` and not `images/dog/1.jpg`. Where the folder that is named holds files, but not this one, a file
+    elsewhere is not meant.
 
     Parameters
     ----------
@@ -72,6 +73,7 @@ def resolve(
     by_path: dict[str, ListedFile] = {}
     for file in files:
         by_path.setdefault(unicodedata.normalize("NFC", file.path), file)
+    folders = {path.rpartition("/")[0] for path in by_path}
     by_path |= {file.path: file for file in files}
     spelled = {key: [spellings(each, place_name) for each in given] for key, given in wanted.items()}
     found: dict[str, ListedFile | Unresolved] = {}
@@ -92,7 +94,7 @@ def resolve(
                 for file in files:
                     candidates[name_of_file(file.path)].append(file)
                 named = {key: (path, name_of_reference(path)) for key, path in paths.items()}
-                found |= _match(named, kind, candidates, owner)
+                found |= _match(named, kind, candidates, owner, folders)
     for key in wanted:
         found.setdefault(key, ("no_image", "no such file"))
     return found
@@ -103,6 +105,7 @@ def _match(
     kind: str,
     candidates: Mapping[str, list[ListedFile]],
     owner: dict[str, str],
+    folders: set[str],
 ) -> dict[str, ListedFile | Unresolved]:
     """Give each key (-> path, name) the file it means, unless another means it as well or owns it already."""
     found: dict[str, ListedFile | Unresolved] = {}
@@ -111,7 +114,14 @@ def _match(
         same = candidates.get(name, [])
         depths = [_shared_folders(path, file.path) for file in same]
         best = [file for file, depth in zip(same, depths, strict=True) if depth == max(depths)]
-        if len(best) == 1:
+        folder = path.rpartition("/")[0]
+        elsewhere = best and not max(depths) and not any(file.path.startswith(f"{folder}/") for file in best)
+        if elsewhere and folder and folder in folders:
+            detail = (
+                f"no such file; {best[0].path} has the {kind}, but there is a folder {folder}, without it"
+            )
+            found[key] = ("no_image", detail)
+        elif len(best) == 1:
             wishes[best[0].path].append((max(depths), key, best[0]))
         elif best:
             paths = ", ".join(file.path for file in best[:3]) + (", …" if len(best) > 3 else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import urllib.parse
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from visionpipe.images.importers.places import (
     MAX_DOCUMENT_BYTES,
     ListedFile,
     in_folder_order,
+    is_ignored_folder,
     require_document_size,
 )
 from visionpipe.images.importers.urls import describe, filesystem, shown, version_number
@@ -81,7 +81,7 @@ class RemoteFolder:
             ) from error
         named = {self._relative(path): (path, info) for path, info in found.items()}
         paths = sorted(named, key=in_folder_order)
-        paths = [path for path in paths if path and posixpath.basename(path) not in IGNORED_NAMES]
+        paths = [path for path in paths if path and not _is_ignored(path)]
         if self.can_list:
             return [self._listed(path, *named[path]) for path in paths]
         # a web page of links says nothing of their sizes
@@ -139,6 +139,11 @@ class RemoteFolder:
 
         with ThreadPoolExecutor(_REQUESTS) as threads:
             return list(threads.map(ask, paths))
+
+
+def _is_ignored(path: str) -> bool:
+    *folders, name = path.split("/")
+    return name in IGNORED_NAMES or any(map(is_ignored_folder, folders))
 
 
 def _is_silent(error: BaseException) -> bool:

@@ -86,15 +86,15 @@ def _parse_parquet(data: bytes, name: str) -> Table:
 
     try:
         table = pq.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError, ValueError) as error:
+        return Table(
+            {
+                column.name: [as_text(value) for value in table[column.name].to_pylist()]
+                for column in table.schema
+                if not pa.types.is_nested(column.type)
+            }
+        )
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise VisionpipeError(f"{name}: cannot be read as Parquet: {first_line(error)}") from error
-    return Table(
-        {
-            column.name: [as_text(value) for value in table[column.name].to_pylist()]
-            for column in table.schema
-            if not pa.types.is_nested(column.type)
-        }
-    )
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _rows(source: Source, parsed: Table) -> Iterator[Row]:
     for number, path in enumerate(paths):
         claims, trouble = _claims(said, number)
         trouble = parsed.troubles.get(number, trouble)
-        values = {name: value for name in attributes if (value := columns[name][number]) is not None}
+        values = {name: value for name in attributes if (value := (columns[name][number] or "").strip())}
         yield Row(
             references=() if path is None else (path,),
             where=f"row {number + 1}",

@@ -36,10 +36,11 @@ def as_text(value: Any) -> str | None:
 def scalars(
     values: Mapping[str, Any], wanted: Iterable[str] | None, *, without: Iterable[str]
 ) -> dict[str, str]:
-    """Return the scalars of an object as text: those wanted, or all but some."""
+    """Return the scalars of an object as text without blanks around it: those wanted, or all but some."""
     left_out = set(without)
     names = [name for name in values if name not in left_out] if wanted is None else wanted
-    return {name: text for name in names if name and (text := as_text(values.get(name))) is not None}
+    found = ((name, (as_text(values.get(name)) or "").strip()) for name in names if name)
+    return {name: text for name, text in found if text}
 
 
 def shares(labels: list[str]) -> dict[str, float]:
