@@ -123,6 +123,28 @@ def test_near_duplicates_of_stored_images_share_their_group(tmp_path, listed, wa
     assert not alone.images["duplicate_of"].map(len).any()
 
 
+def test_a_photo_that_many_senders_forward_stays_in_one_split(tmp_path, listed, warehouse):
+    """Copies from senders of other splits are refused; they must not keep later copies from the group."""
+    folder = tmp_path / "photos/cat"
+    folder.mkdir(parents=True)
+    for number in range(24):
+        (folder / f"own_{number % 12:02d}_{number}.png").write_bytes(encode(picture(number), "PNG"))
+    for number in range(30):  # of the first twelve senders, then of newcomers who send nothing else
+        copy = encode(picture(500), "JPEG", quality=60 + number)
+        (folder / f"sent_{number:02d}.jpg").write_bytes(copy)
+    photos = [
+        replace(photo, attributes={"sender": photo.path.split("_")[1].removesuffix(".jpg")})
+        for photo in listed(tmp_path / "photos")
+    ]
+    by_sender = IngestionParameters(workers=1, split={"group_by": "sender"})
+    warehouse.take_in(photos, by_sender)
+    assert set(warehouse.quarantine(by_sender)["reason"]) == {"group_spans_splits"}
+    sent = warehouse.images.set_index("path").filter(like="sent", axis="index")["image_id"]
+    manifest = warehouse.manifest(by_sender).set_index("image_id").loc[sent]
+    assert len(manifest) > 18
+    assert manifest["group_id"].nunique() == manifest["split"].nunique() == 1
+
+
 def test_chunks_are_bounded_by_bytes(tmp_path, listed, warehouse):
     photos = listed(class_folders(tmp_path / "photos", cat=12))
     size = max(photo.n_bytes for photo in photos)

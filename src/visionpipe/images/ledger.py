@@ -42,6 +42,7 @@ class Ledger:
         self._labels = labels
         self._splitter = GroupSplitter(parameters.split)
         self._stored: set[str] = set()
+        self._of_refused: dict[str, list[Link]] = {}
         columns = ["image_id", "duplicate_of", "attributes"]
         for image_id, links, attributes in as_tuples(store_index[columns]):
             selection = labels.first_selection(image_id, default=None)
@@ -85,6 +86,17 @@ class Ledger:
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         return self._looks.read(self._store_index.iloc[numbers])
 
+    def _stored_ones(self, links: Sequence[Link]) -> list[Link]:
+        """Follow links to images that were refused on to those that they are copies of: only these are in a group."""
+        found: dict[str, Link] = {}
+        for link in links:
+            if link.image_id in self._stored:
+                found.setdefault(link.image_id, link)
+            for further in self._of_refused.get(link.image_id, []):
+                kind = "near" if further.kind == link.kind else "flipped"
+                found.setdefault(further.image_id, Link(further.image_id, kind))
+        return list(found.values())
+
     def enter(
         self, photo: Photo, data: bytes, seen: Inspection | Refusal, links: dict[str, list[Link]]
     ) -> tuple[tuple[str, str | None] | None, list[dict], list[dict]]:
@@ -102,12 +114,12 @@ class Ledger:
             return ("no_label", "no label was given: no class folder, no row of a table"), [], []
         images = []
         if seen.image_id not in self._stored:
-            # an image that was refused is not stored, and nothing can be its duplicate
-            known = [link for link in links.get(seen.image_id, []) if link.image_id in self._stored]
+            known = self._stored_ones(links.get(seen.image_id, []))
             selection = self._labels.first_selection(seen.image_id, default=photo.claims[0].selection)
             linked = [link.image_id for link in known]
             place = self._splitter.assign(seen.image_id, linked, photo.attributes, selection)
             if place.conflict:
+                self._of_refused[seen.image_id] = known
                 return ("group_spans_splits", place.conflict), [], []
             self._stored.add(seen.image_id)
             images.append(image_row(photo, data, seen, known))
