@@ -172,6 +172,16 @@ def test_a_parquet_value_that_is_no_value_is_said_in_one_line(values, imported, 
         imported("table", tmp_path, **{**LABELS_CSV, "table": "labels.parquet"})
 
 
+def test_a_parquet_table_of_too_many_rows_is_refused_unread(imported, tmp_path):
+    rows = pa.array(["1.png"]).take(pa.array([0] * 5_000_001))
+    pq.write_table(pa.table({"image": rows, "label": rows}), tmp_path / "labels.parquet")
+    assert (tmp_path / "labels.parquet").stat().st_size < 100_000
+    with pytest.raises(
+        VisionpipeError, match=r"labels\.parquet: has 5,000,001 rows, at most 5,000,000 are read"
+    ):
+        imported("table", tmp_path, **{**LABELS_CSV, "table": "labels.parquet"})
+
+
 def test_blanks_around_an_attribute_are_no_part_of_it(table):
     photos = table(
         "image,label,sender\n1.png,cat,A12\n2.png,cat,A12 \n3.png,cat, \n", "1.png", "2.png", "3.png"

@@ -17,6 +17,7 @@ from visionpipe.images.importers.source import Source
 from visionpipe.images.importers.values import as_text
 
 Column = list[str | None]
+_MOST_ROWS = 5_000_000  # of a Parquet file, in which a few bytes can stand for millions of rows
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,12 @@ def _parse_parquet(data: bytes, name: str) -> Table:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        file = pq.ParquetFile(pa.BufferReader(data))
+        if file.metadata.num_rows > _MOST_ROWS:
+            raise VisionpipeError(
+                f"{name}: has {file.metadata.num_rows:,} rows, at most {_MOST_ROWS:,} are read"
+            )
+        table = file.read()
         return Table(
             {
                 column.name: [as_text(value) for value in table[column.name].to_pylist()]
