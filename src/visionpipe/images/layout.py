@@ -156,23 +156,24 @@ def _folders(images: list[ListedFile], name: str, path: str, notes: list[str]) -
         note = f"the folders {', '.join(classed)} are read as one collection: visionpipe makes its own, sticky, splits"
         return Layout(f"class folders below {', '.join(classed)}", sources, [*notes, note])
     source = {name: {"importer": "folder", "path": inner}}
-    if len(splits) > 1:  # one alone may be a class: a train is a vehicle, too
-        undecided = (
-            f"{len(images)} images in {', '.join(tops)}, which are no classes, and nothing that labels them: put them "
-            "into one folder a class, or name a document with --table (CSV, TSV, Parquet, COCO, CVAT, Label Studio)"
-        )
-        source[name]["labelled"] = False
-        return Layout("images in splits without class folders", source, notes, undecided)
-    if len(tops) > 1:
+    are_splits = len(splits) > 1  # one alone may be a class: a train is a vehicle, too
+    if len(tops) > 1 and not are_splits:
         where = "" if inner == path else f" in {inner.removeprefix(path).strip('/')}"
         return Layout(f"class folders{where}", source, notes)
-    lie = f" (all lie in {tops[0]}, and a classifier needs two classes)" if tops else ""
+    description, where, lie = "images without labels", "", ""
+    if are_splits:
+        description, where = (
+            "images in splits without class folders",
+            f" in {', '.join(tops)}, which are no classes,",
+        )
+    elif tops:
+        lie = f" (all lie in {tops[0]}, and a classifier needs two classes)"
     undecided = (
-        f"{len(images)} images and nothing that labels them{lie}: put them into one folder a class, or name a document "
-        "with --table (CSV, TSV, Parquet, COCO, CVAT, Label Studio)"
+        f"{len(images)} images{where} and nothing that labels them{lie}: put them into one folder a class, or name a "
+        "document with --table (CSV, TSV, Parquet, COCO, CVAT, Label Studio)"
     )
     source[name]["labelled"] = False
-    return Layout("images without labels", source, notes, undecided)
+    return Layout(description, source, notes, undecided)
 
 
 def _left_out(paths: list[str], tops: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 @functools.lru_cache(maxsize=65536)
 def plain(label: str) -> str:
-    """Return what is left of a label without case, and without the kind of its separators and accents.
+    """Return what is left of a label without case, the kind of its separators and the way its accents are written.
 
     >>> plain("T-Shirt") == plain(" t_shirt") == plain("t  shirt"), plain("-1") == plain("1")
     (True, False)

@@ -6,17 +6,19 @@ Legend: N images, C channels, H x W cells of the last feature map, T tokens.
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from torch.nn import functional
 
 from visionpipe.images.gallery import thumbnail_jpeg, worst_mistakes
 from visionpipe.images.prepare import PreparedImages
 from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.classifier import ImageClassifier
-from visionpipe.models.symmetries import restored, view
+from visionpipe.models.symmetries import restored
 
 _TINT = np.array([255.0, 90.0, 0.0])
 _EXTRA_TOKENS = (0, 1, 2, 5)  # class, distillation and register tokens come before those of the patches
@@ -60,17 +62,21 @@ def gradcam(classifier: ImageClassifier, pixels_NHWC: np.ndarray, codes_N: np.nd
 
 def _one_map(classifier: ImageClassifier, pixels_1HWC: np.ndarray, code: int) -> np.ndarray | None:
     pixels = torch.from_numpy(np.array(pixels_1HWC)).to(classifier.mean.device)
-    views = classifier.spec.averaged_views
-    with torch.enable_grad():
+    views, maps = classifier.spec.averaged_views, list[torch.Tensor]()
+
+    def keep(_stage: nn.Module, _given: object, activations: torch.Tensor) -> None:
+        if _as_map(activations) is not None:
+            maps.append(activations)
+
+    with torch.enable_grad(), ExitStack() as hooks:
+        for stage in classifier.stages[:-1]:  # what comes out of the last one are features
+            hooks.enter_context(stage.register_forward_hook(keep))
         images_1CHW = classifier.normalise(pixels).requires_grad_(True)
-        passes = [_with_maps(classifier, view(images_1CHW, name)) for name in views]
-        if not passes[0][1]:
+        logit = classifier.logits(classifier.features(images_1CHW))[0, code]
+        if not maps:
             return None
-        features_1D = sum((features for features, _ in passes[1:]), start=passes[0][0]) / len(views)
-        logit = classifier.logits(features_1D)[0, code]
-        maps = [each for _, found in passes for each in found]
         gradients = torch.autograd.grad(logit, maps)
-    n_maps = len(passes[0][1])  # of each view
+    n_maps = len(maps) // len(views)  # of each view
     # the last block of a transformer hands on its class token alone: nothing comes back to the patches behind it
     last = max((place for place in range(n_maps) if _as_map(gradients[place]).any()), default=n_maps - 1)
     heat_11HW = torch.zeros(())
@@ -83,18 +89,6 @@ def _one_map(classifier: ImageClassifier, pixels_1HWC: np.ndarray, code: int) ->
     side = pixels_1HWC.shape[1]
     grown = functional.interpolate(heat_11HW, (side, side), mode="bilinear", align_corners=False)
     return grown[0, 0].float().cpu().numpy()
-
-
-def _with_maps(
-    classifier: ImageClassifier, images_1CHW: torch.Tensor
-) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Return pooled features (1, D) of one view, and the maps of the image on the way to them."""
-    activations, found = images_1CHW, []
-    for position in range(len(classifier.stages)):
-        activations = classifier.run_stages(activations, position, position + 1)
-        if _as_map(activations) is not None:
-            found.append(activations)
-    return activations, found
 
 
 def _as_map(activations: torch.Tensor) -> torch.Tensor | None:
