@@ -238,9 +238,11 @@ def test_an_interrupt_ends_the_processes(photos):
     assert all_gone(interrupting.result())
 
 
-def test_a_run_that_is_killed_leaves_no_process_behind():
+def test_a_run_that_is_killed_leaves_neither_process_nor_folder_behind(tmp_path):
     path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
-    run = subprocess.Popen([sys.executable, "-c", RUN], env={**os.environ, "PYTHONPATH": path})
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN], env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(tmp_path)}
+    )
     try:
         workers = both_started(run.pid)
     finally:
@@ -250,6 +252,7 @@ def test_a_run_that_is_killed_leaves_no_process_behind():
     for left in [worker for worker in workers if not gone and Path(f"/proc/{worker}").exists()]:
         os.kill(left, signal.SIGKILL)
     assert gone
+    assert not list(tmp_path.glob("visionpipe-training-*"))
 
 
 @pytest.mark.parametrize(

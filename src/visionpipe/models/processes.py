@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -251,6 +252,7 @@ def _leave_when_alone(folder: Path, launcher: int) -> None:
     while os.getppid() == launcher:
         try:
             held_by_the_parent.acquire(timeout=0)
+            shutil.rmtree(folder, ignore_errors=True)  # as the parent would have done, had it not been killed
             break
         except Timeout:
             time.sleep(_WATCH_S)
