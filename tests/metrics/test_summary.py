@@ -21,7 +21,7 @@ from visionpipe.metrics.calibration import classwise_calibration_error, expected
 from visionpipe.metrics.classification import auroc
 from visionpipe.metrics.selective import aurc
 from visionpipe.metrics.summary import classification_metrics
-from visionpipe.stats.intervals import cluster_bootstrap
+from visionpipe.stats.bootstrap import cluster_bootstrap
 
 
 def summary(labels_N, probabilities_NK, **options):

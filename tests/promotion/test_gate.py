@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gate_cases import answers, check, decide, labels_of, model_with, pair
+from visionpipe.promotion.challenge import verdict_tags
 from visionpipe.promotion.parameters import PromotionParameters
 
 
@@ -115,26 +116,27 @@ def test_on_small_sets_it_is_the_swap_test_that_keeps_the_gate_shut():
     assert decision.outcome == "insufficient_evidence"
 
 
-@pytest.mark.parametrize(
-    ("metric", "by_class", "said"),
-    [
-        ("balanced_accuracy", False, "no width: every resample gives the same"),
-        ("auroc", True, "its interval can't be told: too few groups"),
-    ],
-)
-def test_an_interval_from_groups_that_tell_nothing_says_so(metric, by_class, said):
-    """All images in one group; or a group for each class, so that most resamples lack a class."""
+def test_a_group_for_each_class_has_no_interval_and_the_reason_says_so():
     labels_N = np.arange(100) % 2
-    champion_N = np.random.default_rng(0).random(100) < 0.6
     decision = decide(
         labels_N,
         answers(labels_N, np.ones(100, bool)),
-        answers(labels_N, champion_N),
-        group_ids_N=labels_N if by_class else np.zeros(100),
-        parameters={"metric": metric},
+        answers(labels_N, np.random.default_rng(0).random(100) < 0.6),
+        group_ids_N=labels_N,
+        parameters={"metric": "auroc"},
     )
     assert decision.outcome == "insufficient_evidence"
-    assert said in decision.reason
+    assert (
+        "its interval can't be told: the test images come from 2 groups, and 6 are needed" in decision.reason
+    )
+    assert "decision_gain" not in verdict_tags(decision)
+
+
+def test_ten_groups_that_all_gain_as_much_are_proof():
+    labels_N = np.arange(100) % 2
+    champion_N = np.tile(np.random.default_rng(0).random(10) < 0.6, 10)
+    models = answers(labels_N, np.ones(100, bool)), answers(labels_N, champion_N)
+    assert decide(labels_N, *models, group_ids_N=np.arange(100) // 10).outcome == "promote"
 
 
 def test_copies_of_a_gain_are_no_proof():

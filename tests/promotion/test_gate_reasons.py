@@ -1,5 +1,6 @@
 """The reason of a verdict names all that is open, and no number of images that nobody could collect."""
 
+import numpy as np
 import pytest
 
 from gate_cases import decide, labels_of, model_with, pair
@@ -35,3 +36,11 @@ def test_a_gain_that_is_open_is_named_with_the_limit_that_is_open_too():
     reason = decide(labels_N, *models, parameters={"acceptance": ["accuracy >= 0.82"]}).reason
     assert reason.startswith("Not proven: balanced accuracy changes by ")
     assert "; also open: accuracy >= 0.82; " in reason
+
+
+def test_five_groups_are_too_few_whatever_the_number_of_images():
+    labels_N = labels_of(3000)
+    decision = decide(labels_N, *pair(labels_N, 0.2, seed=4), group_ids_N=np.arange(3000) % 5)
+    assert decision.outcome == "insufficient_evidence"
+    assert decision.images_needed is None
+    assert "the test images come from 5 groups, and 6 are needed, however many images" in decision.reason

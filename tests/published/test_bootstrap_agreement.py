@@ -1,27 +1,35 @@
 """On the same resamples our bootstrap is scipy's, and our effective size is what statsmodels' robust variance says."""
 
+import math
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from scipy.stats import bootstrap, t
+from scipy.stats import bootstrap, norm, t
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from visionpipe.metrics.classification import auroc, balanced_accuracy
-from visionpipe.stats.intervals import cluster_bootstrap, effective_size
+from visionpipe.stats.bootstrap import cluster_bootstrap
+from visionpipe.stats.intervals import effective_size
 from visionpipe.stats.paired import paired_cluster_bootstrap
 
 RESAMPLES = 400
 
 
 def scipys(data, statistic):
-    """Both draw `integers(0, n, (resamples, n))` from a generator of this seed: the resamples are the same."""
+    """Both draw `integers(0, n, (resamples, n))` from a generator of this seed: the resamples are the same.
+
+    Ours is expanded for n clusters, as scipy's is with more confidence.
+    """
+    n = len(data[0])
+    expanded = math.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1)
     found = bootstrap(
         data,
         statistic,
         paired=True,
         vectorized=False,
         n_resamples=RESAMPLES,
-        confidence_level=0.95,
+        confidence_level=2 * norm.cdf(expanded) - 1,
         method="BCa",
         rng=np.random.default_rng(5),
     )
@@ -70,13 +78,17 @@ def test_the_gain_of_one_model_over_another():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_effective_size_is_that_of_a_cluster_robust_variance(seed):
-    """Korn and Graubard (1998): N over the design effect, with the t quantiles of both numbers of observations."""
+    """Korn and Graubard (1998), with half a cluster of each outcome added."""
     random = np.random.default_rng(seed)
     groups_N = np.repeat(np.arange(40), random.integers(1, 8, size=40))
     right_N = (random.beta(2, 1, size=40)[groups_N] > random.random(len(groups_N))).astype(float)
-    n = len(right_N)
-    model = sm.OLS(right_N, np.ones(n))
-    robust = model.fit(cov_type="cluster", cov_kwds={"groups": groups_N}).bse[0] ** 2
-    design_effect = max(1.0, robust / model.fit().bse[0] ** 2)
+    n, size = len(right_N), np.sum(np.bincount(groups_N) ** 2) / len(right_N)
+    # a row that is half a cluster of `size` rows: its residual counts size / 2 times here, (size / 2)^2 times there
+    weights_N = np.append(np.ones(n), [size / 2, size / 2])
+    model = sm.WLS(np.append(right_N, [0, 1]), np.ones(n + 2), weights=weights_N)
+    residuals_N = model.fit().wresid
+    totals_G = np.bincount(groups_N, weights=residuals_N[:n])
+    clustered = totals_G @ totals_G + size * (residuals_N[n:] @ residuals_N[n:])
+    design_effect = max(1.0, 40 / 39 * (n - 1) / n * clustered / (residuals_N @ residuals_N))
     expected = n / design_effect * (t.ppf(0.975, n - 1) / t.ppf(0.975, 39)) ** 2
     assert effective_size(right_N, groups_N) == pytest.approx(expected, abs=1e-6)

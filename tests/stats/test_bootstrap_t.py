@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from visionpipe.stats.bootstrap import cluster_bootstrap
 from visionpipe.stats.bootstrap_t import clustered_mean
-from visionpipe.stats.intervals import clopper_pearson, cluster_bootstrap
+from visionpipe.stats.intervals import clopper_pearson
 
 
 def plain(values, clusters, draws, level):
@@ -63,8 +64,14 @@ def test_a_skewed_mean_in_clusters_is_above_the_interval_as_seldom_as_said():
 
 
 def test_values_that_do_not_differ_leave_no_width():
-    found = clustered_mean([0.3] * 6, [0, 0, 1, 1, 2, 2], resamples=100)
+    found = clustered_mean([0.3] * 12, np.arange(12) // 2, resamples=100)
     assert (found.low, found.estimate, found.high) == pytest.approx((0.3, 0.3, 0.3))
+
+
+def test_five_clusters_bound_nothing():
+    values_N = np.random.default_rng(0).random(50)
+    assert math.isnan(clustered_mean(values_N, np.arange(50) % 5, resamples=100).low)
+    assert clustered_mean(values_N, np.arange(50) % 6, resamples=100).low < values_N.mean()
 
 
 def test_one_cluster_bounds_nothing():

@@ -18,7 +18,8 @@ from visionpipe.metrics.calibration import (
     classwise_calibration_error,
     expected_calibration_error,
 )
-from visionpipe.stats.intervals import Interval, bootstrap_weights, cluster_index, clustered_proportion
+from visionpipe.stats.bootstrap import bootstrap_weights
+from visionpipe.stats.intervals import Interval, cluster_index, clustered_proportion
 
 
 def calibration_interval(
@@ -48,7 +49,7 @@ def calibration_interval(
     classwise
         Whether the error is that of `visionpipe.metrics.calibration.classwise_calibration_error`.
     resamples, level, seed
-        As in `visionpipe.stats.intervals.cluster_bootstrap`.
+        As in `visionpipe.stats.bootstrap.cluster_bootstrap`.
     """
     score = classwise_calibration_error if classwise else expected_calibration_error
     error = partial(score, labels_N, probabilities_NK, bins)

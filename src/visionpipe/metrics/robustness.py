@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from visionpipe.metrics.classification import auroc
-from visionpipe.stats.intervals import Interval, clopper_pearson, cluster_bootstrap, clustered_proportion
+from visionpipe.stats.bootstrap import cluster_bootstrap
+from visionpipe.stats.intervals import Interval, clopper_pearson, clustered_proportion
 from visionpipe.stats.paired import effective_disagreements, mcnemar_from_counts
 
 _WANTED_RECALL = 0.95  # of the test images, the share that the FPR's threshold accepts

@@ -21,11 +21,11 @@ from visionpipe.metrics.classification import Floats, auroc, average_precision, 
 from visionpipe.metrics.costs import cost_matrix, expected_cost
 from visionpipe.metrics.selective import aurc, aurc_of_images
 from visionpipe.metrics.weighting import Scores
+from visionpipe.stats.bootstrap import cluster_bootstrap_many
 from visionpipe.stats.bootstrap_t import clustered_mean
 from visionpipe.stats.intervals import (
     Interval,
     clopper_pearson,
-    cluster_bootstrap_many,
     cluster_index,
     clustered_proportion,
     mean_interval,
@@ -68,7 +68,7 @@ def classification_metrics(
     group_ids_N
         Images of one group (near-duplicates) are not independent evidence.
     resamples, level, seed
-        As in `visionpipe.stats.cluster_bootstrap`.
+        As in `visionpipe.stats.bootstrap.cluster_bootstrap`.
     only
         The bootstrapped metrics that are wanted: they take the time. None: all.
     predicted_N
@@ -198,7 +198,8 @@ def _aurc_interval(
 
 def _wider(one: Interval, other: Interval) -> Interval:
     """Return the first, its bounds moved out to the other's; NaN counts as no bound at all."""
-    return replace(one, low=min(one.low, other.low), high=max(one.high, other.high))
+    low, high = np.minimum(one.low, other.low), np.maximum(one.high, other.high)  # NaN where either is
+    return replace(one, low=float(low), high=float(high))
 
 
 def _flawless_bounds(
@@ -247,7 +248,11 @@ def _perfect_precision(n_positive: int, n_negative: int, level: float) -> float:
 
 def _entry(interval: Interval, n_images: int) -> dict[str, object]:
     entry: dict[str, object] = {**interval.as_dict(), "n": n_images}
-    return entry if entry["estimate"] is not None else entry | {"low": None, "high": None}
+    if entry["estimate"] is None:
+        return entry | {"low": None, "high": None}
+    return (
+        entry if entry["low"] is not None else entry | {"reason": "too few groups of images for an interval"}
+    )
 
 
 def _checked(

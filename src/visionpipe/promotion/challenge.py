@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -230,6 +231,8 @@ def verdict_tags(decision: Decision) -> dict[str, str]:
 
 def _gain(decision: Decision) -> dict[str, Any] | None:
     for check in decision.checks:
-        if check.kind == "gain" and None not in (check.value, check.low, check.high):
+        if check.kind != "gain" or check.value is None or check.low is None or check.high is None:
+            continue
+        if math.isfinite(check.low) and math.isfinite(check.high):  # few groups have no interval
             return {"estimate": check.value, "low": check.low, "high": check.high}
     return None

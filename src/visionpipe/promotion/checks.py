@@ -111,8 +111,12 @@ def gain_checks(
     if spread == 0:
         luck += " (no width: every resample gives the same, so the interval tells nothing of chance)"
     interval = f"{100 * (1 - 2 * alpha):.4g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
-    if not math.isfinite(spread):  # a resample of few groups may lack a class
-        interval = "its interval can't be told: too few groups of images hold each class"
+    if not math.isfinite(spread):  # `too_few_clusters`; no p-value is small enough then either
+        n_groups, fewest = len(np.unique(test.group_ids_N)), math.ceil(math.log2(1 / alpha))
+        interval = (
+            f"its interval can't be told: the test images come from {n_groups} group{'s' * (n_groups > 1)}, and "
+            f"{fewest} are needed, however many images they hold"
+        )
     gained = Check(
         name=f"gain in {words}",
         kind="gain",

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from visionpipe.stats.bootstrap import too_few_clusters
 from visionpipe.stats.intervals import CELLS_PER_CHUNK, Interval, cluster_index, clustered_proportion
 
 _NO_SPREAD = 1e-7  # of the standard error, beside the largest value: a difference of squares is no more exact
@@ -38,7 +39,7 @@ def clustered_mean(
     cluster_ids_N
         Cluster of each value, any type; clusters are drawn whole.
     resamples, level, seed
-        As in `visionpipe.stats.intervals.cluster_bootstrap`.
+        As in `visionpipe.stats.bootstrap.cluster_bootstrap`.
     most
         Largest value that may occur, where none is negative: then the upper bound also allows for large values that
         the sample happens to lack. Those above half of it, a share that may be seen or not, have the exact upper bound
@@ -50,7 +51,7 @@ def clustered_mean(
     Returns
     -------
     Interval
-        Without ``most`` of width zero when the values do not differ; without bounds (NaN) when there is one cluster.
+        Without ``most`` of width zero when the values do not differ; without bounds (NaN) with `too_few_clusters`.
     """
     values_N = np.asarray(values_N, dtype=float)
     index_N, sizes_G = cluster_index(cluster_ids_N)
@@ -80,7 +81,7 @@ def _studentised(
     totals_G, n_clusters = np.bincount(index_N, weights=values_N), len(sizes_G)
     everything = np.ones((1, n_clusters))
     mean, error = (float(found[0]) for found in _mean_and_error(everything, totals_G, sizes_G))
-    if n_clusters < 2:
+    if too_few_clusters(n_clusters, level):
         return Interval(mean, math.nan, math.nan, level)
     smallest = _NO_SPREAD * float(np.abs(values_N).max())
     if error <= smallest:
@@ -96,8 +97,6 @@ def _studentised(
         deviates.append((mean_B[told_B] - mean) / error_B[told_B])
     tails = [(1 + level) / 2, (1 - level) / 2]
     deviates_B = np.concatenate(deviates)
-    if len(deviates_B) == 0:
-        return Interval(mean, math.nan, math.nan, level)
     low, high = mean - np.quantile(deviates_B, tails) * error
     return Interval(mean, float(min(low, mean)), float(max(high, mean)), level)
 

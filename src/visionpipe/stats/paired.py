@@ -14,13 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, ndtr, ndtri
 
-from visionpipe.stats.intervals import (
-    CELLS_PER_CHUNK,
-    Interval,
-    cluster_bootstrap,
-    cluster_index,
-    effective_size,
-)
+from visionpipe.stats.bootstrap import cluster_bootstrap
+from visionpipe.stats.intervals import CELLS_PER_CHUNK, Interval, cluster_index, effective_size
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -131,7 +126,7 @@ def effective_disagreements(
     champion_N: NDArray[np.bool_], challenger_N: NDArray[np.bool_], clusters_N: NDArray, level: float
 ) -> tuple[float, float, float]:
     """Return b, c and n (as in `non_inferiority`) as effective numbers: the counts where clusters hold one image."""
-    n = effective_size(challenger_N.astype(float) - champion_N, clusters_N, level)
+    n = effective_size(challenger_N.astype(float) - champion_N, clusters_N, level, least=-1.0)
     b, c = np.sum(champion_N & ~challenger_N), np.sum(challenger_N & ~champion_N)
     share = n / len(champion_N)
     return float(b) * share, float(c) * share, n
