@@ -15,11 +15,11 @@ from visionpipe.metrics.weighting import (
     Scores,
     mean_over_images,
     sum_by_code,
-    totals_at_thresholds,
     weight_rows,
 )
 
 Floats = NDArray[np.float64]
+_FEW = 200  # images of a class, up to which a matrix product is faster than running sums over all images
 
 
 def accuracy(labels_N: ArrayLike, predicted_N: ArrayLike, weights: ArrayLike | None = None) -> Scores:
@@ -120,22 +120,34 @@ def _one_against_rest(
 
 
 def _auroc(positive_N: NDArray[np.bool_], scores_N: Floats, weights_BN: Floats) -> Floats:
-    rows_positive, rows_negative = np.flatnonzero(positive_N), np.flatnonzero(~positive_N)
-    rows_negative = rows_negative[np.argsort(scores_N[rows_negative], kind="stable")]
-    negative_scores, positive_scores = scores_N[rows_negative], scores_N[rows_positive]
-    below_BJ = np.zeros((len(weights_BN), len(rows_negative) + 1))  # weight of the j lowest negatives
-    np.cumsum(weights_BN[:, rows_negative], axis=1, out=below_BJ[:, 1:])
-    first = np.searchsorted(negative_scores, positive_scores, side="left")
-    last = np.searchsorted(negative_scores, positive_scores, side="right")
-    beaten_BP = below_BJ[:, first]
-    if np.any(first != last):
-        beaten_BP = (beaten_BP + below_BJ[:, last]) / 2
-    positive_BP = weights_BN[:, rows_positive]
-    return _ratio(np.einsum("bp,bp->b", positive_BP, beaten_BP), positive_BP.sum(axis=1) * below_BJ[:, -1])
+    levels_P, own_BP = scores_N[positive_N], weights_BN[:, positive_N]
+    positive_B = own_BP.sum(axis=1)
+    negative_B = weights_BN.sum(axis=1) - positive_B
+    ahead_BP = _weight_reaching(levels_P, scores_N, weights_BN, ties=0.5)
+    ahead_BP -= _weight_reaching(levels_P, levels_P, own_BP, ties=0.5)
+    beaten_BP = negative_B[:, None] - ahead_BP
+    return _ratio(np.einsum("bp,bp->b", own_BP, beaten_BP), positive_B * negative_B)
 
 
 def _average_precision(positive_N: NDArray[np.bool_], scores_N: Floats, weights_BN: Floats) -> Floats:
-    given_BT, right_BT = totals_at_thresholds(scores_N, positive_N, weights_BN)
-    precision_BT = np.nan_to_num(_ratio(right_BT, given_BT))
-    gained_BT = np.diff(right_BT, axis=1, prepend=0.0)
-    return _ratio(np.einsum("bt,bt->b", gained_BT, precision_BT), right_BT[:, -1])
+    levels_P, own_BP = scores_N[positive_N], weights_BN[:, positive_N]
+    given_BP = _weight_reaching(levels_P, scores_N, weights_BN, ties=1.0)
+    right_BP = _weight_reaching(levels_P, levels_P, own_BP, ties=1.0)
+    precision_BP = np.nan_to_num(_ratio(right_BP, given_BP))
+    return _ratio(np.einsum("bp,bp->b", own_BP, precision_BP), own_BP.sum(axis=1))
+
+
+def _weight_reaching(levels_P: Floats, scores_N: Floats, weights_BN: Floats, *, ties: float) -> Floats:
+    """Return the weight (B, P) of the images above each of P levels, and of the share `ties` of those that equal it."""
+    if len(levels_P) <= _FEW:
+        scores_N1 = scores_N[:, None]
+        return weights_BN @ ((scores_N1 > levels_P) + ties * (scores_N1 == levels_P))
+    order = np.argsort(-scores_N, kind="stable")
+    reached_BJ = np.zeros((len(weights_BN), len(order) + 1))  # weight of the j highest
+    np.cumsum(weights_BN[:, order], axis=1, out=reached_BJ[:, 1:])
+    falling_N = -scores_N[order]
+    at_least_BP = reached_BJ[:, np.searchsorted(falling_N, -levels_P, side="right")]
+    if ties == 1:
+        return at_least_BP
+    above_BP = reached_BJ[:, np.searchsorted(falling_N, -levels_P, side="left")]
+    return above_BP + ties * (at_least_BP - above_BP)
