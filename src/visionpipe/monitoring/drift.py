@@ -11,6 +11,7 @@ import pandas as pd
 from visionpipe.errors import VisionpipeError
 from visionpipe.monitoring.feature_shift import FeatureTest, compare_column, compare_embeddings, histogram
 from visionpipe.monitoring.parameters import DriftParameters
+from visionpipe.monitoring.tested_rows import choose_rows
 from visionpipe.stats.paired import holm
 
 _NAMED_IN_REASON = 3
@@ -23,9 +24,11 @@ class DriftVerdict:
     drifted: bool | None
     """True or False; None if there was too little to judge, which is not "no drift"."""
     reason: str
-    """One sentence for a person."""
+    """For a person: the verdict in one sentence, and in another what was left out as a repeat."""
     n_reference: int
+    """Rows of the reference that were compared: one of each group."""
     n_current: int
+    """Predictions that were compared: one of each photo or group."""
     window: dict[str, str] | None
     """`from` and `to`: ISO 8601 times (UTC) of the oldest and newest prediction; None if there is none."""
     model_version: str | None
@@ -57,14 +60,16 @@ def detect_drift(
 
     Each numeric feature is compared by Kolmogorov-Smirnov, `predicted_label` (and any feature of text) by
     chi-squared, the embeddings by maximum mean discrepancy. The p-values are Holm-adjusted over all of them;
-    drift is an adjusted p-value below `alpha` together with an effect that reaches its minimum.
+    drift is an adjusted p-value below `alpha` together with an effect that reaches its minimum. Rows that belong
+    together count once: see `visionpipe.monitoring.tested_rows.choose_rows`.
 
     Parameters
     ----------
     reference : pandas.DataFrame
-        Validation predictions of the model: `predicted_label`, `embedding` and the features.
+        Validation predictions of the model: `predicted_label`, `embedding`, the features and perhaps `group_id`.
     current : pandas.DataFrame
-        Sound rows of the prediction log: the same columns, and `requested_at` and `model_version`.
+        Sound rows of the prediction log: the same columns, `requested_at`, `model_version` and perhaps
+        `image_id` and the column `parameters.group_by`.
     classes : sequence of str
         The K classes of the model.
     parameters : DriftParameters
@@ -86,8 +91,9 @@ def detect_drift(
         If a column to test is absent, or the embeddings of the two tables differ in length.
     """
     tested = (*parameters.features, "predicted_label", "embedding")
-    _check_columns(tested, reference, current)
-    current = _window(current, parameters.window_days, model_version)
+    _check_columns(tested, reference, current, parameters.group_by)
+    rows = choose_rows(reference, current, parameters, model_version=model_version)
+    reference, current = rows.reference, rows.current
     about: dict[str, Any] = {
         "n_reference": len(reference),
         "n_current": len(current),
@@ -103,7 +109,7 @@ def detect_drift(
             f"Too few rows to judge drift: {len(reference)} in the reference and {len(current)} predictions"
             f"{whose} in the window, {parameters.min_rows} of each are needed."
         )
-        return DriftVerdict(drifted=None, reason=reason, **about)
+        return DriftVerdict(drifted=None, reason=_sentences(reason, rows.repeats), **about)
     found = {
         name: compare_embeddings(reference[name], current[name], parameters)
         if name == "embedding"
@@ -114,7 +120,7 @@ def detect_drift(
     tests = _judge([result for result in found.values() if isinstance(result, FeatureTest)], parameters)
     return DriftVerdict(
         drifted=any(test.drifted for test in tests) if tests else None,
-        reason=_reason(tests, untested, parameters),
+        reason=_sentences(_reason(tests, untested, parameters), rows.repeats),
         tests=tests,
         untested=untested,
         histograms={
@@ -126,24 +132,18 @@ def detect_drift(
     )
 
 
-def _check_columns(tested: Sequence[str], reference: pd.DataFrame, current: pd.DataFrame) -> None:
-    log_only = ["requested_at", "model_version"]
+def _check_columns(
+    tested: Sequence[str], reference: pd.DataFrame, current: pd.DataFrame, group_by: str | None
+) -> None:
+    log_only = ["requested_at", "model_version", *([group_by] if group_by else [])]
     for where, table, names in [("reference", reference, tested), ("log", current, [*tested, *log_only])]:
         absent = [name for name in names if name not in table.columns]
         if absent:
             known = ", ".join(sorted(map(str, table.columns)))
             raise VisionpipeError(
-                f"drift: the {where} has no column {', '.join(absent)}; it has {known} (drift.features)"
+                f"drift: the {where} has no column {', '.join(absent)}; it has {known} (drift.features"
+                f"{', drift.group_by' if group_by in absent else ''})"
             )
-
-
-def _window(current: pd.DataFrame, window_days: int | None, model_version: str | None) -> pd.DataFrame:
-    if model_version is not None:
-        current = current[current["model_version"].astype("str") == str(model_version)]
-    if window_days is not None and len(current):
-        start = current["requested_at"].max() - pd.Timedelta(days=window_days)
-        current = current[current["requested_at"] > start]
-    return current
 
 
 def _times(current: pd.DataFrame) -> dict[str, str] | None:
@@ -151,6 +151,10 @@ def _times(current: pd.DataFrame) -> dict[str, str] | None:
         return None
     times = current["requested_at"]
     return {"from": times.min().isoformat(), "to": times.max().isoformat()}
+
+
+def _sentences(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def _judge(tests: list[FeatureTest], parameters: DriftParameters) -> tuple[FeatureTest, ...]:
