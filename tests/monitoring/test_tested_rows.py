@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from visionpipe.errors import VisionpipeError
 from visionpipe.monitoring.drift import detect_drift
 from visionpipe.monitoring.parameters import DriftParameters
 from visionpipe.monitoring.tested_rows import choose_rows
+from visionpipe.pipelines.drift.nodes import detect_drift as node
 
 FAST = DriftParameters(permutations=700, max_mmd_rows=100)
 
@@ -77,3 +80,19 @@ def test_only_repeats_inside_the_window_are_compared(predictions, now):
     parameters = FAST.model_copy(update={"window_days": 7})
     chosen = choose_rows(predictions(60), pd.concat([early, late]), parameters)
     assert len(chosen.current) == 60 and (chosen.current["requested_at"] == now).all()
+
+
+def test_evidently_is_handed_the_very_rows_that_were_tested(predictions, classes, now):
+    """Last winter's photos, outside the window, must not be drawn under a verdict on this week's."""
+    winter = tenfold(predictions(60)).assign(requested_at=pd.Timestamp(now) - pd.Timedelta(days=90))
+    week = tenfold(predictions(70, seed=1, days=3))
+    log = SimpleNamespace(rows=pd.concat([winter, week], ignore_index=True), refused_counts={})
+    candidate = SimpleNamespace(
+        reference=near_duplicates(predictions(60, seed=2)),
+        classifier=SimpleNamespace(spec=SimpleNamespace(classes=classes)),
+    )
+    champion = SimpleNamespace(version="7", candidate=candidate)
+    parameters = FAST.model_copy(update={"window_days": 7})
+    verdict, reference, current = node(champion, lambda **_: log, parameters)
+    assert (len(reference), len(current)) == (verdict["n_reference"], verdict["n_current"]) == (60, 70)
+    assert current["requested_at"].min().isoformat() == verdict["window"]["from"]
