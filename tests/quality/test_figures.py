@@ -196,6 +196,12 @@ def test_other_shares_of_the_classes_are_drift_of_the_labels():
     assert shift.drifted
 
 
+def test_labels_that_mostly_occur_once_are_not_called_stable():
+    manifest = arrivals(60, 60).assign(label=[f"class {i}" for i in range(120)])
+    found = compare_newest_batch(manifest, BatchParameters())
+    assert found.untested == ("label",) and "label" not in {shift.column for shift in found.shifts}
+
+
 def test_images_outside_the_range_of_the_earlier_ones_are_counted():
     manifest = arrivals(400, 100)
     manifest.loc[manifest.index[-7:], "sharpness"] = 5_000.0

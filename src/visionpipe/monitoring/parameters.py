@@ -46,7 +46,8 @@ class DriftParameters(BaseModel):
     """Smallest Kolmogorov-Smirnov distance D (0-1) that matters; 0.1 is a normal's mean moved by 0.25 sd."""
 
     min_cramers_v: float = Field(default=0.1, ge=0, le=1)
-    """Smallest Cramer's V (0-1, at equal sample sizes) that matters; 0.1 is a share moved from 45 to 55 %."""
+    """Smallest Cramer's V (0-1, at equal sample sizes, less what chance adds) that matters; 0.1 is a share moved
+    from 45 to 55 %."""
 
     min_mmd: float = Field(default=0.1, ge=0, le=1)
     """Smallest MMD (0-1.41, kernel up to 1) that matters; 0.1 is every embedding axis moved by 0.2 sd."""

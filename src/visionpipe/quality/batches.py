@@ -46,7 +46,7 @@ class BatchComparison:
     reason: str | None = None
     """Why nothing was compared."""
     untested: tuple[str, ...] = ()
-    """Columns without a number on either side."""
+    """Columns without a number on either side, or with labels of which most occur once."""
     n_new_groups: int | None = None
     """Groups of near-duplicates, or of `ingestion.split.group_by`, among the new images: one image of each is tested;
     None if nothing was compared."""
@@ -80,9 +80,10 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
     import numpy as np
     import pandas as pd
 
+    from visionpipe.stats.chi_squared import chi_squared
     from visionpipe.stats.independence import one_row_per_group
     from visionpipe.stats.paired import holm
-    from visionpipe.stats.two_sample import chi_squared, ks
+    from visionpipe.stats.two_sample import ks
 
     days = pd.to_datetime(manifest["arrived_at"], utc=True, errors="coerce").dt.floor("D")
     newest = days.max()
@@ -127,10 +128,13 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
     labels = chi_squared(
         *(part["label"].astype(str).value_counts().to_dict() for part in (earlier_apart, new_apart))
     )
-    shift = labels.total_variation
-    found.append(
-        ("label", "chi-squared", shift, parameters.min_label_shift, labels.p_value, None, None, None)
-    )
+    if labels.p_value is None:
+        untested.append("label")
+    else:
+        shift = labels.total_variation
+        found.append(
+            ("label", "chi-squared", shift, parameters.min_label_shift, labels.p_value, None, None, None)
+        )
     adjusted = holm([each[4] for each in found])
     shifts = tuple(
         ColumnShift(
