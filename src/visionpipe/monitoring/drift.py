@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.monitoring.alignment import align
 from visionpipe.monitoring.feature_shift import FeatureTest, compare_column, compare_embeddings, histogram
 from visionpipe.monitoring.parameters import DriftParameters
 from visionpipe.monitoring.tested_rows import choose_rows
@@ -58,10 +59,11 @@ def detect_drift(
 ) -> DriftVerdict:
     """Judge whether production differs from what the model was validated on.
 
-    Each numeric feature is compared by Kolmogorov-Smirnov, `predicted_label` (and any feature of text) by
+    Each numeric feature is compared by Kolmogorov-Smirnov, `predicted_label` and any feature of text by
     chi-squared, the embeddings by maximum mean discrepancy. The p-values are Holm-adjusted over all of them;
     drift is an adjusted p-value below `alpha` together with an effect that reaches its minimum. Rows that belong
-    together count once: see `visionpipe.monitoring.tested_rows.choose_rows`.
+    together count once (`visionpipe.monitoring.tested_rows.choose_rows`), and what is a number, and how many of its
+    digits count, `visionpipe.monitoring.alignment.align` says.
 
     Parameters
     ----------
@@ -110,12 +112,13 @@ def detect_drift(
             f"{whose} in the window, {parameters.min_rows} of each are needed."
         )
         return DriftVerdict(drifted=None, reason=_sentences(reason, rows.repeats), **about)
+    features = {name: align(reference[name], current[name]) for name in parameters.features}
+    labels = (reference["predicted_label"], current["predicted_label"])  # names, even where they are digits
     found = {
-        name: compare_embeddings(reference[name], current[name], parameters)
-        if name == "embedding"
-        else compare_column(reference[name], current[name], parameters, classes=classes)
-        for name in tested
+        name: compare_column(*columns, parameters, classes=classes)
+        for name, columns in {**features, "predicted_label": labels}.items()
     }
+    found["embedding"] = compare_embeddings(reference["embedding"], current["embedding"], parameters)
     untested = {name: result for name, result in found.items() if isinstance(result, str)}
     tests = _judge([result for result in found.values() if isinstance(result, FeatureTest)], parameters)
     return DriftVerdict(
@@ -124,7 +127,7 @@ def detect_drift(
         tests=tests,
         untested=untested,
         histograms={
-            test.feature: histogram(reference[test.feature], current[test.feature])
+            test.feature: histogram(*features[test.feature])
             for test in tests
             if test.test == "Kolmogorov-Smirnov"
         },

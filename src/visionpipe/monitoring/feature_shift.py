@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.monitoring.alignment import is_number_column
 from visionpipe.monitoring.parameters import DriftParameters
 from visionpipe.stats.chi_squared import chi_squared, cramers_v_at_equal_sizes
 from visionpipe.stats.two_sample import ks, mmd_permutation
@@ -58,7 +59,8 @@ def compare_column(
     Parameters
     ----------
     reference, current : pandas.Series
-        The column in the two tables; the name of `reference` is the feature's.
+        The column in the two tables, of one type (see `visionpipe.monitoring.alignment.align`); the name of
+        `reference` is the feature's.
     classes : sequence of str
         Order of the categories, for the words (other categories follow).
 
@@ -200,8 +202,3 @@ def _quantiles(sorted_N: NDArray[np.float64], shares: Sequence[float]) -> NDArra
 
 def _too_few(n_reference: int, n_current: int, parameters: DriftParameters) -> str:
     return f"{n_reference} values in the reference and {n_current} now, {parameters.min_rows} needed"
-
-
-def is_number_column(column: pd.Series) -> bool:
-    """Tell whether a column is measured on a scale: numbers, but not booleans."""
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)

@@ -30,7 +30,8 @@ class DriftParameters(BaseModel):
     """Length of the window in days (>= 1), back from the newest prediction; null takes the whole log."""
 
     features: tuple[str, ...] = ("confidence", "brightness", "contrast", "sharpness")
-    """Columns to test besides the predicted label and the embeddings: numbers by KS, text by chi-squared."""
+    """Columns to test besides the predicted label and the embeddings: numbers, also those written as text, by KS,
+    text by chi-squared."""
 
     group_by: str | None = None
     """Column of the log whose value several rows share because they belong together (sender, patient, machine):
