@@ -25,7 +25,7 @@ def _predictions(n: int, *, seed: int = 0, days: int = 3) -> pd.DataFrame:
             "prediction_id": [f"{seed}-{i:08x}" for i in range(n)],
             "requested_at": pd.Series(pd.Timestamp(NOW) - ago).dt.as_unit("us"),
             "model_version": "7",
-            "image_id": [f"{i:064x}" for i in range(n)],
+            "image_id": [f"{seed:08x}{i:056x}" for i in range(n)],
             "predicted_label": np.array(CLASSES)[probabilities_NK.argmax(axis=1)],
             "confidence": probabilities_NK.max(axis=1),
             "probabilities": list(probabilities_NK),

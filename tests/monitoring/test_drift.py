@@ -13,7 +13,6 @@ from statsmodels.stats.multitest import multipletests
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.monitoring.drift import detect_drift
-from visionpipe.monitoring.feature_shift import cramers_v_at_equal_sizes
 from visionpipe.monitoring.parameters import DriftParameters
 
 FAST = DriftParameters(alpha=0.05, permutations=200, max_mmd_rows=100)
@@ -99,10 +98,20 @@ def test_p_values_agree_with_scipy_and_statsmodels(predictions, verdict, classes
     assert [test.p_adjusted for test in tests.values()] == pytest.approx(adjusted)
 
 
-def test_cramers_v_agrees_with_scipy_where_the_sizes_are_equal():
-    counts_2C = np.array([[300, 120, 80, 0], [200, 200, 60, 40]])
-    v = cramers_v_at_equal_sizes(*(counts_2C / 500))
-    assert v == pytest.approx(stats.contingency.association(counts_2C, method="cramer"))
+def test_many_classes_are_judged_one_by_one_or_not_at_all(predictions, verdict):
+    """A hundred classes on each side and none on both: with a row of each, nobody can tell; with two, it is drift."""
+    named = [f"c{i:03d}" for i in range(200)]
+    for n, drifted in [(200, True), (100, None)]:
+        rows = [predictions(n, seed=seed) for seed in (0, 1)]
+        tables = [
+            table.assign(predicted_label=[named[first + i % 100] for i in range(n)])
+            for table, first in zip(rows, (0, 100), strict=True)
+        ]
+        found = detect_drift(*tables, named, FAST)
+        if drifted:
+            assert drifted_features(found) == {"predicted_label"}
+        else:
+            assert found.untested == {"predicted_label": "200 of 200 values occur once"}
 
 
 def test_a_class_that_arrives_is_found_by_few_reference_rows_against_many_predictions(

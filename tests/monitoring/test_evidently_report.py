@@ -131,3 +131,15 @@ def test_a_browser_draws_the_page_under_its_own_policy(page, tmp_path):
     body = markup(drawn)
     assert "Drifted Columns" in body
     assert all(feature in body for feature in FEATURES)
+
+
+def test_values_a_rounding_error_apart_or_beyond_all_measure_are_drawn(predictions):
+    """Evidently's histograms cannot divide such ranges into bins."""
+    random = np.random.default_rng(0)
+    tables = [
+        predictions(200, seed=seed).assign(confidence=random.choice([1.0, np.nextafter(1, 0)], 200))
+        for seed in (0, 1)
+    ]
+    tables[1].loc[0, "brightness"] = 1e308
+    page = render_evidently(*tables, ["confidence", "brightness"])
+    assert '"confidence"' in page and '"brightness"' in page

@@ -137,7 +137,8 @@ def arrivals(n_earlier, n_new, seed=0, **shifts):
         )
     day = pd.Timestamp("2024-01-02 23:30", tz="UTC")
     hours = pd.to_timedelta(np.where(is_new, 24 * 90, 0), unit="h")
-    return manifest.assign(arrived_at=day + hours)
+    alone = [f"group{i}" for i in range(len(manifest))]
+    return manifest.assign(arrived_at=day + hours, group_id=alone)
 
 
 def test_batches_drawn_alike_raise_no_alarm_more_often_than_they_may():
@@ -147,6 +148,17 @@ def test_batches_drawn_alike_raise_no_alarm_more_often_than_they_may():
         for seed in range(100)
     )
     assert alarms <= 11  # 5 % by Holm, and three standard errors
+
+
+def test_a_batch_of_bursts_of_near_duplicates_raises_no_alarm():
+    """Ten copies of twelve photos a day, taken for 120 photos, are called drift each time."""
+    alarms = 0
+    for seed in range(20):
+        manifest = arrivals(12, 12, seed).loc[lambda photos: photos.index.repeat(10)].reset_index(drop=True)
+        found = compare_newest_batch(manifest, BatchParameters())
+        assert (found.n_new, found.n_new_groups, found.n_earlier_groups) == (120, 12, 12)
+        alarms += any(shift.drifted for shift in found.shifts)
+    assert alarms <= 1
 
 
 def test_statistics_and_p_values_are_those_of_scipy_after_holm():
@@ -182,6 +194,12 @@ def test_other_shares_of_the_classes_are_drift_of_the_labels():
     defective = (manifest["label"] == "defective").groupby(manifest["arrived_at"]).mean()
     assert shift.effect == pytest.approx(abs(defective.iloc[1] - defective.iloc[0]))
     assert shift.drifted
+
+
+def test_labels_that_mostly_occur_once_are_not_called_stable():
+    manifest = arrivals(60, 60).assign(label=[f"class {i}" for i in range(120)])
+    found = compare_newest_batch(manifest, BatchParameters())
+    assert found.untested == ("label",) and "label" not in {shift.column for shift in found.shifts}
 
 
 def test_images_outside_the_range_of_the_earlier_ones_are_counted():

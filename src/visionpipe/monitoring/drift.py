@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.monitoring.alignment import align
 from visionpipe.monitoring.feature_shift import FeatureTest, compare_column, compare_embeddings, histogram
 from visionpipe.monitoring.parameters import DriftParameters
+from visionpipe.monitoring.tested_rows import choose_rows
 from visionpipe.stats.paired import holm
 
 _NAMED_IN_REASON = 3
@@ -23,9 +25,11 @@ class DriftVerdict:
     drifted: bool | None
     """True or False; None if there was too little to judge, which is not "no drift"."""
     reason: str
-    """One sentence for a person."""
+    """For a person: the verdict in one sentence, and in another what was left out as a repeat."""
     n_reference: int
+    """Rows of the reference that were compared: one of each group."""
     n_current: int
+    """Predictions that were compared: one of each photo or group."""
     window: dict[str, str] | None
     """`from` and `to`: ISO 8601 times (UTC) of the oldest and newest prediction; None if there is none."""
     model_version: str | None
@@ -55,16 +59,19 @@ def detect_drift(
 ) -> DriftVerdict:
     """Judge whether production differs from what the model was validated on.
 
-    Each numeric feature is compared by Kolmogorov-Smirnov, `predicted_label` (and any feature of text) by
+    Each numeric feature is compared by Kolmogorov-Smirnov, `predicted_label` and any feature of text by
     chi-squared, the embeddings by maximum mean discrepancy. The p-values are Holm-adjusted over all of them;
-    drift is an adjusted p-value below `alpha` together with an effect that reaches its minimum.
+    drift is an adjusted p-value below `alpha` together with an effect that reaches its minimum. Rows that belong
+    together count once (`visionpipe.monitoring.tested_rows.choose_rows`), and what is a number, and how many of its
+    digits count, `visionpipe.monitoring.alignment.align` says.
 
     Parameters
     ----------
     reference : pandas.DataFrame
-        Validation predictions of the model: `predicted_label`, `embedding` and the features.
+        Validation predictions of the model: `predicted_label`, `embedding`, the features and perhaps `group_id`.
     current : pandas.DataFrame
-        Sound rows of the prediction log: the same columns, and `requested_at` and `model_version`.
+        Sound rows of the prediction log: the same columns, `requested_at`, `model_version` and perhaps
+        `image_id` and the column `parameters.group_by`.
     classes : sequence of str
         The K classes of the model.
     parameters : DriftParameters
@@ -86,8 +93,9 @@ def detect_drift(
         If a column to test is absent, or the embeddings of the two tables differ in length.
     """
     tested = (*parameters.features, "predicted_label", "embedding")
-    _check_columns(tested, reference, current)
-    current = _window(current, parameters.window_days, model_version)
+    _check_columns(tested, reference, current, parameters.group_by)
+    rows = choose_rows(reference, current, parameters, model_version=model_version)
+    reference, current = rows.reference, rows.current
     about: dict[str, Any] = {
         "n_reference": len(reference),
         "n_current": len(current),
@@ -103,22 +111,23 @@ def detect_drift(
             f"Too few rows to judge drift: {len(reference)} in the reference and {len(current)} predictions"
             f"{whose} in the window, {parameters.min_rows} of each are needed."
         )
-        return DriftVerdict(drifted=None, reason=reason, **about)
+        return DriftVerdict(drifted=None, reason=_sentences(reason, rows.repeats), **about)
+    features = {name: align(reference[name], current[name]) for name in parameters.features}
+    labels = (reference["predicted_label"], current["predicted_label"])  # names, even where they are digits
     found = {
-        name: compare_embeddings(reference[name], current[name], parameters)
-        if name == "embedding"
-        else compare_column(reference[name], current[name], parameters, classes=classes)
-        for name in tested
+        name: compare_column(*columns, parameters, classes=classes)
+        for name, columns in {**features, "predicted_label": labels}.items()
     }
+    found["embedding"] = compare_embeddings(reference["embedding"], current["embedding"], parameters)
     untested = {name: result for name, result in found.items() if isinstance(result, str)}
     tests = _judge([result for result in found.values() if isinstance(result, FeatureTest)], parameters)
     return DriftVerdict(
         drifted=any(test.drifted for test in tests) if tests else None,
-        reason=_reason(tests, untested, parameters),
+        reason=_sentences(_reason(tests, untested, parameters), rows.repeats),
         tests=tests,
         untested=untested,
         histograms={
-            test.feature: histogram(reference[test.feature], current[test.feature])
+            test.feature: histogram(*features[test.feature])
             for test in tests
             if test.test == "Kolmogorov-Smirnov"
         },
@@ -126,24 +135,18 @@ def detect_drift(
     )
 
 
-def _check_columns(tested: Sequence[str], reference: pd.DataFrame, current: pd.DataFrame) -> None:
-    log_only = ["requested_at", "model_version"]
+def _check_columns(
+    tested: Sequence[str], reference: pd.DataFrame, current: pd.DataFrame, group_by: str | None
+) -> None:
+    log_only = ["requested_at", "model_version", *([group_by] if group_by else [])]
     for where, table, names in [("reference", reference, tested), ("log", current, [*tested, *log_only])]:
         absent = [name for name in names if name not in table.columns]
         if absent:
             known = ", ".join(sorted(map(str, table.columns)))
             raise VisionpipeError(
-                f"drift: the {where} has no column {', '.join(absent)}; it has {known} (drift.features)"
+                f"drift: the {where} has no column {', '.join(absent)}; it has {known} (drift.features"
+                f"{', drift.group_by' if group_by in absent else ''})"
             )
-
-
-def _window(current: pd.DataFrame, window_days: int | None, model_version: str | None) -> pd.DataFrame:
-    if model_version is not None:
-        current = current[current["model_version"].astype("str") == str(model_version)]
-    if window_days is not None and len(current):
-        start = current["requested_at"].max() - pd.Timedelta(days=window_days)
-        current = current[current["requested_at"] > start]
-    return current
 
 
 def _times(current: pd.DataFrame) -> dict[str, str] | None:
@@ -151,6 +154,10 @@ def _times(current: pd.DataFrame) -> dict[str, str] | None:
         return None
     times = current["requested_at"]
     return {"from": times.min().isoformat(), "to": times.max().isoformat()}
+
+
+def _sentences(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def _judge(tests: list[FeatureTest], parameters: DriftParameters) -> tuple[FeatureTest, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from visionpipe.monitoring.feature_shift import is_number_column
+from visionpipe.monitoring.alignment import align, is_number_column
 
 MAX_ROWS = 20_000
 MAX_CATEGORIES = 30
@@ -48,19 +48,26 @@ def render_evidently(
         browser every request. With nothing to compare, a short page that says so.
     """
     reference, current = _sample(reference), _sample(current)
-    shown = [name for name in features if _holds_values(reference, name) and _holds_values(current, name)]
+    given = [name for name in features if name in reference.columns and name in current.columns]
+    # A label is a name, even where it is written in digits.
+    pairs = {
+        name: (reference[name], current[name])
+        if name == "predicted_label"
+        else align(reference[name], current[name])
+        for name in given
+    }
+    # Evidently divides by n - 1.
+    shown = {name: pair for name, pair in pairs.items() if min(column.count() for column in pair) > 1}
     if not shown:
         text = f"{verdict} Nothing to compare: {len(reference)} reference rows, {len(current)} current rows."
         banner = _BANNER.format(html.escape(text.strip()))
         head = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{_POLICY}</head>'
         return f"{head}<body>{banner}</body></html>"
-    numbers = [
-        name for name in shown if is_number_column(reference[name]) and is_number_column(current[name])
-    ]
+    numbers = [name for name, pair in shown.items() if all(map(is_number_column, pair))]
     columns: dict[str, tuple[pd.Series, pd.Series]] = {}
-    for name in shown:
+    for name, pair in shown.items():
         tidy = _tidy_numbers if name in numbers else _tidy_categories
-        columns[name.replace("<", "‹")] = tidy(reference[name], current[name])
+        columns[name.replace("<", "‹")] = tidy(*pair)
     page = _run_evidently(
         pd.DataFrame({name: pair[0] for name, pair in columns.items()}),
         pd.DataFrame({name: pair[1] for name, pair in columns.items()}),
@@ -93,16 +100,8 @@ def _sample(table: pd.DataFrame) -> pd.DataFrame:
     return table if len(table) <= MAX_ROWS else table.sample(MAX_ROWS, random_state=_SEED)
 
 
-def _holds_values(table: pd.DataFrame, name: str) -> bool:
-    if name not in table.columns:
-        return False
-    column = table[name].replace([np.inf, -np.inf], np.nan) if is_number_column(table[name]) else table[name]
-    return int(column.notna().sum()) > 1  # Evidently divides by n - 1
-
-
 def _tidy_numbers(reference: pd.Series, current: pd.Series) -> tuple[pd.Series, pd.Series]:
-    tidy = [column.astype(float).replace([np.inf, -np.inf], np.nan) for column in (reference, current)]
-    return tidy[0].reset_index(drop=True), tidy[1].reset_index(drop=True)
+    return reference.reset_index(drop=True), current.reset_index(drop=True)
 
 
 def _tidy_categories(reference: pd.Series, current: pd.Series) -> tuple[pd.Series, pd.Series]:

@@ -10,8 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.monitoring.alignment import is_number_column
 from visionpipe.monitoring.parameters import DriftParameters
-from visionpipe.stats.two_sample import chi_squared, ks, mmd_permutation
+from visionpipe.stats.chi_squared import chi_squared, cramers_v_at_equal_sizes
+from visionpipe.stats.two_sample import ks, mmd_permutation
 
 N_BINS = 20
 _TAIL = 0.005
@@ -29,7 +31,7 @@ class FeatureTest:
     """D, chi-squared or the unbiased MMD^2 (which may be just below 0)."""
     p_value: float
     effect: float
-    """D, Cramer's V at equal sample sizes, or MMD: none of them grows with the number of rows."""
+    """D, Cramer's V at equal sample sizes less what chance adds, or MMD: none of them grows with the number of rows."""
     min_effect: float
     """The smallest effect that matters."""
     shift: str
@@ -57,7 +59,8 @@ def compare_column(
     Parameters
     ----------
     reference, current : pandas.Series
-        The column in the two tables; the name of `reference` is the feature's.
+        The column in the two tables, of one type (see `visionpipe.monitoring.alignment.align`); the name of
+        `reference` is the feature's.
     classes : sequence of str
         Order of the categories, for the words (other categories follow).
 
@@ -104,42 +107,17 @@ def _compare_categories(
     counts = [column.astype("str").fillna(_MISSING).value_counts() for column in (reference, current)]
     ordered = list(dict.fromkeys([*classes, *counts[0].index, *counts[1].index]))
     counts_2C = np.array([count.reindex(ordered, fill_value=0) for count in counts], dtype=float)
-    found = chi_squared(counts_2C[0], counts_2C[1])
+    found = chi_squared(counts_2C[0], counts_2C[1], seed=parameters.seed)
+    if found.p_value is None:
+        return str(found.reason)
+    v = cramers_v_at_equal_sizes(counts_2C[0], counts_2C[1])
     shares_2C = counts_2C / counts_2C.sum(axis=1, keepdims=True)
-    v = cramers_v_at_equal_sizes(shares_2C[0], shares_2C[1])
     most = int(np.argmax(shares_2C[1] - shares_2C[0]))
     before, now = shares_2C[:, most]
     shift = f"{name} {ordered[most]!r} is more frequent ({before:.1%} → {now:.1%}, Cramer's V {v:.2f})"
     return FeatureTest(
         name, "chi-squared", found.statistic, found.p_value, v, parameters.min_cramers_v, shift
     )
-
-
-def cramers_v_at_equal_sizes(shares_C: NDArray[np.float64], other_shares_C: NDArray[np.float64]) -> float:
-    """Cramer's V of a 2 x C table, as if both samples had the same number of rows.
-
-    V^2 = chi^2 / n = 1/2 sum (p - q)^2 / (p + q). Of the raw counts, V shrinks with the imbalance: with 500
-    reference rows, a class that comes to make up a third of a million predictions has 0.01.
-
-    Parameters
-    ----------
-    shares_C, other_shares_C : numpy.ndarray
-        Shares (0 to 1, sum 1) of the C categories in the two samples.
-
-    Returns
-    -------
-    float
-        0 (the same shares) to 1 (no category in common).
-
-    Examples
-    --------
-    >>> round(cramers_v_at_equal_sizes(np.array([0.45, 0.55]), np.array([0.55, 0.45])), 6)
-    0.1
-    """
-    total_C = shares_C + other_shares_C
-    present_C = total_C > 0
-    squared = 0.5 * np.sum((shares_C - other_shares_C)[present_C] ** 2 / total_C[present_C])
-    return float(np.sqrt(min(squared, 1.0)))
 
 
 def compare_embeddings(
@@ -224,8 +202,3 @@ def _quantiles(sorted_N: NDArray[np.float64], shares: Sequence[float]) -> NDArra
 
 def _too_few(n_reference: int, n_current: int, parameters: DriftParameters) -> str:
     return f"{n_reference} values in the reference and {n_current} now, {parameters.min_rows} needed"
-
-
-def is_number_column(column: pd.Series) -> bool:
-    """Tell whether a column is measured on a scale: numbers, but not booleans."""
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)

@@ -23,13 +23,19 @@ class DriftParameters(BaseModel):
     """Family-wise error rate of one run's tests (0-0.5): how often drift is called where there is none."""
 
     min_rows: int = Field(default=50, ge=20)
-    """Fewest rows (>= 20) that the reference and the window must each have; below it there is no verdict."""
+    """Fewest rows (>= 20) that the reference and the window must each have, one of each group of near-duplicates
+    or repeated photos; below it there is no verdict."""
 
     window_days: int | None = Field(default=None, ge=1)
     """Length of the window in days (>= 1), back from the newest prediction; null takes the whole log."""
 
     features: tuple[str, ...] = ("confidence", "brightness", "contrast", "sharpness")
-    """Columns to test besides the predicted label and the embeddings: numbers by KS, text by chi-squared."""
+    """Columns to test besides the predicted label and the embeddings: numbers, also those written as text, by KS,
+    text by chi-squared."""
+
+    group_by: str | None = None
+    """Column of the log whose value several rows share because they belong together (sender, patient, machine):
+    one row of each counts, in the log and in a reference that has the column too."""
 
     permutations: int = Field(default=1000, ge=20, le=100_000)
     """Permutations of the MMD test (20-100,000); its smallest p-value is 1 / (permutations + 1)."""
@@ -41,13 +47,14 @@ class DriftParameters(BaseModel):
     """Smallest Kolmogorov-Smirnov distance D (0-1) that matters; 0.1 is a normal's mean moved by 0.25 sd."""
 
     min_cramers_v: float = Field(default=0.1, ge=0, le=1)
-    """Smallest Cramer's V (0-1, at equal sample sizes) that matters; 0.1 is a share moved from 45 to 55 %."""
+    """Smallest Cramer's V (0-1, at equal sample sizes, less what chance adds) that matters; 0.1 is a share moved
+    from 45 to 55 %."""
 
     min_mmd: float = Field(default=0.1, ge=0, le=1)
     """Smallest MMD (0-1.41, kernel up to 1) that matters; 0.1 is every embedding axis moved by 0.2 sd."""
 
     seed: int = Field(default=0, ge=0)
-    """Seed of the MMD test's subsample and permutations (any whole number >= 0)."""
+    """Seed of the row drawn of each group, and of the MMD test's subsample and permutations (>= 0)."""
 
     @model_validator(mode="after")
     def _embedding_drift_must_be_reachable(self) -> DriftParameters:

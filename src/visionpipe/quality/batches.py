@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from visionpipe.quality.figures import FigureSheet
     from visionpipe.quality.parameters import BatchParameters
 
+_SEED = 0
+
 
 @dataclass(frozen=True)
 class ColumnShift:
@@ -44,7 +46,12 @@ class BatchComparison:
     reason: str | None = None
     """Why nothing was compared."""
     untested: tuple[str, ...] = ()
-    """Columns without a number on either side."""
+    """Columns without a number on either side, or with labels of which most occur once."""
+    n_new_groups: int | None = None
+    """Groups of near-duplicates, or of `ingestion.split.group_by`, among the new images: one image of each is tested;
+    None if nothing was compared."""
+    n_earlier_groups: int | None = None
+    """The same among the earlier ones."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values; figures of a column stand under its name, as `dvc metrics diff` likes it."""
@@ -52,28 +59,31 @@ class BatchComparison:
             shift.column: {key: value for key, value in asdict(shift).items() if key != "column"}
             for shift in self.shifts
         }
-        facts = {"day": self.day, "n_new": self.n_new, "n_earlier": self.n_earlier, "reason": self.reason}
+        facts = {key: value for key, value in asdict(self).items() if key not in ("shifts", "untested")}
         return {**facts, "untested": list(self.untested), "columns": columns}
 
 
 def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) -> BatchComparison:
     """Compare the images of the newest day of arrival with all earlier ones.
 
-    Numbers by Kolmogorov-Smirnov, labels by chi-squared; p-values are Holm-adjusted over both.
+    Numbers by Kolmogorov-Smirnov, labels by chi-squared, each of one image of each group; p-values are
+    Holm-adjusted over both. The part of the batch outside the reference's range counts all images.
 
     Parameters
     ----------
     manifest : DataFrame
-        `arrived_at`, `label` and `parameters.columns`; a column that is not there is passed over (an expectation on
-        the manifest's columns names it).
+        `arrived_at`, `label`, `group_id` and `parameters.columns`; a column that is not there is passed over (an
+        expectation on the manifest's columns names it).
     parameters : BatchParameters
         Limits.
     """
     import numpy as np
     import pandas as pd
 
+    from visionpipe.stats.chi_squared import chi_squared
+    from visionpipe.stats.independence import one_row_per_group
     from visionpipe.stats.paired import holm
-    from visionpipe.stats.two_sample import chi_squared, ks
+    from visionpipe.stats.two_sample import ks
 
     days = pd.to_datetime(manifest["arrived_at"], utc=True, errors="coerce").dt.floor("D")
     newest = days.max()
@@ -85,13 +95,17 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
     if min(len(new), len(earlier)) < parameters.min_images:
         reason = f"{len(new)} new and {len(earlier)} earlier images, {parameters.min_images} of each needed"
         return BatchComparison(day, len(new), len(earlier), reason=reason)
+    new_apart, earlier_apart = (
+        part.iloc[one_row_per_group(part["group_id"], seed=_SEED)] for part in (new, earlier)
+    )
 
     found, untested = [], []
     for column in [name for name in parameters.columns if name in manifest]:
-        before_N, now_M = (
-            pd.to_numeric(part[column], errors="coerce").to_numpy(float) for part in (earlier, new)
+        before_N, now_M, before_apart_N, now_apart_M = (
+            pd.to_numeric(part[column], errors="coerce").to_numpy(float)
+            for part in (earlier, new, earlier_apart, new_apart)
         )
-        test = ks(before_N, now_M)
+        test = ks(before_apart_N, now_apart_M)
         if test.p_value is None:
             untested.append(column)
             continue
@@ -111,11 +125,16 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
                 high,
             )
         )
-    labels = chi_squared(*(part["label"].astype(str).value_counts().to_dict() for part in (earlier, new)))
-    shift = labels.total_variation
-    found.append(
-        ("label", "chi-squared", shift, parameters.min_label_shift, labels.p_value, None, None, None)
+    labels = chi_squared(
+        *(part["label"].astype(str).value_counts().to_dict() for part in (earlier_apart, new_apart))
     )
+    if labels.p_value is None:
+        untested.append("label")
+    else:
+        shift = labels.total_variation
+        found.append(
+            ("label", "chi-squared", shift, parameters.min_label_shift, labels.p_value, None, None, None)
+        )
     adjusted = holm([each[4] for each in found])
     shifts = tuple(
         ColumnShift(
@@ -124,7 +143,15 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
         )
         for (column, test, effect, least, _, outside, low, high), p in zip(found, adjusted, strict=True)
     )  # fmt: skip
-    return BatchComparison(day, len(new), len(earlier), shifts, untested=tuple(untested))
+    return BatchComparison(
+        day,
+        len(new),
+        len(earlier),
+        shifts,
+        untested=tuple(untested),
+        n_new_groups=len(new_apart),
+        n_earlier_groups=len(earlier_apart),
+    )
 
 
 def add_batch(sheet: FigureSheet, batch: BatchComparison, parameters: BatchParameters) -> None:

@@ -1,6 +1,6 @@
-"""Has the distribution moved? Two-sample tests for numbers, categories and embeddings.
+"""Has the distribution moved? Two-sample tests for numbers and embeddings (`chi_squared`: for categories).
 
-Shapes: N reference rows, M current rows, D features, C categories, P = pooled rows, B permutations.
+Shapes: N reference rows, M current rows, D features, P = pooled rows, B permutations.
 Missing values (NaN) are dropped and counted. Where too little is left to test, the statistic and the p-value
 are None and ``reason`` says why: a column that went missing is news of its own, not "no drift".
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -18,18 +17,19 @@ from numpy.typing import ArrayLike, NDArray
 EXACT_ROWS = (
     2_000  # up to here the exact KS distribution, beyond it the asymptotic one (they agree to 3 digits)
 )
-SMALLEST_EXPECTED = 1.0  # Cochran (1954): below one expected observation chi-squared can't be trusted
 PERMUTATIONS_PER_CHUNK = 500
 
 
-class _AsDict:
+class AsDict:
+    """A result that can be written as JSON."""
+
     def as_dict(self) -> dict[str, float | int | str | None]:
         """Return the fields as a JSON-safe mapping."""
         return asdict(self)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
-class KSTest(_AsDict):
+class KSTest(AsDict):
     """Two-sample Kolmogorov-Smirnov test."""
 
     statistic: float | None
@@ -43,23 +43,7 @@ class KSTest(_AsDict):
 
 
 @dataclass(frozen=True)
-class ChiSquaredTest(_AsDict):
-    """Pearson's chi-squared test that two samples have the same category shares."""
-
-    statistic: float | None
-    p_value: float | None
-    degrees_of_freedom: int
-    n_reference: int
-    n_current: int
-    n_pooled: int
-    """Categories too rare to test on their own, merged into one."""
-    total_variation: float | None
-    """Share of images that would have to change category to undo the shift, 0 to 1."""
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class MMDTest(_AsDict):
+class MMDTest(AsDict):
     """Maximum mean discrepancy with a permutation test."""
 
     mmd_squared: float | None
@@ -123,75 +107,6 @@ def _present(values: ArrayLike) -> tuple[NDArray[np.float64], int]:
     array = np.asarray(values, dtype=float).ravel()
     missing = np.isnan(array)
     return array[~missing], int(missing.sum())
-
-
-def chi_squared(
-    reference_counts: Mapping[str, int] | ArrayLike, current_counts: Mapping[str, int] | ArrayLike
-) -> ChiSquaredTest:
-    """Compare category counts of two samples by Pearson's chi-squared test (no continuity correction).
-
-    Parameters
-    ----------
-    reference_counts, current_counts
-        Counts by category: two mappings (a category missing from one counts as 0), or two sequences in the
-        same order. Categories that are empty in both are ignored; those that expect less than one
-        observation are merged.
-
-    Raises
-    ------
-    ValueError
-        When two sequences differ in length, or a count is negative or not finite.
-
-    Examples
-    --------
-    >>> test = chi_squared({"functional": 90, "defective": 10}, {"functional": 60, "defective": 40})
-    >>> round(test.statistic, 2), test.degrees_of_freedom, round(test.total_variation, 2)
-    (24.0, 1, 0.3)
-    """
-    table_2C = _count_table(reference_counts, current_counts)
-    n, m = (int(total) for total in table_2C.sum(axis=1))
-    if min(n, m) == 0:
-        reason = "no images in " + ("the reference" if n == 0 else "the current data")
-        return ChiSquaredTest(None, None, 0, n, m, 0, None, reason)
-    total_variation = float(0.5 * np.abs(table_2C[0] / n - table_2C[1] / m).sum())
-    totals_C = table_2C.sum(axis=0)
-    table_2C = table_2C[:, np.argsort(totals_C, kind="stable")][:, np.count_nonzero(totals_C == 0) :]
-    expected_C = table_2C.sum(axis=0) * (min(n, m) / (n + m))
-    n_pooled = int(np.searchsorted(expected_C, SMALLEST_EXPECTED))  # ascending
-    if n_pooled:  # and as many more as it takes for the merged cell to expect one observation itself
-        enough = int(np.searchsorted(np.cumsum(expected_C), SMALLEST_EXPECTED)) + 1
-        n_pooled = min(max(n_pooled, enough), len(expected_C))
-        table_2C = np.column_stack([table_2C[:, :n_pooled].sum(axis=1), table_2C[:, n_pooled:]])
-    degrees = table_2C.shape[1] - 1
-    if degrees == 0:
-        return ChiSquaredTest(0.0, 1.0, 0, n, m, n_pooled, total_variation)
-    from scipy.special import chdtrc
-
-    expected_2C = np.outer([n, m], table_2C.sum(axis=0)) / (n + m)
-    statistic = float(np.sum((table_2C - expected_2C) ** 2 / expected_2C))
-    return ChiSquaredTest(
-        statistic, float(chdtrc(degrees, statistic)), degrees, n, m, n_pooled, total_variation
-    )
-
-
-def _count_table(reference: Mapping[str, int] | ArrayLike, current: Mapping[str, int] | ArrayLike) -> NDArray:
-    if isinstance(reference, Mapping) and isinstance(current, Mapping):
-        categories = list(dict.fromkeys([*reference, *current]))
-        rows = [[counts.get(category, 0) for category in categories] for counts in (reference, current)]
-    elif isinstance(reference, Mapping) or isinstance(current, Mapping):
-        raise ValueError(
-            "chi_squared: one argument is a mapping and the other a sequence; pass two of a kind"
-        )
-    else:
-        rows = [np.asarray(reference, dtype=float), np.asarray(current, dtype=float)]
-        if rows[0].shape != rows[1].shape or rows[0].ndim != 1:
-            raise ValueError(
-                f"chi_squared: counts of shapes {rows[0].shape} and {rows[1].shape} don't line up"
-            )
-    table_2C = np.array(rows, dtype=float)
-    if not np.all(np.isfinite(table_2C)) or np.any(table_2C < 0):
-        raise ValueError("chi_squared: counts must be finite and not negative")
-    return table_2C
 
 
 def mmd_permutation(

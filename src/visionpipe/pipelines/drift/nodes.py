@@ -11,9 +11,10 @@ from visionpipe.pipelines.annotations import Champion, DataFrame
 
 def detect_drift(
     champion: Champion, logged_predictions: Callable[..., Any], parameters: DriftParameters
-) -> tuple[dict, DataFrame]:
-    """Test the logged predictions against the champion's reference; return verdict and rows judged."""
+) -> tuple[dict, DataFrame, DataFrame]:
+    """Test the logged predictions against the champion's reference; return verdict and the rows compared."""
     from visionpipe.monitoring.drift import detect_drift as detect
+    from visionpipe.monitoring.tested_rows import choose_rows
 
     candidate = champion.candidate
     classes = candidate.classifier.spec.classes
@@ -26,12 +27,14 @@ def detect_drift(
         model_version=champion.version,
         refused_rows=log.refused_counts,
     )
-    return verdict.as_dict(), log.rows[log.rows["model_version"] == champion.version]
+    rows = choose_rows(candidate.reference, log.rows, parameters, model_version=champion.version)
+    return verdict.as_dict(), rows.reference, rows.current
 
 
 def render_drift(
     champion: Champion,
     drift_verdict: dict,
+    judged_reference: DataFrame,
     judged_predictions: DataFrame,
     parameters: DriftParameters,
 ) -> tuple[str, str]:
@@ -40,7 +43,7 @@ def render_drift(
     from visionpipe.reports.pages import drift_page
 
     evidently = render_evidently(
-        champion.candidate.reference,
+        judged_reference,
         judged_predictions,
         ["predicted_label", *parameters.features],
         verdict=drift_verdict["reason"],

@@ -12,12 +12,18 @@ def create_pipeline() -> Pipeline:
             node(
                 detect_drift,
                 inputs=["champion", "logged_predictions", "params:drift"],
-                outputs=["drift_verdict", "judged_predictions"],
+                outputs=["drift_verdict", "judged_reference", "judged_predictions"],
                 name="detect_drift",
             ),
             node(
                 render_drift,
-                inputs=["champion", "drift_verdict", "judged_predictions", "params:drift"],
+                inputs=[
+                    "champion",
+                    "drift_verdict",
+                    "judged_reference",
+                    "judged_predictions",
+                    "params:drift",
+                ],
                 outputs=["drift_report", "drift_evidently_report"],
                 name="render_drift",
             ),
