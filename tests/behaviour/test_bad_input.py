@@ -102,6 +102,13 @@ def test_an_acceptance_limit_on_a_class_that_is_not_there_stops_before_training(
     assert not (project.path / "data/06_models/candidate").exists()
 
 
+def test_scoring_with_photos_of_ones_own_and_nothing_to_score_names_no_demo_cell(project, tmp_path):
+    project.use_photos(photos(tmp_path / "photos", cat=3, dog=3))
+    message = fail(project, "--pipelines", "scoring")
+    assert "no photos to score: the sources of `arriving_photos` hold no file" in message
+    assert not list((project.path / "data").rglob("*.parquet"))
+
+
 def test_an_importer_that_does_not_exist(project):
     project.use_photos(Path("anywhere"))
     catalog = project.path / "conf/local/catalog.yml"
