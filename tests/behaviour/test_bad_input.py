@@ -63,6 +63,7 @@ def test_a_class_with_one_image_stops_before_training(project, tmp_path):
     message = fail(project)
     assert "dog" in message
     assert not (project.path / "data/06_models/candidate").exists()
+    assert "Validation failed" in (project.path / "data/08_reporting/index.html").read_text()
 
 
 def test_a_file_that_is_no_image_is_quarantined_and_the_run_goes_on(project, tmp_path):
