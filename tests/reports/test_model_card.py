@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
-from card_facts import HASHES, card_decision, card_facts
+from card_facts import HASHES, card_decision, card_facts, found
 from visionpipe.errors import VisionpipeError
+from visionpipe.metrics.slices import LOWER, NO_SHORTFALL, TOO_FEW
 from visionpipe.promotion.decision import Decision
 from visionpipe.reports.card_markdown import escaped
 from visionpipe.reports.model_card import card_papers, model_card
@@ -116,6 +117,15 @@ def test_a_weakness_that_was_measured_stands_among_the_limits(changes, limit, pa
     html, _ = said(model_card(card_facts(), card_decision(**changes)), parse)
     limits = html.partition("Known limits Half cells")[2].partition("Where it is weaker")[0]
     assert limit in limits
+
+
+@pytest.mark.parametrize(("verdict", "is_weak"), [(LOWER, True), (NO_SHORTFALL, False), (TOO_FEW, False)])
+def test_a_class_is_called_weak_where_the_evaluation_has_judged_it_so(verdict, is_weak, parse):
+    facts = card_facts()  # its interval ends below the accuracy of all: at the plain level it would be weak
+    facts["evaluation"]["per_class"]["defective"] |= {"n": 40, "recall": found(0.58, 0.2), "verdict": verdict}
+    html, _ = said(model_card(facts, card_decision()), parse)
+    assert ("Weak on class defective: recall 0.580 (0.380–0.780)." in html) is is_weak
+    assert ("Too few test images to judge by: defective" in html) is (verdict == TOO_FEW)
 
 
 @pytest.mark.parametrize(
