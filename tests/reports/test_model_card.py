@@ -143,6 +143,14 @@ def test_how_often_the_test_images_were_used_is_plain_english(wear, said_of_it, 
     assert f"Test images used before: {said_of_it}" in markdown
 
 
+def test_a_class_keeps_its_spelling_where_parts_are_compared(parse):
+    facts = card_facts()
+    facts["evaluation"]["slice_pairs"][0] |= {"metric": "recall[mono_crack]"}
+    html, markdown = said(model_card(facts, card_decision()), parse)
+    assert "Recall of mono_crack" in html
+    assert "Recall of mono_crack" in markdown
+
+
 def test_a_notice_on_the_data_stands_in_the_head_of_the_page(parse):
     facts = card_facts()
     facts["evaluation"]["demo_notice"] = "Demo: all is simulated."

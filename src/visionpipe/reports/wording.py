@@ -252,6 +252,16 @@ def title_of(name: object) -> str:
     return " ".join(words)[:1].upper() + " ".join(words)[1:]
 
 
+def metric_in_words(metric: str) -> str:
+    """Return a metric, perhaps of one class, as words; the class keeps its spelling.
+
+    >>> metric_in_words("macro_f1"), metric_in_words("recall[mono_crack]")
+    ('Macro F1', 'Recall of mono_crack')
+    """
+    kind, _, of_class = metric.partition("[")
+    return title_of(kind) + (f" of {of_class.removesuffix(']')}" if of_class else "")
+
+
 def mid_sentence(title: str) -> str:
     """Return a title as it stands inside a sentence: acronyms keep their capitals.
 
