@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from kedro.pipeline import node, pipeline
 from scipy.stats import quantile_test
 
+from project_copy import ROOT
 from visionpipe.configuration import LayeredConfigLoader, check_parameters
 from visionpipe.errors import VisionpipeError
 from visionpipe.metrics.parameters import EvaluationParameters
@@ -46,6 +48,43 @@ def test_an_environment_changes_single_parameters_over_conf_local(conf):
 def test_without_an_environment_nothing_is_different(conf):
     assert load(conf, None, "parameters")["training"] == {"epochs": 20, "device": "auto"}
     assert load(conf, "base", "catalog")["photos"] == {"type": "demo"}
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Path:
+    """Return the configuration of a fresh clone."""
+    shutil.copytree(ROOT / "conf/base", tmp_path / "base")
+    shutil.copytree(ROOT / "conf/ci", tmp_path / "ci")
+    (tmp_path / "local").mkdir()
+    return tmp_path
+
+
+PHOTOS = "{type: visionpipe.datasets.photos.PhotoSources, sources: {mine: {importer: folder, path: /mine}}}"
+
+
+def production(conf: Path, env: str | None) -> tuple[list[str], list[str]]:
+    """Name the sources whose photos are scored, and those that simulated reviewers label."""
+    arriving = load(conf, env, "catalog")["arriving_photos"]["sources"]
+    return [*arriving], load(conf, env, "parameters")["feedback"]["simulated_sources"]
+
+
+@pytest.mark.parametrize("env", [None, "base", "ci"])
+def test_the_demo_has_its_arrivals_and_simulated_reviewers(shipped, env):
+    assert production(shipped, env) == (["elpv_poly"], ["elpv_poly"])
+
+
+@pytest.mark.parametrize("env", [None, "ci"])
+def test_they_never_reach_photos_of_ones_own(shipped, env):
+    (shipped / "local/catalog.yml").write_text(f"photos: {PHOTOS}\n")
+    (shipped / "local/parameters_feedback.yml").write_text("feedback: {simulated_share: 0.9}\n")
+    assert production(shipped, env) == ([], [])
+
+
+@pytest.mark.parametrize("env", [None, "ci"])
+def test_what_is_named_beside_photos_of_ones_own_holds(shipped, env):
+    (shipped / "local/catalog.yml").write_text(f"photos: {PHOTOS}\narriving_photos: {PHOTOS}\n")
+    (shipped / "local/parameters_feedback.yml").write_text("feedback: {simulated_sources: [mine]}\n")
+    assert production(shipped, env) == (["mine"], ["mine"])
 
 
 def judge(promotion: PromotionParameters, evaluation: EvaluationParameters) -> str:

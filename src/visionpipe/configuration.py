@@ -14,11 +14,19 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
+_GO_WITH_PHOTOS: dict[str, tuple[str, str, Any]] = {
+    "catalog": ("arriving_photos", "sources", {}),
+    "parameters": ("feedback", "simulated_sources", []),
+}
+"""What conf/base says for its own `photos` alone: kind of file -> entry, key, and what stands for nothing."""
+
+
 class LayeredConfigLoader(OmegaConfigLoader):
-    """Keeps conf/local under `--env NAME`.
+    """Keeps conf/local under `--env NAME`, and the demo's production away from other photos.
 
     Kedro's own loader puts the environment in the place of conf/local, so `kedro run --env gpu` would forget whose
-    photos it was told to use and train on the demo's.
+    photos it was told to use and train on the demo's. And where another layer names its `photos`, the arrivals of
+    conf/base would still be scored, and the labels of their simulated reviewers would become training data.
     """
 
     def _read_raw_config(
@@ -42,6 +50,22 @@ class LayeredConfigLoader(OmegaConfigLoader):
                 merged = OmegaConf.create({name: layer._get_node(name) for layer in layers for name in layer})
             environment = {Path(environment_path) / "with-local.yml": merged}
         return base, environment, base_path, environment_path, processed
+
+    def _merge_configs(
+        self, config: dict[str, Any], env_config: dict[str, Any], key: str, env_path: str
+    ) -> dict[str, Any]:
+        entry, inner, nothing = _GO_WITH_PHOTOS.get(key, ("", "", None))
+        if entry in config and self._has_other_photos():
+            config = {**config, entry: {**config[entry], inner: nothing}}
+        return super()._merge_configs(config, env_config, key, env_path)
+
+    def _has_other_photos(self) -> bool:
+        """Tell whether a layer over conf/base names photos that are not those of conf/base."""
+        base, environment, *_ = self._read_raw_config("catalog")
+        own, other = (
+            [file["photos"] for file in files.values() if "photos" in file] for files in (base, environment)
+        )
+        return bool(other) and own != other
 
 
 def check_parameters(given: Mapping[str, Any], pipelines: Mapping[str, Pipeline]) -> None:

@@ -63,6 +63,7 @@ def test_a_class_with_one_image_stops_before_training(project, tmp_path):
     message = fail(project)
     assert "dog" in message
     assert not (project.path / "data/06_models/candidate").exists()
+    assert "Validation failed" in (project.path / "data/08_reporting/index.html").read_text()
 
 
 def test_a_file_that_is_no_image_is_quarantined_and_the_run_goes_on(project, tmp_path):
@@ -100,6 +101,13 @@ def test_an_acceptance_limit_on_a_class_that_is_not_there_stops_before_training(
     message = fail(project)
     assert "cta" in message
     assert not (project.path / "data/06_models/candidate").exists()
+
+
+def test_scoring_with_photos_of_ones_own_and_nothing_to_score_names_no_demo_cell(project, tmp_path):
+    project.use_photos(photos(tmp_path / "photos", cat=3, dog=3))
+    message = fail(project, "--pipelines", "scoring")
+    assert "no photos to score: the sources of `arriving_photos` hold no file" in message
+    assert not list((project.path / "data").rglob("*.parquet"))
 
 
 def test_an_importer_that_does_not_exist(project):

@@ -81,6 +81,23 @@ def test_it_says_what_it_found_writes_it_and_names_the_next_command(use, pets, l
     assert held(local, "parameters_ingestion.yml") == {"ingestion": {"split": {"group_by": "sender"}}}
 
 
+def test_files_that_repeat_are_counted_one_by_one_and_a_few_are_named(use, tmp_path):
+    folders = class_folders(tmp_path / "shots", **{f"kind {n:02}": 1 for n in range(12)})
+    for folder in folders.iterdir():
+        (folder / "00.png").rename(folder / f"{folder.name}.png")
+        (folder / "twin.PNG").write_bytes(b"x" * 70)
+        (folder / "twin.png").write_bytes(b"x" * 50)
+    [line, other] = [line for line in json.loads(use(folders, "--json").stdout)["trouble"] if "group" in line]
+    assert line.startswith(
+        "24 files of one name and size in several folders, in 2 groups: kind 00/twin.PNG, "
+    )
+    assert (line.count("twin.PNG"), line.count("twin.png"), line.count("…")) == (3, 3, 2)
+    assert other.startswith(
+        "24 names that differ only in upper and lower case, in 12 groups: kind 00/twin.PNG, "
+    )
+    assert other.count("twin") == 6
+
+
 def test_kedro_reads_what_was_written(use, pets, local, template):
     assert use(pets, "--group-by", "sender").exit_code == 0
     code = (

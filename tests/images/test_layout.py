@@ -217,9 +217,9 @@ def test_what_is_counted_and_what_is_trouble(tmp_path):
     assert (survey.extensions, survey.classes) == ({".png": 16}, {"cat": 12, "dog": 2, "Dog": 1})
     assert survey.trouble == [
         "1 images without a label: stray.png",
-        "1 files of one name and size in several folders: Dog/00.png, dog/00.png",
-        "1 names that differ only in upper and lower case: Dog/00.png, dog/00.png",
         "1 other files: README.md",
+        "2 files of one name and size in several folders, in 1 group: Dog/00.png, dog/00.png",
+        "2 names that differ only in upper and lower case, in 1 group: Dog/00.png, dog/00.png",
         "2 classes with fewer than 10 images: Dog (1); dog (2)",
         "1 classes spelled in several ways: Dog = dog",
     ]

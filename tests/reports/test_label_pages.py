@@ -122,6 +122,27 @@ def test_text_from_the_data_is_shown_and_does_nothing(pages, parse):
         assert EVIL not in pages[name]
 
 
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        ("shared", {"group_by": EVIL}),
+        ("numbers", {"ranges": {EVIL: {"min": 50}}}),
+        ("words", {"ranges": {EVIL: {"min": 50}}}),
+        ("words", {"required_attributes": {EVIL: [EVIL]}}),
+        (None, {"required_attributes": {EVIL: ["a"]}}),
+        (None, {"ranges": {EVIL: {"min": 1}}}),
+    ],
+)
+def test_a_column_that_is_named_like_markup_does_nothing(values, limits, parse):
+    manifest = make_manifest()
+    columns = {"shared": "a", "numbers": range(len(manifest)), "words": [f"{EVIL}{n % 3}" for n in range(60)]}
+    outcome = judge(manifest.assign(**{EVIL: columns[values]} if values else {}), **limits)
+    page = validation_page(outcome.result, outcome.sections)
+    assert not outcome.success
+    assert EVIL in parse(page).text
+    assert EVIL not in page
+
+
 def test_they_can_be_read_by_a_screen_reader(pages, parse):
     for name, html in pages.items():
         page = parse(html)

@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
-from card_facts import HASHES, card_decision, card_facts
+from card_facts import HASHES, card_decision, card_facts, found
 from visionpipe.errors import VisionpipeError
+from visionpipe.metrics.slices import LOWER, NO_SHORTFALL, TOO_FEW
 from visionpipe.promotion.decision import Decision
 from visionpipe.reports.card_markdown import escaped
 from visionpipe.reports.model_card import card_papers, model_card
@@ -118,6 +119,15 @@ def test_a_weakness_that_was_measured_stands_among_the_limits(changes, limit, pa
     assert limit in limits
 
 
+@pytest.mark.parametrize(("verdict", "is_weak"), [(LOWER, True), (NO_SHORTFALL, False), (TOO_FEW, False)])
+def test_a_class_is_called_weak_where_the_evaluation_has_judged_it_so(verdict, is_weak, parse):
+    facts = card_facts()  # its interval ends below the accuracy of all: at the plain level it would be weak
+    facts["evaluation"]["per_class"]["defective"] |= {"n": 40, "recall": found(0.58, 0.2), "verdict": verdict}
+    html, _ = said(model_card(facts, card_decision()), parse)
+    assert ("Weak on class defective: recall 0.580 (0.380–0.780)." in html) is is_weak
+    assert ("Too few test images to judge by: defective" in html) is (verdict == TOO_FEW)
+
+
 @pytest.mark.parametrize(
     ("wear", "said_of_it"),
     [
@@ -131,6 +141,14 @@ def test_how_often_the_test_images_were_used_is_plain_english(wear, said_of_it, 
     html, markdown = said(model_card(card_facts(), decision), parse)
     assert f"Test images used before {said_of_it}" in html
     assert f"Test images used before: {said_of_it}" in markdown
+
+
+def test_a_class_keeps_its_spelling_where_parts_are_compared(parse):
+    facts = card_facts()
+    facts["evaluation"]["slice_pairs"][0] |= {"metric": "recall[mono_crack]"}
+    html, markdown = said(model_card(facts, card_decision()), parse)
+    assert "Recall of mono_crack" in html
+    assert "Recall of mono_crack" in markdown
 
 
 def test_a_notice_on_the_data_stands_in_the_head_of_the_page(parse):

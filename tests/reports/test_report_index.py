@@ -113,6 +113,28 @@ def test_drift_of_another_model_than_the_champion_of_the_run_is_said_to_be_so(pa
     assert "Of version 1; champion after the run above: version 2. Brightness is higher." in of_old
 
 
+FAILED = VALIDATION | {"success": False, "failures": [{"detail": "too few of B"}]}
+
+
+def test_data_that_failed_are_the_headline_and_the_other_pages_are_of_an_earlier_run(parse):
+    page = parse(run_index(documents(validation=FAILED, decision=DECISION | {"decided_on": "2026-01-06"})))
+    assert "Validation failed: nothing was trained Not met by the data: 1 expectation." in page.text
+    assert "The pages on the model are those of an earlier run, of 2026-01-06." in page.text
+    assert "models:/cells@champion names the champion of today" in page.text
+    assert "as of the run" not in page.text
+    places = [
+        page.text.index(f"{words} ") for words in ("The data that failed", "An earlier run, of 2026-01-06")
+    ]
+    assert places[0] < page.text.index("Data and labels") < places[1] < page.text.index("Model card")
+    assert page.all("a")[0]["href"] == "data_docs/index.html"
+
+
+def test_data_that_failed_before_there_was_a_model_tell_of_no_earlier_run(parse):
+    page = parse(run_index({"validation": FAILED}))
+    assert "Validation failed: nothing was trained" in page.text
+    assert "earlier run" not in page.text
+
+
 def test_without_a_decision_the_index_links_what_there_is(parse):
     page = parse(run_index({"drift": DRIFT}))
     assert [a["href"] for a in page.all("a")] == ["drift.html", "drift_evidently.html"]

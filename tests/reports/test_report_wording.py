@@ -31,6 +31,30 @@ def test_a_number_that_rounds_to_zero_has_no_sign():
     assert wording.number(-1e-9, signed=True, decimals=3) == "0.000"
 
 
+@pytest.mark.parametrize(
+    ("value", "share", "figure"),
+    [
+        (0.0, "0.0\u00a0%", "0.000"),
+        (0.0001, "< 0.1\u00a0%", "0.00010"),
+        (-0.00001, "> −0.1\u00a0%", "−0.00001"),
+        (1e-9, "< 0.1\u00a0%", "< 0.00001"),
+        (-1e-9, "> −0.1\u00a0%", "> −0.00001"),
+        (0.0005, "0.1\u00a0%", "0.00050"),
+        (-0.02, "−2.0\u00a0%", "−0.020"),
+    ],
+)
+def test_only_nothing_at_all_is_written_as_zero(value, share, figure):
+    assert wording.percent(value) == wording.percent(np.float64(value)) == share
+    assert wording.number(value) == figure
+
+
+def test_an_interval_of_next_to_nothing_is_not_written_as_zero():
+    assert wording.interval({"estimate": 1e-9, "low": 0.0, "high": 2e-6}) == "< 0.00001 (0.000–< 0.00001)"
+    assert wording.interval({"estimate": 0.0, "low": 0.0, "high": 0.0}) == "0.000 (0.000–0.000)"
+    tiny = {"estimate": -1e-9, "low": -1e-6, "high": 1e-9}
+    assert wording.interval(tiny, signed=True) == "> −0.00001 (> −0.00001 to < +0.00001)"
+
+
 @pytest.mark.parametrize("nothing", [None, float("nan"), float("inf"), "0.5", True])
 def test_what_is_no_number_is_a_dash(nothing):
     for write in (wording.number, wording.p_value, wording.percent):

@@ -106,10 +106,10 @@ def survey_photos(photos: Iterable[Photo]) -> Survey:
         given = {c.label: c.labelled_at or photo.arrived_at for c in reversed(photo.claims)}
         classes[min(votes, key=lambda label: (-votes[label], -weight[label], given[label], label))] += 1
         if len(votes) > 1:
-            said = " / ".join(f"{claim.annotator}: {claim.label}" for claim in photo.claims)
+            said = _some([f"{claim.annotator}: {claim.label}" for claim in photo.claims], " / ")
             seen["contradictory"].append(f"{photo.path} ({said})")
-    seen["twice"] = [", ".join(paths) for paths in same_name.values() if len(paths) > 1]
-    seen["letters"] = [", ".join(paths) for paths in same_letters.values() if len(paths) > 1]
+    alike = {"twice": same_name, "letters": same_letters}
+    groups = {kind: [paths for paths in found.values() if len(paths) > 1] for kind, found in alike.items()}
     return Survey(
         n_images=n_images,
         n_bytes=n_bytes,
@@ -117,7 +117,7 @@ def survey_photos(photos: Iterable[Photo]) -> Survey:
         classes=dict(classes.most_common()),
         attributes={name: len(found) for name, found in values.items()},
         reserved=[name for name in values if _is_reserved(name)],
-        trouble=[*_troubles(seen), *_class_troubles(classes)],
+        trouble=[*_troubles(seen, groups), *_class_troubles(classes)],
     )
 
 
@@ -128,18 +128,26 @@ _SENTENCES = {
     "bad_row": "rows that cannot be used",
     "bad_document": "Parquet files that cannot be read",
     "contradictory": "contradictory labels",
+    "other": "other files",
+}
+_ALIKE = {
     "twice": "files of one name and size in several folders",
     "letters": "names that differ only in upper and lower case",
-    "other": "other files",
 }
 
 
-def _troubles(seen: dict[str, list[str]]) -> list[str]:
-    return [
+def _troubles(seen: dict[str, list[str]], groups: dict[str, list[list[str]]]) -> list[str]:
+    troubles = [
         f"{len(seen[kind]):,} {what}: {_some(seen[kind])}"
         for kind, what in _SENTENCES.items()
         if seen.get(kind)
     ]
+    for kind, what in _ALIKE.items():
+        if same := groups[kind]:
+            n_groups = "1 group" if len(same) == 1 else f"{len(same):,} groups"
+            named = _some([_some(paths, ", ") for paths in same])
+            troubles.append(f"{sum(map(len, same)):,} {what}, in {n_groups}: {named}")
+    return troubles
 
 
 def _class_troubles(classes: Counter[str]) -> list[str]:
@@ -151,13 +159,18 @@ def _class_troubles(classes: Counter[str]) -> list[str]:
     spellings: dict[str, list[str]] = defaultdict(list)
     for label in classes:
         spellings[plain(label)].append(label)
-    if alike := [" = ".join(same) for same in spellings.values() if len(same) > 1]:
+    if alike := [_some(same, " = ") for same in spellings.values() if len(same) > 1]:
         troubles.append(f"{len(alike)} classes spelled in several ways: {_some(alike)}")
     return troubles
 
 
-def _some(names: list[str]) -> str:
-    return "; ".join(names[:_SHOWN]) + ("; …" if len(names) > _SHOWN else "")
+def _some(names: list[str], separator: str = "; ") -> str:
+    """List the first, and show that there are more.
+
+    >>> _some(["a", "b", "c"]), _some(["a", "b", "c", "d"], " = ")
+    ('a; b; c', 'a = b = c = …')
+    """
+    return separator.join([*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])])
 
 
 def _is_reserved(name: str) -> bool:

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
 
 _SECTIONS = """\
 {% for section in sections %}
@@ -43,8 +43,9 @@ def render_sections(verdicts: dict[str, ExpectationSuiteValidationResult]) -> di
     rendered = {}
     for table, verdict in verdicts.items():
         verdict = copy.deepcopy(verdict)
-        for check in verdict.results:  # the templates print values raw
+        for check in verdict.results:  # the templates print values and the names of columns raw
             check.result = _escaped(check.result)
+            check.expectation_config.kwargs.update(_escaped(_column_of(check)))
         document = ValidationResultsPageRenderer().render(verdict).to_json_dict()
         # the first section is about the run: times, batch ids
         rendered[table] = _fit_for_a_page(template.render(sections=document["sections"][1:]))
@@ -58,11 +59,16 @@ def _fit_for_a_page(sections: str) -> str:
     return re.sub(r"<th\b(?!ead)", '<th scope="col"', sections)
 
 
+def _column_of(check: ExpectationValidationResult) -> dict[str, Any]:
+    return {key: value for key, value in check.expectation_config.kwargs.items() if key == "column"}
+
+
 def _escaped(value: Any) -> Any:
+    """Escape all text, also the keys: in the rows of a result they are names of columns."""
     if isinstance(value, str):
         return html.escape(value)
     if isinstance(value, list):
         return [_escaped(item) for item in value]
     if isinstance(value, dict):
-        return {key: _escaped(item) for key, item in value.items()}
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
     return value

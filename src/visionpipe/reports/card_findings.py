@@ -15,6 +15,7 @@ from visionpipe.reports.wording import (
     is_number,
     level,
     meaning_of,
+    metric_in_words,
     number,
     percent,
     title_of,
@@ -125,7 +126,7 @@ def where_weaker(evaluation: Mapping[str, Any]) -> Section:
             )
         )
     rows = [
-        [Cell(name), Cell(title_of(metric)), Cell(number(n)), measured(value), _verdict(each)]
+        [Cell(name), Cell(metric_in_words(metric)), Cell(number(n)), measured(value), _verdict(each)]
         for name, metric, n, value, each in found[:MOST_SLICES]
     ]
     head = ["Part of the test images", "Metric", "Images", "Value (interval)", "Verdict"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from visionpipe.metrics.slices import LOWER
-from visionpipe.reports.card_findings import epsilon_of, is_shortcut, slices_of
+from visionpipe.reports.card_findings import epsilon_of, is_shortcut
 from visionpipe.reports.wording import counted, interval, is_number, mid_sentence, number, title_of
 
 _FEW_IMAGES = 30  # fewer leave an interval of some 30 points
@@ -80,19 +80,13 @@ def _gate(decision: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _weak_parts(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    overall = (evaluation["metrics"].get("accuracy") or {}).get("estimate")
+    """Name what the evaluation has proven lower, at the level that it keeps for all parts together."""
     for name, found in (evaluation.get("per_class") or {}).items():
-        recall = found.get("recall") or {}
-        if is_number(overall) and is_number(recall.get("high")) and recall["high"] < overall:
-            yield f"Weak on class {name}: recall {interval(recall)}."
+        if found.get("verdict") == LOWER:
+            yield f"Weak on class {name}: recall {interval(found.get('recall'))}."
     worst = evaluation.get("worst_slice")
     if worst and worst.get("verdict") == LOWER:
         yield f"Weakest part: {worst['name']}, accuracy {interval(worst.get('accuracy'))}."
-    elif not worst and is_number(overall):
-        for name, found in slices_of(evaluation):
-            accuracy = found.get("accuracy") or {}
-            if is_number(accuracy.get("high")) and accuracy["high"] < overall:
-                yield f"Weaker on {name}: accuracy {interval(accuracy)}."
 
 
 def _behaviour(evaluation: Mapping[str, Any], examination: Mapping[str, Any]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from visionpipe.reports import plots
 from visionpipe.reports.findings import commonest_confusions, most_mistaken
 from visionpipe.reports.model_facts import model_facts
 from visionpipe.reports.rendering import render, require
-from visionpipe.reports.wording import is_number, title_of
+from visionpipe.reports.wording import is_number, metric_in_words
 
 MAX_PICTURED_MISTAKES = 60  # about 10 kB each: the page stays small enough to mail
 MAX_DRAWN_CLASSES = 50
@@ -97,7 +97,9 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
         risk_coverage_plot=plots.risk_coverage(selective["curve"], selective.get("deferral"))
         if selective.get("curve")
         else None,
-        slice_pairs=[{**pair, "metric": _in_words(str(pair["metric"]))} for pair in pairs[:MAX_LISTED_PAIRS]],
+        slice_pairs=[
+            {**pair, "metric": metric_in_words(str(pair["metric"]))} for pair in pairs[:MAX_LISTED_PAIRS]
+        ],
         n_slice_pairs=len(pairs),
         worst_slice=evaluation.get("worst_slice"),
         training_report=evaluation.get("training_report"),
@@ -109,9 +111,3 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
 
 def _or_nothing(confidence: Any) -> float:
     return float(confidence) if is_number(confidence) else -math.inf
-
-
-def _in_words(metric: str) -> str:
-    """Return "accuracy" or "recall[cat]" as "Accuracy" or "Recall of cat"."""
-    kind, _, of_class = metric.partition("[")
-    return title_of(kind) + (f" of {of_class.removesuffix(']')}" if of_class else "")

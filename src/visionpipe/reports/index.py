@@ -12,7 +12,7 @@ from visionpipe.reports.standing import champion_now, whose_pages
 from visionpipe.reports.wording import counted, interval, number
 
 _NAMED_PARTS = 3
-_THIS_RUN, _OTHERS = "From photos to a verdict", "Watching and checking"
+_THIS_RUN, _REFUSED, _OTHERS = "From photos to a verdict", "The data that failed", "Watching and checking"
 
 
 def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
@@ -31,7 +31,7 @@ def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
     """
     links = [
         {"group": group, **link}
-        for group, of_document in ((_THIS_RUN, _OF_A_RUN), (_OTHERS, _OF_OTHERS))
+        for group, of_document in _groups(documents)
         for name, link_of in of_document
         if name in documents and (link := link_of(documents))
     ]
@@ -41,8 +41,41 @@ def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
     return index_page(links, headline)
 
 
+def _groups(documents: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, tuple[tuple[str, _LinkOf], ...]]]:
+    if not _failed(documents):
+        return [(_THIS_RUN, _OF_A_RUN), (_OTHERS, _OF_OTHERS)]
+    of_the_data, of_a_model = (
+        tuple(link for link in _OF_A_RUN if (link[0] == "validation") is of_data) for of_data in (True, False)
+    )
+    return [
+        (_REFUSED, of_the_data),
+        (f"An earlier run{_of_day(documents)}", of_a_model),
+        (_OTHERS, _OF_OTHERS),
+    ]
+
+
+def _failed(documents: Mapping[str, Mapping[str, Any]]) -> bool:
+    return not documents.get("validation", {}).get("success", True)
+
+
+def _of_day(documents: Mapping[str, Mapping[str, Any]]) -> str:
+    day = documents.get("decision", {}).get("decided_on")
+    return f", of {day}" if day else ""
+
+
 def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     decision = documents.get("decision")
+    if _failed(documents):
+        unmet = counted(len(documents["validation"]["failures"]), "expectation")
+        headline = {
+            "title": "Validation failed: nothing was trained",
+            "summary": f"Not met by the data: {unmet}.",
+            "status": "failed",
+        }
+        if decision is None:
+            return headline
+        of_others = f"The pages on the model are those of an earlier run{_of_day(documents)}."
+        return {**headline, "whose_pages": of_others, "champion_now": champion_now(decision)}
     if decision is None:
         return {"title": "Reports", "summary": "No model has been judged here yet."}
     day = decision.get("decided_on")

@@ -92,10 +92,10 @@ def _decimals(*values: float) -> int:
 
 
 def number(value: Any, *, signed: bool = False, decimals: int | None = None) -> str:
-    """Return a number with the digits that matter, a real minus sign, and a dash for nothing.
+    """Return a number with the digits that matter, a real minus sign, and a dash for nothing; only 0 is written as 0.
 
-    >>> number(0.91234), number(2624), number(-0.02, signed=True), number(None)
-    ('0.912', '2,624', '−0.020', '—')
+    >>> number(0.91234), number(2624), number(-0.02, signed=True), number(None), number(1e-9)
+    ('0.912', '2,624', '−0.020', '—', '< 0.00001')
     """
     if not is_number(value):
         return NOTHING
@@ -103,6 +103,8 @@ def number(value: Any, *, signed: bool = False, decimals: int | None = None) -> 
         text = f"{int(value):,}"
     else:
         text = f"{float(value):,.{_decimals(float(value)) if decimals is None else decimals}f}"
+    if decimals is None and value and not text.strip("-0."):
+        return "> −0.00001" if value < 0 else f"< {'+' if signed else ''}0.00001"
     if text.startswith("-"):
         text = "−" + text[1:] if text.strip("-0.,") else text[1:]
     elif signed and text.strip("0.,"):
@@ -146,8 +148,9 @@ def interval(found: Mapping[str, Any] | None, *, signed: bool = False) -> str:
     low, high = found.get("low"), found.get("high")
     if not (is_number(low) and is_number(high)):
         return number(estimate, signed=signed)
-    places = _decimals(float(estimate), float(low), float(high))
-    middle, left, right = (number(float(v), signed=signed, decimals=places) for v in (estimate, low, high))
+    ends = (float(estimate), float(low), float(high))
+    places = _decimals(*ends) if max(map(abs, ends)) >= 0.00001 else None  # smaller: each says so
+    middle, left, right = (number(float(v), signed=signed, decimals=places) for v in ends)
     # "−0.02–0.01" could be read two ways
     return f"{middle} ({left} to {right})" if signed or low < 0 else f"{middle} ({left}–{right})"
 
@@ -174,16 +177,20 @@ def p_value(value: Any) -> str:
 
 
 def percent(share: Any) -> str:
-    r"""Return a share (0 to 1) as a percentage; only what is exactly 1 is written as 100 %.
+    r"""Return a share (0 to 1) as a percentage; only what is exactly 1 or 0 is written as 100 % or 0.
 
-    >>> percent(0.973), percent(0.99999), percent(1.0)
-    ('97.3\xa0%', '> 99.9\xa0%', '100\xa0%')
+    >>> percent(0.973), percent(0.99999), percent(1.0), percent(0.0001)
+    ('97.3\xa0%', '> 99.9\xa0%', '100\xa0%', '< 0.1\xa0%')
     """
     if not is_number(share):
         return NOTHING
     if share == 1:
         return f"100{_PERCENT}"
-    return f"> 99.9{_PERCENT}" if 0.9995 <= share < 1 else f"{100 * share:.1f}{_PERCENT}"
+    if 0 < abs(share) < 0.0005:
+        return f"< 0.1{_PERCENT}" if share > 0 else f"> −0.1{_PERCENT}"
+    return (
+        f"> 99.9{_PERCENT}" if 0.9995 <= share < 1 else f"{number(100 * float(share), decimals=1)}{_PERCENT}"
+    )
 
 
 def minute(time: Any) -> str:
@@ -250,6 +257,16 @@ def title_of(name: object) -> str:
         words[-1] = f"({words[-1]})"
     words = [_SPELLINGS.get(word.lower(), word) for word in words]
     return " ".join(words)[:1].upper() + " ".join(words)[1:]
+
+
+def metric_in_words(metric: str) -> str:
+    """Return a metric, perhaps of one class, as words; the class keeps its spelling.
+
+    >>> metric_in_words("macro_f1"), metric_in_words("recall[mono_crack]")
+    ('Macro F1', 'Recall of mono_crack')
+    """
+    kind, _, of_class = metric.partition("[")
+    return title_of(kind) + (f" of {of_class.removesuffix(']')}" if of_class else "")
 
 
 def mid_sentence(title: str) -> str:

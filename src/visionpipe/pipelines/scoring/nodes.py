@@ -19,8 +19,14 @@ def receive_photos(
     parameters: IngestionParameters,
 ) -> Iterator[tuple[list[dict], list[dict], list[dict]]]:
     """Keep arriving photos, and yield rows for arrivals, delayed labels and their file index."""
+    from visionpipe.errors import VisionpipeError
     from visionpipe.images.ingest import receive
 
+    if not arriving_photos and known_arrivals.empty:
+        raise VisionpipeError(
+            "no photos to score: the sources of `arriving_photos` hold no file; name yours in "
+            "conf/local/catalog.yml, as conf/base/catalog.yml shows"
+        )
     known = (known_arrivals, known_delayed_labels, known_arrival_files)
     for chunk in receive(arriving_photos, *known, parameters):
         yield chunk.images, chunk.labels, chunk.files

@@ -6,7 +6,7 @@ from visionpipe.pipelines.validation.nodes import admit_data, validate_data
 
 
 def create_pipeline() -> Pipeline:
-    """Manifest, quarantine, labels -> validation result, Data Docs, disagreements -> admitted manifest."""
+    """Manifest, quarantine, labels -> validation result, Data Docs, disagreements, index -> admitted manifest."""
     return pipeline(
         [
             node(
@@ -16,10 +16,11 @@ def create_pipeline() -> Pipeline:
                     "quarantine",
                     "label_history",
                     "image_store",
+                    "earlier_reports",
                     "params:validation",
                     "params:ingestion",
                 ],
-                outputs=["validation_result", "data_docs", "disagreements"],
+                outputs=["validation_result", "data_docs", "disagreements", "validation_index"],
                 name="validate_data",
             ),
             node(
