@@ -10,6 +10,7 @@ from kedro.framework.project import configure_project
 from mlflow.exceptions import MlflowException
 
 from mlflow_store import clean_environment, new_store
+from moody_server import moody_server
 from visionpipe.datasets.photos import PhotoSources, ShardedTable
 from visionpipe.datasets.registry import RunProvenance
 from visionpipe.errors import VisionpipeError
@@ -150,6 +151,62 @@ def test_a_run_that_cannot_be_joined_costs_one_line(begin, monkeypatch):
     monkeypatch.setenv("MLFLOW_RUN_ID", outer.info.run_id)
     with pytest.raises(VisionpipeError, match=r"MLflow run: .*training\.epochs"):
         begin()
+
+
+@pytest.fixture
+def moody(monkeypatch):
+    """A tracking server that MLflow asks once only, as if it had asked for minutes."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with moody_server() as server:
+        yield server
+
+
+class TestAServerThatGoesAway:
+    @pytest.fixture(autouse=True)
+    def told(self, caplog, capsys):
+        """Whatever is told, it never quotes the server's password."""
+        yield caplog
+        printed = capsys.readouterr()
+        assert "hunter2" not in caplog.text + printed.out + printed.err
+
+    def test_a_long_run_ends_well_without_its_log(self, begin, moody, told):
+        hook = begin(tracking_uri=moody.uri)
+        moody.gone = {"runs/"}
+        hook.after_dataset_saved("training_log", training_log())
+        hook.after_dataset_saved("evaluation", evaluation())
+        hook.after_pipeline_run(catalog={}, pipeline=NOTHING)
+        assert mlflow.active_run() is None  # the next run can begin
+        assert [record.getMessage().split(": API")[0] for record in told.records] == [
+            "MLflow has not taken note of the training's curves",
+            "MLflow has not taken note of the run's metrics and reports",
+            "MLflow has not taken note of the run's end",
+        ]
+
+    def test_the_error_of_a_run_comes_through(self, begin, moody, told):
+        hook = begin(tracking_uri=moody.uri)
+        moody.gone = {"runs/"}
+        hook.on_pipeline_error(VisionpipeError("the data ran out"))
+        assert mlflow.active_run() is None
+        assert "MLflow has not taken note of the run's failure" in told.text
+
+    @pytest.mark.parametrize("part", ["runs/create", "runs/log-batch"])
+    def test_before_the_run_it_costs_one_line(self, part, begin, moody):
+        moody.gone = {part}
+        with pytest.raises(
+            VisionpipeError, match=rf"MLflow run: API request to http://\*\*\*@.*{part}"
+        ) as gone:
+            begin(tracking_uri=moody.uri)
+        assert "hunter2" not in str(gone.value)
+        assert "\n" not in str(gone.value)
+
+    def test_the_end_of_a_run_does_not_print_where_it_is(self, begin, moody):
+        begin(tracking_uri=moody.uri).after_pipeline_run(catalog={}, pipeline=NOTHING)
+
+
+def test_the_error_of_a_run_is_kept_without_passwords(begin):
+    begin().on_pipeline_error(ValueError("http://joe:hunter2@host/labels.csv is silent"))
+    (run,) = runs().values()
+    assert run.data.tags["visionpipe.error"] == "ValueError: http://***@host/labels.csv is silent"
 
 
 def test_an_unknown_setting_is_named(begin):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""What the operating system says of a disk without room."""
 _QUOTED_CHARACTERS = 60
 _LISTED = 30  # names, of which a reader still finds the right one
 _WANTED = {
@@ -49,14 +52,42 @@ class VisionpipeError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the first line of an error's text, or its kind if it has none.
+    r"""Return the first line of an error's text without passwords (`redacted`), or its kind if it has none.
 
     Examples
     --------
     >>> first_line(ValueError("no such column\nTraceback ...")), first_line(MemoryError())
     ('no such column', 'MemoryError')
+    >>> first_line(OSError("API request to http://joe:secret@host/api failed"))
+    'API request to http://***@host/api failed'
     """
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
+    return redacted((str(error).splitlines() or [""])[0]) or type(error).__name__
+
+
+def last_line(error: BaseException) -> str:
+    r"""Return the last line of an error's text without passwords: the cause, where several files failed.
+
+    Examples
+    --------
+    >>> last_line(OSError("The following failures occurred:\n[Errno 28] No space left on device\n"))
+    '[Errno 28] No space left on device'
+    """
+    return redacted((str(error).strip().splitlines() or [""])[-1]) or type(error).__name__
+
+
+def redacted(text: str) -> str:
+    """Return a URI, or a text with URIs in it, without users and passwords: fit for a log.
+
+    Examples
+    --------
+    >>> redacted("postgresql://joe:secret@db/mlflow")
+    'postgresql://***@db/mlflow'
+    >>> redacted("postgresql://db/mlflow?user=joe&password=secret")
+    'postgresql://db/mlflow?user=joe&password=***'
+    """
+    # up to the last @: a password may hold characters that end the host for urllib, and not for SQLAlchemy
+    text = re.sub(r"(?<!sqlite)://.*@", "://***@", text)
+    return re.sub(r"(password|token)=[^&\s]*", r"\1=***", text)
 
 
 def meant(name: str, known: Collection[str], *, most: int = 1) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kedro.framework.hooks import hook_impl
+
+from visionpipe.promotion.run_log import flat_parameters, log_curves, telling_mlflow
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _Kind = TypeVar("_Kind")
+_ERROR_CHARACTERS = 500
 _STAGES = ("ingestion", "validation", "training", "evaluation", "promotion")
-_NAME_CHARACTERS = 250  # as many as MLflow allows
-_BATCH_METRICS = 1000  # as many as it takes in one call
 
 
 class ParameterHook:
@@ -175,17 +173,19 @@ class TrackingHook:
         self._joined = bool(os.environ.get("MLFLOW_RUN_ID"))
         try:
             mlflow.start_run(run_name=", ".join(run_params["pipeline_names"] or ["__default__"]))
-            mlflow.log_params(_flat(self._context.config_loader["parameters"]))
+            mlflow.log_params(flat_parameters(self._context.config_loader["parameters"]))
         except MlflowException as error:  # a run to join that is not there, or that has other parameters
             if not self._joined:
-                mlflow.end_run("FAILED")
+                with telling_mlflow("the run's failure"):
+                    mlflow.end_run("FAILED")
             raise VisionpipeError(f"MLflow run: {first_line(error)}") from error
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log the training's curves; keep the numbers of the evaluation until the end: one call logs them all."""
         if dataset_name == "training_log":
-            _log_curves(data["curves"])
+            with telling_mlflow("the training's curves"):
+                log_curves(data["curves"])
         elif dataset_name == "evaluation":
             for name, interval in data["metrics"].items():
                 for part in ("estimate", "low", "high"):
@@ -199,27 +199,30 @@ class TrackingHook:
         """Log metrics and reports, and end the run."""
         import mlflow
 
-        mlflow.log_metrics(self._metrics)
-        for name in sorted(pipeline.all_outputs()):
-            if (name.endswith("_report") or name.startswith("model_card")) and (
-                path := _path_of(catalog, name)
-            ):
-                mlflow.log_artifact(str(path), "reports")
+        with telling_mlflow("the run's metrics and reports"):
+            mlflow.log_metrics(self._metrics)
+            for name in sorted(pipeline.all_outputs()):
+                if (name.endswith("_report") or name.startswith("model_card")) and (
+                    path := _path_of(catalog, name)
+                ):
+                    mlflow.log_artifact(str(path), "reports")
         if not self._joined:
-            mlflow.end_run()
+            with telling_mlflow("the run's end"):
+                mlflow.end_run()
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Mark the run as failed."""
         import mlflow
-        from mlflow.exceptions import MlflowException
+
+        from visionpipe.errors import redacted
 
         if mlflow.active_run() and not self._joined:
-            try:
-                mlflow.set_tag("visionpipe.error", f"{type(error).__name__}: {error}"[:500])
+            with telling_mlflow("the error"):
+                said = redacted(f"{type(error).__name__}: {error}")
+                mlflow.set_tag("visionpipe.error", said[:_ERROR_CHARACTERS])
+            with telling_mlflow("the run's failure"):
                 mlflow.end_run(status="FAILED")
-            except MlflowException:  # the store may be what failed; the error itself must come through
-                logger.warning("MLflow could not be told that the run has failed")
 
 
 class SummaryHook:
@@ -250,40 +253,3 @@ def _path_of(catalog: CatalogProtocol, name: str) -> Path | None:
     if path is None:
         return None
     return path / "index.html" if path.is_dir() else path
-
-
-def _log_curves(curves: dict[str, list[Any]]) -> None:
-    """Log every number and flag of every epoch, a batch at a time; words (the phases) are for the report."""
-    import mlflow
-    from mlflow.entities import Metric
-
-    run = mlflow.active_run()
-    assert run is not None, "a run is begun before the first node"
-    now_ms = int(time.time() * 1000)
-    points = [
-        Metric(name, float(value), now_ms, epoch)
-        for name, values in curves.items()
-        if name != "epoch"
-        for epoch, value in zip(curves["epoch"], values, strict=True)
-        if isinstance(value, int | float) and math.isfinite(value)
-    ]
-    for start in range(0, len(points), _BATCH_METRICS):
-        mlflow.MlflowClient().log_batch(run.info.run_id, metrics=points[start : start + _BATCH_METRICS])
-
-
-def _flat(parameters: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested parameters, with what MLflow takes for a name.
-
-    Examples
-    --------
-    >>> _flat({"ingestion": {"min_side_px": 32, "holdout": {"camera (new)": ["c7"]}}})
-    {'ingestion.min_side_px': 32, 'ingestion.holdout.camera _new_': ['c7']}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in parameters.items():
-        name = re.sub(r"[^\w .:/-]", "_", f"{prefix}{key}")[:_NAME_CHARACTERS]
-        if isinstance(value, dict) and value:
-            flat.update(_flat(value, f"{name}."))
-        else:
-            flat[name] = value
-    return flat

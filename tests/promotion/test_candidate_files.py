@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 
 import pytest
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.candidate import describe_model, load_candidate
+from visionpipe.promotion.candidate_files import snapshot
 from visionpipe.promotion.contest import contest
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.promotion.registry import Registry
@@ -43,6 +45,22 @@ class TestCandidateFiles:
             )
         assert "\n" not in str(refused.value)
         assert versions() == {}
+
+    def test_a_full_disk_is_no_fault_of_the_candidate(self, models, monkeypatch):
+        def full(source, target):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+        monkeypatch.setattr(shutil, "copy2", full)
+        with pytest.raises(OSError, match="No space left") as told, snapshot(models["good"]):
+            pass
+        assert told.value.errno == errno.ENOSPC  # from which the command line knows what to advise
+
+    def test_a_candidate_that_is_gone_is_told_with_the_cause(self, tmp_path):
+        with (
+            pytest.raises(VisionpipeError, match=r"cannot be read: .*No such file .*; train it again"),
+            snapshot(tmp_path / "candidate"),
+        ):
+            pass
 
     @pytest.mark.parametrize("paper", ["evaluation", "examination"])
     @pytest.mark.parametrize("model", [None, {"backbone": "x"}, {"weights_sha256": "of another"}])

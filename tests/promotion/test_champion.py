@@ -7,15 +7,18 @@ import json
 import re
 import tempfile
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from mlflow_store import file_hashes
+from mlflow_store import clean_environment, file_hashes
+from moody_server import moody_server
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.candidate import describe_model, load_candidate
-from visionpipe.promotion import record
+from visionpipe.promotion import model_version, record
+from visionpipe.promotion.model_version import UnreadableVersionError, read_version
 from visionpipe.promotion.registry import Registry
 from visionpipe.promotion.succession import approve, rollback
 
@@ -124,6 +127,60 @@ class TestChampion:
         (path,) = (plant / "mlartifacts").rglob("models/**/model.json")
         path.write_text(json.dumps({**json.loads(path.read_text()), "layers_of_tomorrow": 3}))
         assert_turned_down(promote("good"), versions)
+
+
+class TestNotNow:
+    """What says nothing of the champion is no verdict: the run ends, and can be started again."""
+
+    def test_one_that_cannot_be_fetched(self, promote, plant, versions):
+        promote("poor")
+        (path,) = (plant / "mlartifacts").rglob("models/**/weights.safetensors")
+        path.unlink()
+        path.symlink_to(plant / "a disk that is not mounted")
+        with pytest.raises(
+            VisionpipeError, match=r"^champion cells v1 cannot be fetched: .*No such file .*; try again"
+        ):
+            promote("good")
+        assert versions() == {"1": ["champion"]}
+        assert len(record.events(MlflowClient(), "cells", "comparison")) == 1
+
+    def test_one_that_memory_does_not_hold(self, promote, monkeypatch):
+        promote("poor")
+        with (
+            monkeypatch.context() as small,
+            pytest.raises(VisionpipeError, match="memory ran out while it was"),
+        ):
+            small.setattr(model_version, "load_candidate", raise_(MemoryError()))
+            Registry("cells").champion()
+
+    @pytest.mark.parametrize(
+        "trouble", [{"gone": {"mlflow-artifacts"}}, {"status": {"mlflow-artifacts": 503}}]
+    )
+    def test_a_server_that_falters(self, trouble, monkeypatch):
+        clean_environment(monkeypatch)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        with moody_server() as server:
+            mlflow.set_tracking_uri(server.uri)
+            mlflow.set_registry_uri(server.uri)
+            for name, value in trouble.items():
+                setattr(server, name, value)
+            with pytest.raises(
+                VisionpipeError, match=r"champion cells v1 cannot be fetched: .*; try again"
+            ) as told:
+                read_version("cells", "1")
+        assert not isinstance(told.value, UnreadableVersionError)
+        assert "hunter2" not in str(told.value)
+
+    def test_a_version_that_the_store_has_lost_is_a_verdict(self, plant):
+        with pytest.raises(UnreadableVersionError, match="champion cells v1 cannot be read"):
+            read_version("cells", "1")
+
+
+def raise_(error):
+    def failing(*args, **kwargs):
+        raise error
+
+    return failing
 
 
 def assert_turned_down(promotion, versions):

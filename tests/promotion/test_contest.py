@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from photo_sets import good_candidate, photo_set
+from visionpipe.errors import VisionpipeError
 from visionpipe.images.decode import decode_rgb
 from visionpipe.models.candidate import load_candidate
 from visionpipe.promotion import contest as contest_module
@@ -46,6 +47,10 @@ def common_photos(photos):
 
 def champion_of(candidate):
     return Champion("cells", "7", candidate, {})
+
+
+def run_out(*args):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
 def predicted(candidate, test, photos):
@@ -151,6 +156,14 @@ class TestBadModels:
         json.dumps(decision.as_dict(), allow_nan=False)
         assert decision.outcome in {"reject", "insufficient_evidence"}
         return decision
+
+    def test_memory_that_runs_out_says_nothing_of_the_champion(self, photos, models):
+        good, champion = (load_candidate(models[name]) for name in ("good", "poor"))
+        champion.classifier.head.register_forward_hook(run_out)
+        with pytest.raises(
+            VisionpipeError, match=r"memory ran out while the champion \(version 7\) predicted"
+        ):
+            self.decide(photos, good, champion)
 
     @pytest.mark.parametrize(
         ("broken", "told"),

@@ -14,6 +14,14 @@ from visionpipe.cli.registry import approve, rollback
 from visionpipe.cli.report import report
 from visionpipe.errors import VisionpipeError
 
+
+def _split(context: click.Context, option: click.Parameter, given: str) -> dict[str, Any]:
+    """Read `--params` as `kedro run` does."""
+    from kedro.framework.cli.utils import _split_params
+
+    return _split_params(context, option, given)
+
+
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a machine to read.")
 
 
@@ -83,9 +91,9 @@ def use(path: str, *, group_by: str | None, dry_run: bool, force: bool, as_json:
 
 @main.command()
 @click.option("--env", default=None, help="Kedro environment, e.g. gpu.")
-@click.option("--params", default="", help="Kedro parameters, e.g. training.epochs=4.")
+@click.option("--params", default="", callback=_split, help="Kedro parameters, e.g. training.epochs=4.")
 @one_line_errors
-def retrain(env: str | None, params: str) -> None:
+def retrain(env: str | None, params: dict[str, Any]) -> None:
     """Take in reviewed labels, train a challenger, promote it only if it is proven better.
 
     Meant for a scheduler, every quarter or after drift was seen.
@@ -96,7 +104,7 @@ def retrain(env: str | None, params: str) -> None:
     """
     from visionpipe.retraining.schedule import retrain as run_retraining
 
-    run_retraining(find_project(), env=env, parameters=_split(params))
+    run_retraining(find_project(), env=env, parameters=params)
 
 
 @main.command()
@@ -153,9 +161,3 @@ def dvc_stages(*, check: bool, env: str | None) -> None:
             "dvc.yaml is out of date, run `visionpipe dvc-stages`: " + "; ".join(differences)
         )
     click.echo("dvc.yaml is up to date")
-
-
-def _split(params: str) -> dict[str, Any]:
-    from kedro.framework.cli.utils import _split_params
-
-    return _split_params(None, None, params)

@@ -94,7 +94,7 @@ def _typed(value: Any) -> str:
     """Write a value so that YAML, as Kedro reads options, gives the same one; no password of a URL is written."""
     import yaml
 
-    from visionpipe.promotion.tracking import redacted
+    from visionpipe.errors import redacted
 
     if isinstance(value, str) and value and yaml.safe_load(value) == value:
         return redacted(value)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from visionpipe.errors import VisionpipeError, first_line
+from visionpipe.errors import VisionpipeError, first_line, redacted
 from visionpipe.lineage.data_version import HASH_TAGS, count_by, open_repo, verified_files
 from visionpipe.lineage.history import history, in_words
 from visionpipe.promotion.record import events
@@ -246,4 +246,4 @@ def _find_version(
             raise VisionpipeError(f"{model_uri}: {name} has no alias {alias}; its aliases: {known}")
         return client, client.get_model_version(name, str(aliases[alias]) if alias else number)
     except MlflowException as error:
-        raise VisionpipeError(f"{model_uri}: {' '.join(str(error).split())}") from error
+        raise VisionpipeError(f"{model_uri}: {redacted(' '.join(str(error).split()))}") from error

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visionpipe.errors import VisionpipeError
+from visionpipe.errors import FULL, VisionpipeError, first_line
 
 if TYPE_CHECKING:
     from visionpipe.models.candidate import Candidate
@@ -26,16 +26,24 @@ def snapshot(folder: Path | None) -> Iterator[Path | None]:
     ------
     VisionpipeError
         When the folder cannot be read.
+    OSError
+        When there is no room for the copy.
     """
     if folder is None:
         yield None
         return
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "candidate"
+        copy.mkdir()
         try:
-            shutil.copytree(folder, copy)
-        except (OSError, shutil.Error) as error:
-            raise VisionpipeError(f"{folder}: the candidate cannot be read; train it again") from error
+            for path in sorted(folder.iterdir()):  # copytree tells of a full disk in words alone
+                shutil.copy2(path, copy)
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            raise VisionpipeError(
+                f"{folder}: the candidate cannot be read: {first_line(error)}; train it again"
+            ) from error
         yield copy
 
 

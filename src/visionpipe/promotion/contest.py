@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from visionpipe.errors import first_line
+from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.images.manifest import attribute_columns
 from visionpipe.images.prepare import decode_batches
 from visionpipe.images.store import ImageReader
 from visionpipe.metrics.evaluation import codes_of
 from visionpipe.models.candidate import Candidate
 from visionpipe.models.classifier import Predictions
+from visionpipe.models.training.memory import is_out_of_memory
 from visionpipe.promotion.candidate_files import require_papers_of
 from visionpipe.promotion.comparisons import basis_of
 from visionpipe.promotion.decision import Decision
@@ -116,7 +117,7 @@ def judge_of(
     """Return the gate as a function of the champion and the earlier comparisons.
 
     The challenger's predictions are made once. A champion that fails on these images is a verdict, as one that cannot
-    be read is: the challenger is not promoted.
+    be read is: the challenger is not promoted. Where only memory runs out, there is none (`VisionpipeError`).
     """
     newcomer = _contestant(challenger, test, read)
 
@@ -126,6 +127,11 @@ def judge_of(
             try:
                 incumbent = _contestant(champion.candidate, test, read)
             except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+                if is_out_of_memory(error):  # says nothing of the champion
+                    raise VisionpipeError(
+                        f"memory ran out while the champion (version {version}) predicted the test images: "
+                        "free some and run the promotion again"
+                    ) from error
                 return refuse(
                     "champion can predict",
                     f"the champion (version {version}) fails on the test images: {first_line(error)}; put another "

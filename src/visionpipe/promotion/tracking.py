@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import sqlite3
 import tempfile
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from visionpipe.errors import VisionpipeError, first_line, mistakes
+from visionpipe.errors import VisionpipeError, first_line, mistakes, redacted
 
 _SQLITE = "sqlite:///"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -85,23 +84,10 @@ def connect(project: Path, parameters: TrackingParameters) -> str:
                 _make_experiment(uri, project, parameters)
             mlflow.set_experiment(parameters.experiment)
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
-        raise VisionpipeError(f"MLflow at {redacted(uri)}: {redacted(first_line(error).strip())}") from error
+        raise VisionpipeError(f"MLflow at {redacted(uri)}: {first_line(error).strip()}") from error
+    if redacted(uri) != uri:  # MLflow prints a run's address when it ends, with the password
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     return uri
-
-
-def redacted(text: str) -> str:
-    """Return a URI, or a text with URIs in it, without users and passwords: fit for a log.
-
-    Examples
-    --------
-    >>> redacted("postgresql://joe:secret@db/mlflow")
-    'postgresql://***@db/mlflow'
-    >>> redacted("postgresql://db/mlflow?user=joe&password=secret")
-    'postgresql://db/mlflow?user=joe&password=***'
-    """
-    # up to the last @: a password may hold characters that end the host for urllib, and not for SQLAlchemy
-    text = re.sub(r"(?<!sqlite)://.*@", "://***@", text)
-    return re.sub(r"(password|token)=[^&\s]*", r"\1=***", text)
 
 
 def _make_experiment(uri: str, project: Path, parameters: TrackingParameters) -> None:

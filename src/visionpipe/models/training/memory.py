@@ -40,11 +40,13 @@ def kept_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether torch raised an error because a CPU or a GPU had no memory left."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether Python, or torch, raised an error because a CPU or a GPU had no memory left."""
     text = str(error)
     return (
-        isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "DefaultCPUAllocator" in text
+        isinstance(error, MemoryError | torch.OutOfMemoryError)
+        or "out of memory" in text
+        or "DefaultCPUAllocator" in text
     )
 
 
