@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import mlflow
 import pytest
 from kedro.framework.project import configure_project
+from kedro.io import DataCatalog, MemoryDataset
 from mlflow.exceptions import MlflowException
 
 from mlflow_store import clean_environment, new_store
 from moody_server import moody_server
+from visionpipe.datasets.origin import TrainingOrigin
 from visionpipe.datasets.photos import PhotoSources, ShardedTable
-from visionpipe.datasets.registry import RunProvenance
 from visionpipe.errors import VisionpipeError
 from visionpipe.hooks import LineageHook, TrackingHook
 
@@ -223,11 +224,17 @@ def test_an_unknown_setting_is_named(begin):
     ("params", "options"), [({}, ""), ({"training": {"epochs": 3}}, "--params training.epochs=3")]
 )
 def test_what_records_where_a_model_comes_from_is_told_how_the_run_was_started(params, options, tmp_path):
-    catalog = {"provenance": RunProvenance(project={"path": str(tmp_path)}), "registry": object()}
-    pipeline = SimpleNamespace(inputs=lambda: {"provenance", "registry", "parameters"})
+    path = {"path": str(tmp_path)}
+    catalog = DataCatalog(
+        {
+            "training_origin": TrainingOrigin(project=path, outs={}, admitted=path),
+            "parameters": MemoryDataset(PARAMETERS),
+        }
+    )
+    pipeline = SimpleNamespace(inputs=lambda: {"training_origin", "params:training"})
     LineageHook().before_pipeline_run({"env": None, "runtime_params": params}, pipeline, catalog)
-    provenance_of = catalog["provenance"].load()
-    assert provenance_of({}).get("run_options", "") == options
+    origin = catalog.get("training_origin")
+    assert (origin.run_options, origin.parameters) == (options, PARAMETERS)
 
 
 def test_a_table_that_nobody_has_written_to_has_a_folder_for_dvc_to_hash(tmp_path):

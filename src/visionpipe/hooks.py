@@ -96,12 +96,16 @@ class LineageHook:
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Tell what records where a model comes from how this run was started."""
-        from visionpipe.datasets.registry import RunProvenance
-        from visionpipe.lineage.provenance import run_options
+        """Tell what records where a model comes from how this run was started, and its parameters.
 
-        for provenance in _inputs(pipeline, catalog, RunProvenance):
-            provenance.run_options = run_options(run_params["env"], run_params["runtime_params"])
+        As an input of a node, all parameters would make DVC train again for any of them.
+        """
+        from visionpipe.datasets.origin import TrainingOrigin
+        from visionpipe.lineage.run_options import run_options
+
+        for origin in _inputs(pipeline, catalog, TrainingOrigin):
+            origin.run_options = run_options(run_params["env"], run_params["runtime_params"])
+            origin.parameters = catalog.load("parameters")
 
     @hook_impl
     def after_pipeline_run(
@@ -118,7 +122,7 @@ class LineageHook:
             )
             return
         from visionpipe.datasets.photos import PhotoSources, ShardedTable
-        from visionpipe.lineage.data_version import commit_stage
+        from visionpipe.lineage.dvc_recording import commit_stage
 
         tables = [table.path for table in _inputs(pipeline, catalog, ShardedTable)]
         reviews = [

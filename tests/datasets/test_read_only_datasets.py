@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import pytest
 from kedro.io.core import DatasetError
 
+from visionpipe.datasets.origin import TrainingOrigin
 from visionpipe.datasets.predictions import Clock
 from visionpipe.datasets.registry import (
     ChampionModel,
     DvcDataVersion,
     ModelRegistry,
     RunEnvironment,
-    RunProvenance,
 )
 from visionpipe.datasets.tables import JsonDocuments
 
@@ -26,8 +26,8 @@ from visionpipe.datasets.tables import JsonDocuments
         Clock(),
         ModelRegistry(model_name="m", candidate={"path": "candidate"}),
         ChampionModel(model_name="m"),
-        DvcDataVersion(project={"path": "."}, stage="ingestion", outs={}),
-        RunProvenance(project={"path": "."}),
+        DvcDataVersion(project={"path": "."}, manifest={"path": "manifest.parquet"}),
+        TrainingOrigin(project={"path": "."}, outs={}, admitted={"path": "manifest.parquet"}),
         RunEnvironment(),
         JsonDocuments(path=".", names=["decision"]),
     ],

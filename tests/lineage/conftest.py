@@ -57,6 +57,14 @@ class DataProject:
     def write_outputs(self):
         shutil.copytree(self.path / "made", self.path / "data", dirs_exist_ok=True)
 
+    def version(self):
+        """Return the version of the data as they lie there, which the DVC cache holds from now on."""
+        from visionpipe.lineage.data_version import read_data_version
+        from visionpipe.lineage.dvc_recording import cached_hashes
+
+        md5s = cached_hashes(self.path, self.outs)
+        return read_data_version(self.path, {f"{name}_md5": md5 for name, md5 in md5s.items()})
+
     def status(self):
         from dvc.repo import Repo
 

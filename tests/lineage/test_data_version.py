@@ -9,13 +9,8 @@ from pathlib import Path
 import pytest
 
 from visionpipe.errors import VisionpipeError
-from visionpipe.lineage.data_version import (
-    DataNotRecoverable,
-    commit_stage,
-    open_repo,
-    read_data_version,
-    verified_files,
-)
+from visionpipe.lineage.data_version import DataNotRecoverable, read_data_version, verified_files
+from visionpipe.lineage.dvc_recording import cached_hashes, commit_stage, open_repo
 
 DVC = str(Path(sys.executable).with_name("dvc"))
 
@@ -71,10 +66,10 @@ def test_a_second_commit_changes_nothing(plain_project):
 
 def test_a_new_shard_is_committed_beside_the_old_ones(plain_project):
     commit_stage(plain_project.path, "ingestion")
-    old = read_data_version(plain_project.path, plain_project.outs)
+    old = plain_project.version()
     (plain_project.path / "data/01_raw/images/images-00003.parquet").write_bytes(b"new quarter")
     commit_stage(plain_project.path, "ingestion")
-    new = read_data_version(plain_project.path, plain_project.outs)
+    new = plain_project.version()
     assert plain_project.status() == {}
     assert new.store_md5 != old.store_md5
     assert new.labels_md5 == old.labels_md5
@@ -106,7 +101,7 @@ def test_nothing_is_printed_even_on_a_terminal(plain_project, monkeypatch, capfd
     monkeypatch.setenv("DVC_IGNORE_ISATTY", "1")
     (plain_project.path / "data/01_raw/images/images-00000.parquet").write_bytes(b"")
     commit_stage(plain_project.path, "ingestion")
-    read_data_version(plain_project.path, plain_project.outs)
+    plain_project.version()
     assert capfd.readouterr() == ("", "")
 
 
@@ -159,8 +154,7 @@ def test_another_dvc_at_work_is_said(plain_project):
 
 
 def test_the_version_is_what_an_independent_hash_says(project):
-    commit_stage(project.path, "ingestion")
-    version = read_data_version(project.path, project.outs)
+    version = project.version()
     assert version.manifest_md5 == md5_of(project.path / project.outs["manifest"])
     folder = project.path / project.outs["store"]
     listing = [{"md5": md5_of(path), "relpath": path.name} for path in sorted(folder.iterdir())]
@@ -169,8 +163,7 @@ def test_the_version_is_what_an_independent_hash_says(project):
 
 
 def test_the_version_counts_images_and_labels_by_origin(project):
-    commit_stage(project.path, "ingestion")
-    version = read_data_version(project.path, project.outs)
+    version = project.version()
     assert version.n_images == 10
     assert version.labels_by_origin == {"correction": 1, "import": 10, "review": 2}
     assert json.loads(json.dumps(version.as_dict())) == version.as_dict()
@@ -181,48 +174,59 @@ def test_a_flipped_bit_in_the_cache_is_found_though_dvc_sees_nothing(plain_proje
     shard = plain_project.path / "data/01_raw/images/images-00001.parquet"
     flip_a_bit(plain_project.cached(md5_of(shard)))
     assert plain_project.status() == {}
-    with pytest.raises(DataNotRecoverable, match=r"data/01_raw/images/images-00001\.parquet: .* is damaged"):
-        read_data_version(plain_project.path, plain_project.outs)
+    with pytest.raises(DataNotRecoverable, match=r"image store/images-00001\.parquet: .* is damaged"):
+        plain_project.version()
 
 
 @pytest.mark.parametrize("name", ["store", "labels", "manifest"])
 def test_a_flipped_bit_in_what_a_hash_names_itself_is_found(plain_project, name):
-    commit_stage(plain_project.path, "ingestion")
-    version = read_data_version(plain_project.path, plain_project.outs)
+    version = plain_project.version()
     flip_a_bit(plain_project.cached(getattr(version, f"{name}_md5")))
     with pytest.raises(DataNotRecoverable, match="is damaged"):
-        read_data_version(plain_project.path, plain_project.outs)
+        read_data_version(plain_project.path, version.tags())
 
 
-@pytest.mark.parametrize("name", ["store", "labels", "manifest"])
-def test_a_hash_without_its_bytes_is_refused(plain_project, name):
-    commit_stage(plain_project.path, "ingestion")
-    version = read_data_version(plain_project.path, plain_project.outs)
+@pytest.mark.parametrize(
+    ("name", "called"), [("store", "image store"), ("labels", "label history"), ("manifest", "manifest")]
+)
+def test_a_hash_without_its_bytes_is_refused(plain_project, name, called):
+    version = plain_project.version()
     plain_project.cached(getattr(version, f"{name}_md5")).unlink()
-    with pytest.raises(DataNotRecoverable, match=f"{plain_project.outs[name]}: .* is not in the DVC cache"):
-        read_data_version(plain_project.path, plain_project.outs)
+    with pytest.raises(DataNotRecoverable, match=f"{called}: .* is not in the DVC cache"):
+        read_data_version(plain_project.path, version.tags())
 
 
-def test_data_that_changed_after_they_were_recorded_are_refused(plain_project):
+def test_data_are_recoverable_though_dvc_lock_is_left_as_it_was(plain_project):
+    """So that a run with other parameters can register a model, and DVC still knows its own data are out of date."""
     commit_stage(plain_project.path, "ingestion")
+    before = (plain_project.path / "dvc.lock").read_bytes()
+    (plain_project.path / "data/01_raw/images/images-00003.parquet").write_bytes(b"new quarter")
+    version = plain_project.version()
+    assert (plain_project.path / "dvc.lock").read_bytes() == before
+    assert plain_project.status() != {}
+    cache = plain_project.path / ".dvc/cache/files/md5"
+    assert len(verified_files(cache, version.store_md5, called="image store")) == 4
+
+
+def test_inside_a_dvc_stage_data_that_changed_after_they_were_recorded_are_refused(
+    plain_project, monkeypatch
+):
+    commit_stage(plain_project.path, "ingestion")
+    monkeypatch.setenv("DVC_STAGE", "training")
     (plain_project.path / "data/01_raw/labels/labels-00002.parquet").write_bytes(b"late")
     with pytest.raises(VisionpipeError, match=r"data/01_raw/labels is not what dvc\.lock says"):
-        read_data_version(plain_project.path, plain_project.outs)
+        cached_hashes(plain_project.path, plain_project.outs)
 
 
-def test_data_that_were_never_recorded_are_refused(plain_project):
+def test_inside_a_dvc_stage_data_that_were_never_recorded_are_refused(plain_project, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "training")
     with pytest.raises(VisionpipeError, match=r"has no hash in dvc\.lock"):
-        read_data_version(plain_project.path, plain_project.outs)
+        cached_hashes(plain_project.path, plain_project.outs)
 
 
 def test_a_path_that_dvc_does_not_know_is_refused(plain_project):
     with pytest.raises(VisionpipeError, match=r"data/elsewhere is no output of dvc\.yaml"):
-        read_data_version(plain_project.path, {**plain_project.outs, "store": "data/elsewhere"})
-
-
-def test_the_three_outputs_must_be_named(plain_project):
-    with pytest.raises(ValueError, match="outs must name store, labels, manifest"):
-        read_data_version(plain_project.path, {"store": "data/01_raw/images"})
+        cached_hashes(plain_project.path, {**plain_project.outs, "store": "data/elsewhere"})
 
 
 @pytest.mark.parametrize("md5", ["../../../../etc/passwd", "", "d41d8", "D" * 32])

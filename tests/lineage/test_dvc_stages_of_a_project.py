@@ -174,7 +174,7 @@ def test_check_says_what_differs(tiny):
 
 
 def test_kedro_run_and_dvc_repro_are_equals(tiny):
-    from visionpipe.lineage.data_version import commit_stage
+    from visionpipe.lineage.dvc_recording import commit_stage
 
     call(tiny, "write")
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}

@@ -14,8 +14,8 @@ from visionpipe.lineage.provenance import (
     collect_provenance,
     is_git_checkout,
     parameters_sha256,
-    run_options,
 )
+from visionpipe.lineage.run_options import run_options
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from mlflow_store import forget_store
 from visionpipe.errors import VisionpipeError
-from visionpipe.lineage.data_version import DataNotRecoverable, commit_stage, read_data_version
+from visionpipe.lineage.data_version import DataNotRecoverable
+from visionpipe.lineage.dvc_recording import commit_stage
 from visionpipe.lineage.trace import render, trace
 from visionpipe.promotion import record
 
@@ -38,8 +39,7 @@ class Registered:
 def registered(plain_project, empty_registry):
     """Version 1 of `solar` is the champion; its data are recorded; version 2 was registered by someone else."""
     (plain_project.path / "mlflow.db").write_bytes(empty_registry.read_bytes())
-    commit_stage(plain_project.path, "ingestion")
-    version = read_data_version(plain_project.path, plain_project.outs)
+    version = plain_project.version()
     uri = f"sqlite:///{plain_project.path / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)  # a new version looks its model up there, whatever the client is told
     client = mlflow.MlflowClient()

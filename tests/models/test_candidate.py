@@ -54,6 +54,13 @@ def test_a_candidate_comes_back_as_it_was(candidate, photos, tmp_path):
     )
 
 
+def test_it_says_what_it_was_made_from(candidate, tmp_path):
+    origin = {"data": {"manifest_md5": "37"}, "provenance": {"git_commit": "abc"}}
+    save_candidate(replace(candidate, origin=origin), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == PAPERS | {"origin.json"}
+    assert load_candidate(tmp_path).origin == origin
+
+
 def test_it_has_seen_training_and_validation_and_nothing_of_the_test(candidate, photos):
     by_split = photos.manifest.groupby("split")["image_id"].agg(set)
     assert set(candidate.seen["image_id"]) == by_split["train"] | by_split["validation"]

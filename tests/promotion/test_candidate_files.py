@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import errno
 import shutil
+from dataclasses import replace
 
 import pytest
+from mlflow import MlflowClient
 
+from card_facts import card_facts
+from photo_sets import saved
 from visionpipe.errors import VisionpipeError
+from visionpipe.lineage.data_version import DataVersion
 from visionpipe.models.candidate import describe_model, load_candidate
-from visionpipe.promotion.candidate_files import snapshot
+from visionpipe.pipelines.promotion.nodes import promote_candidate
+from visionpipe.promotion.candidate_files import require_judged, snapshot
 from visionpipe.promotion.contest import contest
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.promotion.registry import Registry
+
+ORIGIN = {
+    "data": {"store_md5": "61.dir", "labels_md5": "c3.dir", "manifest_md5": "37"},
+    "provenance": {"git_commit": "abc", "run_options": "--params training.probe_epochs=7"},
+}
 
 
 class TestCandidateFiles:
@@ -61,6 +72,36 @@ class TestCandidateFiles:
             snapshot(tmp_path / "candidate"),
         ):
             pass
+
+    def test_files_of_another_training_of_the_same_model_are_refused(self, plant, models, tmp_path):
+        read = load_candidate(models["good"])
+        folder = saved(replace(read, origin=ORIGIN), tmp_path / "trained later")
+        with pytest.raises(VisionpipeError, match="files have changed since it was read"):
+            require_judged(folder, read)
+
+    def test_a_version_names_the_data_and_the_commit_of_its_training(self, plant, photos, models, tmp_path):
+        """Whatever was committed and relabelled before it was judged."""
+        candidate = replace(load_candidate(models["good"]), origin=ORIGIN)
+        about = describe_model(candidate)
+        facts = card_facts()
+        told = promote_candidate(
+            Registry("cells", saved(candidate, tmp_path / "candidate")),
+            candidate,
+            facts
+            | {
+                "evaluation": facts["evaluation"] | {"model": facts["evaluation"]["model"] | about},
+                "examination": facts["examination"] | {"model": about},
+            },
+            photos.manifest,
+            photos.read,
+            lambda origin: DataVersion(**origin["data"], n_images=66, labels_by_origin={"import": 66}),
+            PromotionParameters(resamples=200),
+        )
+        assert told["alias"] == "champion"
+        tags = MlflowClient().get_model_version("cells", "1").tags
+        papers = ORIGIN["data"] | ORIGIN["provenance"]
+        assert {name: tags[f"visionpipe.{name}"] for name in papers} == papers
+        assert told["provenance"] == papers
 
     @pytest.mark.parametrize("paper", ["evaluation", "examination"])
     @pytest.mark.parametrize("model", [None, {"backbone": "x"}, {"weights_sha256": "of another"}])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from photo_sets import saved
 from visionpipe.errors import VisionpipeError
+from visionpipe.models.candidate import load_candidate
 from visionpipe.promotion import record
-from visionpipe.promotion.comparisons import TEST_IMAGES, comparisons_of
+from visionpipe.promotion.comparisons import TEST_IMAGES, comparisons_of, identity_of
 from visionpipe.promotion.record import PREFIX
 
 
@@ -165,6 +168,12 @@ class TestComparisons:
             "good", manifest=test.tail(10).pipe(with_rows, learned), min_test_images=10
         ).decision.wear
         assert (wear.n_fresh, wear.comparison) == (0, 2)
+
+    def test_the_same_model_trained_at_a_later_commit_is_the_same_candidate(self, models, tmp_path):
+        origin = {"data": {}, "provenance": {"git_commit": "abc"}}
+        later = saved(replace(load_candidate(models["good"]), origin=origin), tmp_path / "later")
+        good, poor = (identity_of(models[name], "1", "basis") for name in ("good", "poor"))
+        assert identity_of(later, "1", "basis") == good != poor
 
     def test_the_very_same_comparison_again_is_no_second_look(self, promote, client):
         promote("good")

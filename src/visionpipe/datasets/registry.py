@@ -12,6 +12,7 @@ from kedro.io.core import DatasetError
 
 if TYPE_CHECKING:
     from visionpipe.lineage.data_version import DataVersion
+    from visionpipe.lineage.origin import Origin
     from visionpipe.promotion.registry import Champion, Registry
 
 
@@ -91,71 +92,36 @@ class ChampionModel(AbstractDataset[None, "Champion"]):
         return {"model_name": self._model_name}
 
 
-class DvcDataVersion(AbstractDataset[None, "DataVersion"]):
-    """The DVC hashes of what a model learns from, after making sure that the bytes can be brought back.
+class DvcDataVersion(AbstractDataset[None, "Callable[[Origin | None], DataVersion]"]):
+    """What a candidate was trained on, as a function that makes sure that it is what lies here, and recoverable.
 
     Parameters
     ----------
     project : dict
         `{path: .}`: the project's folder.
-    stage : str
-        The DVC stage that writes the data.
-    outs : dict
-        Name -> path of the outputs whose hashes are wanted.
+    manifest : dict
+        `{path: ...}`: the manifest that a candidate must have been trained on to be judged.
     """
 
-    def __init__(
-        self, *, project: dict, stage: str, outs: dict[str, str], metadata: dict | None = None
-    ) -> None:
+    def __init__(self, *, project: dict, manifest: dict, metadata: dict | None = None) -> None:
         self._project = Path(project["path"])
-        self._stage = stage
-        self._outs = outs
+        self._manifest = Path(manifest["path"])
         self.metadata = metadata
 
-    def load(self) -> DataVersion:
-        """Put the data into the DVC cache (unless DVC itself runs this stage) and read the hashes."""
-        from visionpipe.lineage.data_version import commit_stage, read_data_version
+    def load(self) -> Callable[[Origin | None], DataVersion]:
+        """Return the function, `visionpipe.lineage.origin.data_version_of` for this project."""
+        from functools import partial
 
-        commit_stage(self._project, self._stage)
-        return read_data_version(self._project, self._outs)
+        from visionpipe.lineage.origin import data_version_of
+
+        return partial(data_version_of, project=self._project, manifest=self._manifest)
 
     def save(self, data: None) -> NoReturn:
         """Refuse: a hash is measured, not set."""
         raise DatasetError("a data version is read only")
 
     def _describe(self) -> dict[str, Any]:
-        return {"stage": self._stage, "outs": self._outs}
-
-
-class RunProvenance(AbstractDataset[None, "Callable[[dict[str, Any]], dict[str, str]]"]):
-    """Where the code of this run comes from, as a function that adds the hash of the parameters it is given.
-
-    Parameters
-    ----------
-    project : dict
-        `{path: .}`: the project's folder.
-    """
-
-    def __init__(self, *, project: dict, metadata: dict | None = None) -> None:
-        self._project = Path(project["path"])
-        self.metadata = metadata
-        self.run_options = ""
-        """How this run was started, which a hook knows: `visionpipe.lineage.provenance.run_options`."""
-
-    def load(self) -> Callable[[dict[str, Any]], dict[str, str]]:
-        """Return the function."""
-        from functools import partial
-
-        from visionpipe.lineage.provenance import collect_provenance
-
-        return partial(collect_provenance, self._project, run_options=self.run_options)
-
-    def save(self, data: None) -> NoReturn:
-        """Refuse: provenance is measured, not set."""
-        raise DatasetError("provenance is read only")
-
-    def _describe(self) -> dict[str, Any]:
-        return {"project": str(self._project)}
+        return {"manifest": str(self._manifest)}
 
 
 class RunEnvironment(AbstractDataset[None, "dict[str, Any]"]):

@@ -1,4 +1,4 @@
-"""The version of the data, as DVC names it: record it after a run, and prove that its bytes can be had back.
+"""The version of the data, as DVC names it, and the proof that its bytes can be had back.
 
 DVC trusts any cache file whose mode is 0444, so a flipped bit passes `dvc status` and `dvc checkout`.
 Nothing here trusts it: what is named has been read and hashed.
@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.lineage.dvc_recording import open_repo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
-    from dvc.repo import Repo
-
-DATA_OUTS = ("store", "labels", "manifest")
-HASH_TAGS = ("store_md5", "labels_md5", "manifest_md5")
+CALLED = {"store_md5": "image store", "labels_md5": "label history", "manifest_md5": "manifest"}
+HASH_TAGS = tuple(CALLED)
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
@@ -68,77 +65,30 @@ class DataVersion:
         return {name: getattr(self, name) for name in HASH_TAGS}
 
 
-def commit_stage(project: Path, stage: str) -> None:
-    """Record in dvc.lock and the DVC cache what `kedro run` just wrote, as `dvc repro` would have.
-
-    Nothing is done inside a running DVC stage (DVC does it itself afterwards). The run cache is left alone:
-    `kedro run --params` may have used values that DVC can't see, and `dvc repro` must not reuse its outputs.
+def read_data_version(project: Path, hashes: Mapping[str, str]) -> DataVersion:
+    """Return the version of the data that hashes name, once every byte of it was found in the DVC cache and re-hashed.
 
     Parameters
     ----------
     project
         The folder that holds dvc.yaml.
-    stage
-        Name of a stage in it.
-
-    Raises
-    ------
-    VisionpipeError
-        The stage is not in dvc.yaml, one of its outputs or dependencies is absent, or DVC is at work elsewhere.
-    """
-    if os.environ.get("DVC_STAGE"):
-        return
-    from dvc.dvcfile import load_file
-    from dvc.repo import lock_repo
-
-    with open_repo(project, doing=f"stage {stage} can't be recorded") as repo, lock_repo(repo):
-        stages = load_file(repo, str(Path(repo.root_dir) / "dvc.yaml")).stages
-        if stage not in stages:
-            raise VisionpipeError(
-                f"stage {stage} is not in {project}/dvc.yaml, which has {', '.join(stages)}: "
-                "run `visionpipe dvc-stages`"
-            )
-        loaded = stages[stage]
-        try:
-            loaded.save(run_cache=False)
-        except TypeError as error:  # DVC hashes parameters as JSON
-            raise VisionpipeError(
-                f"stage {stage} can't be recorded: DVC can't hash one of its parameters ({error}); "
-                "put quotes around a date"
-            ) from error
-        loaded.commit(relink=False)  # relinking could turn the outputs into read-only links to the cache
-        loaded.dvcfile.dump_stages([loaded], update_pipeline=False)
-
-
-def read_data_version(project: Path, outs: dict[str, str]) -> DataVersion:
-    """Return the recorded version of the data, once every byte of it was found in the DVC cache and re-hashed.
-
-    Parameters
-    ----------
-    project
-        The folder that holds dvc.yaml.
-    outs
-        `store`, `labels` and `manifest` -> path of the DVC output, relative to `project`.
+    hashes
+        `store_md5`, `labels_md5`, `manifest_md5`.
 
     Raises
     ------
     DataNotRecoverable
         A cache file is missing or its bytes don't have the hash.
     VisionpipeError
-        A path is no output of dvc.yaml, has no hash in dvc.lock, or changed since it was recorded.
+        There is no DVC repository.
     """
-    if set(outs) != set(DATA_OUTS):
-        raise ValueError(f"outs must name {', '.join(DATA_OUTS)}; got {', '.join(sorted(outs))}")
     with open_repo(project, doing="the data version can't be read") as repo:
         cache = Path(repo.cache.local.path)
-        md5s = {name: _recorded_md5(repo, path) for name, path in outs.items()}
-    files = {name: verified_files(cache, md5, called=outs[name]) for name, md5 in md5s.items()}
+    files = {name: verified_files(cache, hashes[name], called=CALLED[name]) for name in HASH_TAGS}
     return DataVersion(
-        store_md5=md5s["store"],
-        labels_md5=md5s["labels"],
-        manifest_md5=md5s["manifest"],
-        n_images=sum(count_by(files["manifest"], None).values()),
-        labels_by_origin=count_by(files["labels"], "origin"),
+        **{name: hashes[name] for name in HASH_TAGS},
+        n_images=sum(count_by(files["manifest_md5"], None).values()),
+        labels_by_origin=count_by(files["labels_md5"], "origin"),
     )
 
 
@@ -195,58 +145,6 @@ def count_by(files: dict[str, Path], column: str | None) -> dict[str, int]:
             key = str(entry["values"])
             counts[key] = counts.get(key, 0) + entry["counts"]
     return dict(sorted(counts.items()))
-
-
-@contextmanager
-def open_repo(project: Path, *, doing: str) -> Iterator[Repo]:
-    """Open the DVC repository at `project`, silently, whether git is there or not.
-
-    DVC's own errors become one line that starts with `doing`.
-    """
-    from dvc.exceptions import DvcException, NotDvcRepoError
-    from dvc.lock import LockError
-    from dvc.repo import Repo
-
-    from visionpipe.lineage.provenance import is_git_checkout
-
-    config = {} if is_git_checkout(project) else {"core": {"no_scm": True}}
-    # DVC draws progress bars on a terminal unless its loggers are quiet
-    loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        with Repo(str(project), config=config) as repo:
-            yield repo
-    except NotDvcRepoError as error:
-        raise VisionpipeError(f"{doing}: {project} is no DVC repository; run `dvc init` there") from error
-    except LockError as error:
-        raise VisionpipeError(f"{doing}: another DVC command is at work in {project}; wait for it") from error
-    except DvcException as error:
-        raise VisionpipeError(f"{doing}: {' '.join(str(error).split())}") from error
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _recorded_md5(repo: Repo, path: str) -> str:
-    """Return the hash that dvc.lock has for an output, which must still be the one in the workspace."""
-    from dvc.repo.index import Index
-
-    wanted = Path(repo.root_dir, path).resolve()
-    index = Index.from_file(repo, str(Path(repo.root_dir) / "dvc.yaml"))
-    found = [out for out in index.outs if Path(out.fs_path).resolve() == wanted]
-    if not found:
-        raise VisionpipeError(f"{path} is no output of dvc.yaml: run `visionpipe dvc-stages`")
-    (out,) = found
-    if not out.hash_info:
-        raise VisionpipeError(f"{path} has no hash in dvc.lock: run `kedro run` or `dvc repro` first")
-    if out.workspace_status():
-        raise VisionpipeError(
-            f"{path} is not what dvc.lock says ({out.hash_info.value}): it was changed or removed after it "
-            "was recorded; run `kedro run` or `dvc repro` again"
-        )
-    return str(out.hash_info.value)
 
 
 def _verified_file(cache: Path, md5: str, called: str, *, rehash: bool = True) -> Path:

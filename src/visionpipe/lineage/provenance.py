@@ -6,9 +6,7 @@ import hashlib
 import json
 import os
 import platform
-import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,7 @@ def collect_provenance(
     resolved_parameters
         All parameters of the run after environments and `--params` were merged; DVC sees neither.
     run_options
-        How the run was started, as `run_options` writes it.
+        How the run was started, as `visionpipe.lineage.run_options` writes it.
 
     Returns
     -------
@@ -66,39 +64,6 @@ def collect_provenance(
             if isinstance(value, str)
         },
     }
-
-
-def run_options(env: str | None, runtime_params: Mapping[str, Any] | None) -> str:
-    """Return the options of `kedro run` that change its configuration, to be typed as they stand.
-
-    Examples
-    --------
-    >>> run_options("gpu", {"training": {"epochs": 3, "compile": True}})
-    '--env gpu --params training.epochs=3,training.compile=true'
-    """
-    options = ["--env", env] if env else []
-    if given := [f"{key}={_typed(value)}" for key, value in _leaves(runtime_params or {})]:
-        options += ["--params", ",".join(given)]
-    return shlex.join(options)
-
-
-def _leaves(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in parameters.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _typed(value: Any) -> str:
-    """Write a value so that YAML, as Kedro reads options, gives the same one; no password of a URL is written."""
-    import yaml
-
-    from visionpipe.errors import redacted
-
-    if isinstance(value, str) and value and yaml.safe_load(value) == value:
-        return redacted(value)
-    return json.dumps(value, default=str)
 
 
 def parameters_sha256(parameters: dict[str, Any]) -> str:

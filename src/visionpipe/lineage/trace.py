@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from visionpipe.errors import VisionpipeError, first_line, redacted
-from visionpipe.lineage.data_version import HASH_TAGS, count_by, open_repo, verified_files
+from visionpipe.lineage.data_version import HASH_TAGS, count_by, verified_files
+from visionpipe.lineage.dvc_recording import open_repo
 from visionpipe.lineage.history import history, in_words
 from visionpipe.promotion.record import events
 
@@ -40,7 +41,7 @@ class TraceReport:
     git_commit, git_dirty, parameters_sha256, lock_sha256, decision
         The version's tags, `unknown` where there is none.
     run_options
-        Options of `kedro run` that the run was started with (`--env`, `--params`).
+        Options of `kedro run` that its training was started with (`--env`, `--params`).
     history
         Promotion, proposal, approval, rollback of this version: who, when and why, oldest first
         (`visionpipe.lineage.history`).

@@ -1,7 +1,7 @@
 """A candidate: a trained classifier with what drift and the gate need to know of it, as a folder of plain files.
 
 `weights.safetensors`, `model.json`, `reference.parquet` (validation predictions, embeddings, image statistics),
-`seen.parquet` (the images it was trained and tuned on) and `curves.json`.
+`seen.parquet` (the images it was trained and tuned on), `curves.json` and `origin.json` (data, code and settings).
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from visionpipe.models.training.frozen_trunk import LabelledPixels, soft_targets
 from visionpipe.models.training.recipe import Choice, log_choices, resolve, unread
 
 logger = logging.getLogger(__name__)
+ORIGIN = "origin.json"
+"""Which data, commit and settings it is of: two trainings of different commits may give the same model."""
 _TIMINGS = {"images_per_s", "seconds"}
 _BATCH = 256  # images read from the memory map at a time
 
@@ -62,6 +64,8 @@ class Candidate:
     training : dict
         What is told of the training and not saved with it: `curves` with timings, `moved` (part, n_parameters,
         moved), `recipe` (name, value, why of what was `auto`) and `kept_epoch`.
+    origin : dict or None
+        What it was made from (`visionpipe.lineage.origin.Origin`); None where nobody measured that.
     """
 
     classifier: ImageClassifier
@@ -69,6 +73,7 @@ class Candidate:
     seen: pd.DataFrame
     curves: dict[str, list[Any]]
     training: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] | None = None
 
 
 def train_candidate(
@@ -215,6 +220,8 @@ def save_candidate(candidate: Candidate, folder: Path) -> None:
     candidate.reference.to_parquet(folder / "reference.parquet", index=False)
     candidate.seen.to_parquet(folder / "seen.parquet", index=False)
     (folder / "curves.json").write_text(json.dumps(candidate.curves, indent=1) + "\n")
+    if candidate.origin is not None:
+        (folder / ORIGIN).write_text(json.dumps(candidate.origin, indent=1) + "\n")
 
 
 def load_candidate(folder: Path) -> Candidate:
@@ -232,6 +239,7 @@ def load_candidate(folder: Path) -> Candidate:
             reference=pd.read_parquet(folder / "reference.parquet"),
             seen=pd.read_parquet(folder / "seen.parquet"),
             curves=json.loads((folder / "curves.json").read_text()),
+            origin=json.loads((folder / ORIGIN).read_text()) if (folder / ORIGIN).exists() else None,
         )
     except (OSError, ValueError) as error:
         raise VisionpipeError(

@@ -53,7 +53,7 @@ def require_judged(folder: Path, candidate: Candidate) -> None:
     Raises
     ------
     VisionpipeError
-        When weights, settings or the list of images it learned from differ.
+        When weights, settings, the list of images it learned from or what it was made from differ.
     """
     from visionpipe.models.candidate import load_candidate
     from visionpipe.models.classifier import weights_sha256
@@ -63,6 +63,7 @@ def require_judged(folder: Path, candidate: Candidate) -> None:
         weights_sha256(found.classifier) == weights_sha256(candidate.classifier)
         and found.classifier.spec == candidate.classifier.spec
         and found.seen.equals(candidate.seen)
+        and found.origin == candidate.origin
     )
     if not same:
         raise VisionpipeError(

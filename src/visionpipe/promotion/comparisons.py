@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionpipe import __version__
 from visionpipe.images.manifest import attribute_columns
+from visionpipe.models.candidate import ORIGIN
 from visionpipe.promotion.wear import Comparison
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def identity_of(
     if candidate_folder is None or basis_sha256 is None:
         return None
     whole = hashlib.sha256(f"{__version__}\n{champion_version}\n{basis_sha256}".encode())
-    for path in sorted(path for path in candidate_folder.rglob("*") if path.is_file()):
+    # the same model, trained again at another commit, is the same candidate
+    files = (path for path in candidate_folder.rglob("*") if path.is_file() and path.name != ORIGIN)
+    for path in sorted(files):
         whole.update(str(path.relative_to(candidate_folder)).encode())
         whole.update(hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()

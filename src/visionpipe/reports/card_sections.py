@@ -140,7 +140,7 @@ def reproduce(decision: Mapping[str, Any], weights_sha256: str | None) -> Sectio
     # quoted again: the decision may have been written by anyone
     options = shlex.join(shlex.split(str(provenance.get("run_options") or "")))
     steps += [
-        "# the model, as the run was started that judged it; all settings are in its MLflow run, too",
+        "# the model, as the run was started that trained it; all settings are in its MLflow run, too",
         f"kedro run --pipelines training,evaluation {options}".rstrip(),
     ]
     if weights_sha256:

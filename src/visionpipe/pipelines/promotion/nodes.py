@@ -43,16 +43,15 @@ def promote_candidate(
     card_facts: dict,
     admitted_manifest: DataFrame,
     image_bytes: ImageReader,
-    data_version: DataVersion,
-    provenance_of: Callable[[dict[str, Any]], dict[str, str]],
-    all_parameters: dict[str, Any],
+    data_version_of: Callable[[dict[str, Any] | None], DataVersion],
     parameters: PromotionParameters,
 ) -> dict:
-    """Judge, register with its card if it wins, and say why."""
+    """Judge, register with its card if it wins, and say why; data and provenance are those of its training."""
     from visionpipe.promotion.contest import contest, report
     from visionpipe.reports.model_card import card_papers
 
-    evaluation, provenance = card_facts["evaluation"], provenance_of(all_parameters)
+    data_version = data_version_of(candidate.origin)
+    evaluation, provenance = card_facts["evaluation"], candidate.origin["provenance"]
     about = {"model_name": registry.model_name, "provenance": provenance, "data": data_version.as_dict()}
     promotion = contest(
         registry,

@@ -39,8 +39,6 @@ def create_pipeline() -> Pipeline:
                     "admitted_manifest",
                     "image_bytes",
                     "data_version",
-                    "provenance",
-                    "parameters",
                     "params:promotion",
                 ],
                 outputs="decision",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.pipelines.annotations import Candidate, DataFrame, ImagePlan, ImageReader, PreparedImages
@@ -21,13 +23,14 @@ def fit_candidate(
     admitted_manifest: DataFrame,
     prepared_images: PreparedImages,
     checkpoints: Path,
+    training_origin: dict[str, Any],
     parameters: TrainingParameters,
 ) -> tuple[Candidate, dict]:
-    """Fine-tune, calibrate and fingerprint a candidate, and tell how it went."""
+    """Fine-tune, calibrate and fingerprint a candidate that says what it was made from, and tell how it went."""
     from visionpipe.models.processes import train_in_processes
 
     candidate = train_in_processes(admitted_manifest, prepared_images, parameters, checkpoints)
-    return candidate, candidate.training
+    return replace(candidate, origin=training_origin), candidate.training
 
 
 def discard_checkpoints(training_log: dict, checkpoints: Path) -> None:

@@ -17,7 +17,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 fit_candidate,
-                inputs=["admitted_manifest", "prepared_images", "checkpoints", "params:training"],
+                inputs=[
+                    "admitted_manifest",
+                    "prepared_images",
+                    "checkpoints",
+                    "training_origin",
+                    "params:training",
+                ],
                 outputs=["candidate", "training_log"],
                 name="fit_candidate",
             ),

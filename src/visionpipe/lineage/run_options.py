@@ -1,0 +1,41 @@
+"""How a run was started: the options that change its configuration, to be typed again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def run_options(env: str | None, runtime_params: Mapping[str, Any] | None) -> str:
+    """Return the options of `kedro run` that change its configuration, to be typed as they stand.
+
+    Examples
+    --------
+    >>> run_options("gpu", {"training": {"epochs": 3, "compile": True}})
+    '--env gpu --params training.epochs=3,training.compile=true'
+    """
+    options = ["--env", env] if env else []
+    if given := [f"{key}={_typed(value)}" for key, value in _leaves(runtime_params or {})]:
+        options += ["--params", ",".join(given)]
+    return shlex.join(options)
+
+
+def _leaves(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in parameters.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _typed(value: Any) -> str:
+    """Write a value so that YAML, as Kedro reads options, gives the same one; no password of a URL is written."""
+    import yaml
+
+    from visionpipe.errors import redacted
+
+    if isinstance(value, str) and value and yaml.safe_load(value) == value:
+        return redacted(value)
+    return json.dumps(value, default=str)
