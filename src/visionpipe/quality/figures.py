@@ -64,8 +64,21 @@ class FigureSheet:
 
 
 def add_class_shares(sheet: FigureSheet, manifest: pd.DataFrame, parameters: ValidationParameters) -> None:
-    """Hold the share of each class that `label_share` names to its limits."""
+    """Hold the share of each class that `label_share` names to its limits.
+
+    A class that nobody knows fails, for a limit on a misspelt name would hold whatever the data are.
+    """
+    known = {*manifest["label"].dropna().astype(str), *(parameters.classes or [])}
+    sheet.add(
+        "images of a class",
+        "each class that validation.label_share names is found, or is one of validation.classes",
+        [(name, 0) for name in parameters.label_share if name not in known],
+        low=1,
+        severity="error",
+    )
     for name, limits in parameters.label_share.items():
+        if name not in known:
+            continue
         share = float((manifest["label"] == name).mean()) if len(manifest) else 0.0
         sheet.add(
             f"share of {name}",
