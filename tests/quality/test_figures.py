@@ -125,6 +125,15 @@ def test_too_few_doubly_labelled_images_warn_unless_agreement_is_required(requir
     assert outcome.result["agreement"]["krippendorff_alpha"]["estimate"] is None
 
 
+def test_one_doubly_labelled_image_is_spoken_of_in_the_singular():
+    history = make_history(make_manifest())
+    twice = pd.concat([history, history.head(1).assign(annotator="table")], ignore_index=True)
+    outcome = judge(make_manifest(), history=twice, agreement={"min_alpha": 0.8}, min_images_per_class=1)
+    assert "1 image has two annotators or more, 20 needed" in outcome.warnings[0]
+    claims = [check["claim"] for check in outcome.result["expectations"]]
+    assert "each class has 1 image or more (validation.min_images_per_class)" in claims
+
+
 def test_agreement_on_one_class_cannot_be_judged_rather_than_passing():
     manifest = make_manifest()
     history = make_history(manifest)
