@@ -75,7 +75,7 @@ def test_the_demo_has_its_arrivals_and_simulated_reviewers(shipped, env):
 
 @pytest.mark.parametrize("env", [None, "ci"])
 def test_they_never_reach_photos_of_ones_own(shipped, env):
-    (shipped / "local/catalog.yml").write_text(f"photos: {PHOTOS}\n")
+    (shipped / "local/catalog.yml").write_text(f"_mine: {PHOTOS}\nphotos: ${{_mine}}\n")
     (shipped / "local/parameters_feedback.yml").write_text("feedback: {simulated_share: 0.9}\n")
     assert production(shipped, env) == ([], [])
 

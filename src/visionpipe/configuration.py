@@ -62,8 +62,9 @@ class LayeredConfigLoader(OmegaConfigLoader):
     def _has_other_photos(self) -> bool:
         """Tell whether a layer over conf/base names photos that are not those of conf/base."""
         base, environment, *_ = self._read_raw_config("catalog")
-        own, other = (
-            [file["photos"] for file in files.values() if "photos" in file] for files in (base, environment)
+        own, other = (  # compared as they are written: what they refer to may not be known yet
+            [OmegaConf.to_container(file)["photos"] for file in files.values() if "photos" in file]
+            for files in (base, environment)
         )
         return bool(other) and own != other
 

@@ -16,7 +16,7 @@ import pytest
 from project_copy import ROOT
 
 SRC = ROOT / "src/visionpipe"
-FOUNDATION = {"atomic", "errors", "progress"}  # top-level modules that everybody may use
+FOUNDATION = {"atomic", "counting", "errors", "progress"}  # top-level modules that everybody may use
 ENTRANCE = {"cli", "configuration", "hooks", "pipeline_registry", "settings"}  # and those that nobody may
 ROOMS = """
     pipelines datasets serving retraining lineage promotion monitoring models reports quality metrics images stats

@@ -71,8 +71,8 @@ def test_it_says_what_it_found_writes_it_and_names_the_next_command(use, pets, l
         "5 .png",
         "cat 4, dog 1",
         "sender (4 values)",
-        "1 rows without an image: dog/77",
-        "1 contradictory labels: dog/00.png (folder: dog / table: cat)",
+        "1 row without an image: dog/77",
+        "1 contradictory label: dog/00.png (folder: dog / table: cat)",
         "model_name",
     ):
         assert words in done.stdout

@@ -37,6 +37,13 @@ def test_what_is_in_quarantine_is_counted_by_reason_and_a_second_run_says_that_n
     assert said() == ["nothing new: all 8 files are known"]
 
 
+def test_of_one_file_the_log_speaks_in_the_singular(tmp_path, listed, warehouse, said):
+    folder = class_folders(tmp_path / "photos", cat=1)
+    for _ in range(2):
+        warehouse.take_in(listed(folder))
+    assert said() == ["nothing new: the one file is known"]
+
+
 def test_photos_that_are_gone_or_replaced_are_counted_and_moved_ones_are_not(
     tmp_path, listed, warehouse, said
 ):

@@ -53,7 +53,7 @@ def test_a_split_without_class_folders_is_left_out_and_that_is_said(tmp_path):
     flat(tmp_path / "pets", "test/1.png", "test/2.png", "sample/3.png")
     layout = guess_layout(str(tmp_path / "pets"))
     assert layout.sources == {"pets_train": {"importer": "folder", "path": str(tmp_path / "pets/train")}}
-    assert "nothing is read of: sample (1 images), test (2 images)" in layout.notes[0]
+    assert "nothing is read of: sample (1 image), test (2 images)" in layout.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -216,12 +216,12 @@ def test_what_is_counted_and_what_is_trouble(tmp_path):
     assert (survey.n_images, survey.n_bytes) == (16, sum(file.stat().st_size for file in files))
     assert (survey.extensions, survey.classes) == ({".png": 16}, {"cat": 12, "dog": 2, "Dog": 1})
     assert survey.trouble == [
-        "1 images without a label: stray.png",
-        "1 other files: README.md",
+        "1 image without a label: stray.png",
+        "1 other file: README.md",
         "2 files of one name and size in several folders, in 1 group: Dog/00.png, dog/00.png",
         "2 names that differ only in upper and lower case, in 1 group: Dog/00.png, dog/00.png",
         "2 classes with fewer than 10 images: Dog (1); dog (2)",
-        "1 classes spelled in several ways: Dog = dog",
+        "1 class spelled in several ways: Dog = dog",
     ]
 
 

@@ -89,6 +89,20 @@ def test_photos_of_one_group_are_one_piece_of_evidence():
     assert width(10) > 1.5 * width(1)
 
 
+def test_a_hundred_photos_of_one_thing_do_not_narrow_a_bar_of_the_reliability_diagram():
+    predictions = table(1).iloc[[0] * 100]
+    alone, together = (
+        next(each for each in measured["reliability"] if each["count"])
+        for measured in (
+            evaluate(predictions.assign(group_id=groups), CLASSES, [], FAST)
+            for groups in ([f"g{row}" for row in range(100)], "g")
+        )
+    )
+    assert alone["accuracy"] == together["accuracy"]
+    assert alone["high"] - alone["low"] < 0.05
+    assert together["high"] - together["low"] > 0.9  # what one image is worth: 0.025 to 1
+
+
 def test_slices_are_judged_one_by_one_and_small_ones_left_out():
     predictions = table()
     predictions.loc[:20, "camera"] = None

@@ -127,6 +127,38 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     assert 0.91 <= inside / 300 <= 0.985  # 95 % within three standard errors, and a little for few resamples
 
 
+@pytest.mark.parametrize(
+    ("n_images", "disagreeing", "of_first_class"), [(20, 0.075, 0.5), (40, 0.05, 0.3), (60, 0.05, 0.1)]
+)
+def test_the_lower_end_lies_above_the_truth_no_oftener_than_it_may(n_images, disagreeing, of_first_class):
+    """Two annotators who say the same but for few images: resamples of those that all agree know of no doubt."""
+    random = np.random.default_rng(1)
+    share = of_first_class * (1 - disagreeing) + disagreeing / 2
+    truth = 1 - disagreeing / (2 * share * (1 - share))
+    above = 0
+    for _ in range(400):
+        unlike_N, is_first_N = random.random(n_images) < disagreeing, random.random(n_images) < of_first_class
+        first_N = np.where(unlike_N, 1, 2 * is_first_N)
+        low = krippendorff_alpha(np.column_stack([first_N, 2 - first_N]), resamples=200).low
+        above += low is not None and low > truth
+    assert above <= 18  # 2.5 % of 400 is 10; more than 18 have a chance of 0.6 %
+
+
+def test_where_nobody_disagrees_the_lower_end_is_that_of_the_exact_interval():
+    n_images = 20
+    most_unlike = 1 - 0.025 ** (1 / n_images)  # of Clopper and Pearson, none of 20
+    evenly = {"krippendorff_alpha": 400 / 2 / 390, "fleiss_kappa": 0.5, "cohen_kappa": 0.5}
+    counts_NK = [[2, 0], [0, 2]] * 10
+    for found in (
+        krippendorff_alpha(counts_NK, **FEW),
+        fleiss_kappa(counts_NK, **FEW),
+        cohen_kappa("ab" * 10, "ab" * 10, **FEW),
+    ):
+        assert (found.estimate, found.high) == (1, 1)
+        assert found.low == pytest.approx(1 - most_unlike / evenly[found.statistic])
+    assert krippendorff_alpha([[2, 0], [0, 2]] * 500, **FEW).low > 0.99
+
+
 def test_ten_thousand_images_take_seconds_and_bounded_memory():
     random = np.random.default_rng(0)
     counts_NK = np.stack([random.multinomial(25, random.dirichlet(np.ones(10) * 0.3)) for _ in range(10_000)])

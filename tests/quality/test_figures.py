@@ -25,9 +25,19 @@ def test_the_share_of_a_class_is_held_to_its_limits(limits, passes):
         assert failure["table"] == "figures"
 
 
-def test_a_class_that_is_not_there_has_a_share_of_nothing():
-    (failure,) = judge(make_manifest(), label_share={"cracked": {"min": 0.05}}).failures
-    assert failure["detail"].endswith(": cracked: 0")
+@pytest.mark.parametrize("limits", [{"min": 0.05}, {"max": 0.6}])
+def test_a_limit_on_a_class_that_nobody_knows_fails_whatever_it_is(limits):
+    (failure,) = judge(make_manifest(), label_share={"defectve": limits}).failures
+    assert failure["detail"] == (
+        "each class that validation.label_share names is found, or is one of validation.classes: defectve: 0"
+    )
+
+
+def test_a_declared_class_that_is_not_there_has_a_share_of_nothing():
+    classes = ["cracked", "defective", "functional"]
+    failures = judge(make_manifest(), classes=classes, label_share={"cracked": {"min": 0.05}}).failures
+    (share,) = [failure for failure in failures if failure["table"] == "figures"]
+    assert share["detail"].endswith("(validation.label_share): cracked: 0")
 
 
 def test_a_required_condition_without_a_class_is_warned_about_by_name():
@@ -113,6 +123,15 @@ def test_too_few_doubly_labelled_images_warn_unless_agreement_is_required(requir
     (said,) = outcome.warnings or [failure["detail"] for failure in outcome.failures]
     assert "0 images have two annotators or more, 20 needed" in said
     assert outcome.result["agreement"]["krippendorff_alpha"]["estimate"] is None
+
+
+def test_one_doubly_labelled_image_is_spoken_of_in_the_singular():
+    history = make_history(make_manifest())
+    twice = pd.concat([history, history.head(1).assign(annotator="table")], ignore_index=True)
+    outcome = judge(make_manifest(), history=twice, agreement={"min_alpha": 0.8}, min_images_per_class=1)
+    assert "1 image has two annotators or more, 20 needed" in outcome.warnings[0]
+    claims = [check["claim"] for check in outcome.result["expectations"]]
+    assert "each class has 1 image or more (validation.min_images_per_class)" in claims
 
 
 def test_agreement_on_one_class_cannot_be_judged_rather_than_passing():

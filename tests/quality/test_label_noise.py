@@ -148,6 +148,25 @@ def test_what_cannot_be_audited_is_said_in_one_line(labels, groups):
         out_of_fold_probabilities(np.zeros((6, 2)), labels, list(groups), PLAIN)
 
 
+@pytest.mark.parametrize(("n_of_each", "folds", "cut_into"), [(4, 5, 4), (12, 20, 12), (2, 5, 2)])
+def test_a_small_collection_is_cut_into_as_many_parts_as_its_classes_allow(
+    n_of_each, folds, cut_into, caplog
+):
+    labels_N = np.repeat([0, 1], n_of_each)
+    features_ND = np.random.default_rng(0).normal(size=(2 * n_of_each, 8)) + 4 * np.eye(8)[labels_N]
+    asked, possible = (LabelAuditParameters(folds=n) for n in (folds, cut_into))
+    ids = np.arange(2 * n_of_each)
+    found_NK = out_of_fold_probabilities(features_ND, labels_N, ids, asked)
+    assert f"{cut_into} folds, not {folds} (label_audit.folds)" in caplog.text
+    assert np.array_equal(found_NK, out_of_fold_probabilities(features_ND, labels_N, ids, possible))
+    assert found_NK.sum(axis=1) == pytest.approx(1)
+
+
+def test_classes_of_one_image_each_cannot_be_audited():
+    with pytest.raises(VisionpipeError, match="no class has two images"):
+        out_of_fold_probabilities(np.eye(3), [0, 1, 2], ["a", "b", "c"], PLAIN)
+
+
 def test_the_same_images_give_the_same_numbers():
     labels_N, features_ND = noisy_labels()
     first, again = (out_of_fold_probabilities(features_ND, labels_N, np.arange(600), PLAIN) for _ in range(2))

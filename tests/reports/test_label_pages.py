@@ -175,6 +175,12 @@ def test_great_expectations_own_rendering_is_there(pages, parse):
     assert "no annotator is blank" in text
 
 
+def test_of_an_empty_quarantine_no_share_is_said(pages, parse):
+    text = parse(pages["good"]).text
+    assert "path is always given no rows" in text
+    assert "nan" not in text.lower()
+
+
 def test_contradictions_are_on_the_page_of_validation(pages, parse):
     text = parse(pages["disputed"]).text
     assert "photos/0.jpg" in text and "folder: functional" in text and "table: defective" in text

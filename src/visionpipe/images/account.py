@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from visionpipe.counting import counted
 from visionpipe.images.file_index import FileIndex
 from visionpipe.images.importers import Photo
 from visionpipe.images.label_log import LabelLog
@@ -87,14 +88,15 @@ def log_outcome(listed: Sequence[Photo], n_new: int, files: FileIndex) -> None:
         What became of all of them.
     """
     if not n_new:
-        logger.info("nothing new: all %s files are known", f"{len(listed):,}")
+        known = "the one file is" if len(listed) == 1 else f"all {len(listed):,} files are"
+        logger.info("nothing new: %s known", known)
         return
     refused = [photo for photo in listed if files.is_refused(photo)]
     if refused:
         logger.warning(
-            "%s of %s files %s in quarantine (the catalog's `quarantine` names each with its reason): %s",
+            "%s of %s %s in quarantine (the catalog's `quarantine` names each with its reason): %s",
             f"{len(refused):,}",
-            f"{len(listed):,}",
+            counted(len(listed), "file"),
             "is" if len(refused) == 1 else "are",
             files.reasons(refused),
         )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError
 from visionpipe.images import fork_server
 from visionpipe.images.account import log_outcome, log_what_is_gone
@@ -123,7 +124,7 @@ def ingest(
         yield from _enter_new(listed, new, files, labels, parameters, enter, "Ingesting", needs_label=True)
         if not ledger.has_images and store_index.empty:
             raise VisionpipeError(
-                f"no usable photo among {len(listed)} files: {files.reasons(listed)}"
+                f"no usable photo among {counted(len(listed), 'file')}: {files.reasons(listed)}"
                 " (limits: ingestion.* in the parameters)"
             )
     log_outcome(listed, len(new), files)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers.opening import open_place
 from visionpipe.images.importers.places import ListedFile, Place, is_image_name
@@ -95,7 +96,7 @@ def guess_layout(
         kinds = Counter(os.path.splitext(file.path)[1] or "no extension" for file in files).most_common(3)  # noqa: PTH122
         seen = ", ".join(f"{count} {kind}" for kind, count in kinds)
         raise VisionpipeError(
-            f"{place.name} holds {len(files)} files ({seen}), but no image and no image table"
+            f"{place.name} holds {counted(len(files), 'file')} ({seen}), but no image and no image table"
         )
     return _folders(images, name, path, notes)
 
@@ -169,15 +170,15 @@ def _folders(images: list[ListedFile], name: str, path: str, notes: list[str]) -
     elif tops:
         lie = f" (all lie in {tops[0]}, and a classifier needs two classes)"
     undecided = (
-        f"{len(images)} images{where} and nothing that labels them{lie}: put them into one folder a class, or name a "
-        "document with --table (CSV, TSV, Parquet, COCO, CVAT, Label Studio)"
+        f"{counted(len(images), 'image')}{where} and nothing that labels them{lie}: put them into one folder a "
+        "class, or name a document with --table (CSV, TSV, Parquet, COCO, CVAT, Label Studio)"
     )
     source[name]["labelled"] = False
     return Layout(description, source, notes, undecided)
 
 
 def _left_out(paths: list[str], tops: list[str]) -> list[str]:
-    counts = ", ".join(f"{top} ({len(_below(paths, top))} images)" for top in tops)
+    counts = ", ".join(f"{top} ({counted(len(_below(paths, top)), 'image')})" for top in tops)
     return [f"no class folders lie in, and nothing is read of: {counts}"] if tops else []
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers import Photo
 from visionpipe.images.importers.label_names import plain
@@ -122,31 +123,31 @@ def survey_photos(photos: Iterable[Photo]) -> Survey:
 
 
 _SENTENCES = {
-    "unlabelled": "images without a label",
-    "no_image": "rows without an image",
-    "ambiguous_image": "rows that could mean several images",
-    "bad_row": "rows that cannot be used",
-    "bad_document": "Parquet files that cannot be read",
-    "contradictory": "contradictory labels",
-    "other": "other files",
+    "unlabelled": ("image", " without a label"),
+    "no_image": ("row", " without an image"),
+    "ambiguous_image": ("row", " that could mean several images"),
+    "bad_row": ("row", " that cannot be used"),
+    "bad_document": ("Parquet file", " that cannot be read"),
+    "contradictory": ("contradictory label", ""),
+    "other": ("other file", ""),
 }
 _ALIKE = {
-    "twice": "files of one name and size in several folders",
-    "letters": "names that differ only in upper and lower case",
+    "twice": ("file", " of one name and size in several folders"),
+    "letters": ("name", " that differ only in upper and lower case"),
 }
 
 
 def _troubles(seen: dict[str, list[str]], groups: dict[str, list[list[str]]]) -> list[str]:
     troubles = [
-        f"{len(seen[kind]):,} {what}: {_some(seen[kind])}"
-        for kind, what in _SENTENCES.items()
+        f"{counted(len(seen[kind]), noun)}{what}: {_some(seen[kind])}"
+        for kind, (noun, what) in _SENTENCES.items()
         if seen.get(kind)
     ]
-    for kind, what in _ALIKE.items():
+    for kind, (noun, what) in _ALIKE.items():
         if same := groups[kind]:
-            n_groups = "1 group" if len(same) == 1 else f"{len(same):,} groups"
+            found, n_groups = counted(sum(map(len, same)), noun), counted(len(same), "group")
             named = _some([_some(paths, ", ") for paths in same])
-            troubles.append(f"{sum(map(len, same)):,} {what}, in {n_groups}: {named}")
+            troubles.append(f"{found}{what}, in {n_groups}: {named}")
     return troubles
 
 
@@ -155,12 +156,12 @@ def _class_troubles(classes: Counter[str]) -> list[str]:
     if len(classes) == 1:
         troubles.append(f"only one class: {next(iter(classes))}")
     if few := [f"{label} ({count})" for label, count in classes.items() if count < _FEW_IMAGES]:
-        troubles.append(f"{len(few)} classes with fewer than {_FEW_IMAGES} images: {_some(few)}")
+        troubles.append(f"{counted(len(few), 'class')} with fewer than {_FEW_IMAGES} images: {_some(few)}")
     spellings: dict[str, list[str]] = defaultdict(list)
     for label in classes:
         spellings[plain(label)].append(label)
     if alike := [_some(same, " = ") for same in spellings.values() if len(same) > 1]:
-        troubles.append(f"{len(alike)} classes spelled in several ways: {_some(alike)}")
+        troubles.append(f"{counted(len(alike), 'class')} spelled in several ways: {_some(alike)}")
     return troubles
 
 
@@ -198,8 +199,8 @@ def render(survey: Survey, description: str, notes: list[str], console: Console)
     shown = list(survey.classes.items())[:_SHOWN_CLASSES]
     more = f", … {len(survey.classes) - len(shown)} more" if len(survey.classes) > len(shown) else ""
     labels = ", ".join(f"{label} {count:,}" for label, count in shown)
-    table.add_row(f"{len(survey.classes)} classes", escape(labels + more))
-    columns = [f"{name} ({count:,} values)" for name, count in survey.attributes.items()]
+    table.add_row(counted(len(survey.classes), "class"), escape(labels + more))
+    columns = [f"{name} ({counted(count, 'value')})" for name, count in survey.attributes.items()]
     table.add_row("attributes", escape(", ".join(columns) or "none"))
     for line in survey.trouble:
         table.add_row("[yellow]trouble", escape(line))

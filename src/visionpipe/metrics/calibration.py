@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from visionpipe.metrics.weighting import Scores, as_scores, mean_over_images, sum_by_code, weight_rows
-from visionpipe.stats.intervals import CELLS_PER_CHUNK, Interval, clopper_pearson, cluster_index
+from visionpipe.stats.intervals import CELLS_PER_CHUNK, Interval, cluster_index, clustered_proportion
 
 SUM_TOLERANCE = 1e-3  # of a row of probabilities: what half precision on the way here may cost
 
@@ -146,12 +146,19 @@ def chance_calibration_error(
 
 
 def reliability_bins(
-    labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int = 15, level: float = 0.95
+    labels_N: ArrayLike,
+    probabilities_NK: ArrayLike,
+    bins: int = 15,
+    level: float = 0.95,
+    *,
+    cluster_ids_N: ArrayLike | None = None,
 ) -> list[ReliabilityBin]:
-    """Return the bins of a reliability diagram, accuracy with its exact (Clopper-Pearson) interval.
+    """Return the bins of a reliability diagram, accuracy with its exact interval.
 
-    Empty bins are returned too, so that the list always covers 0 to 1.
+    Empty bins are returned too, so that the list always covers 0 to 1. Images of one cluster are one piece of evidence;
+    without `cluster_ids_N` each image is its own.
     """
+    clusters_N = np.arange(len(np.asarray(labels_N))) if cluster_ids_N is None else np.asarray(cluster_ids_N)
     confidence_N, correct_N, bin_N = _binned(labels_N, probabilities_NK, bins)
     edges = np.linspace(0, 1, bins + 1)
     result = []
@@ -164,7 +171,7 @@ def reliability_bins(
                 float(edges[m + 1]),
                 count,
                 float(confidence_N[inside].mean()) if count else None,
-                clopper_pearson(int(correct_N[inside].sum()), count, level) if count else None,
+                clustered_proportion(correct_N[inside], clusters_N[inside], level) if count else None,
             )
         )
     return result

@@ -108,7 +108,9 @@ def evaluate(
             for name, judged in zip(classes, judge(slices_of_classes(labels_N, classes)), strict=True)
         },
         "confusion": confusion_KK.tolist(),
-        "reliability": [bin_.as_dict() for bin_ in reliability_bins(labels_N, probabilities_NK)],
+        "reliability": [
+            bin_.as_dict() for bin_ in reliability_bins(labels_N, probabilities_NK, cluster_ids_N=groups_N)
+        ],
         "selective": {
             "aurc": measured["aurc"],
             "curve": [list(point) for point in risk_coverage_curve(correct_N, confidence_N)],

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from visionpipe.stats.intervals import clopper_pearson
+
 CELLS_PER_CHUNK = 4_000_000  # draws held at once: 32 MB
 DEFINED_SHARE = 0.5  # of the resamples in which a statistic must exist for its interval to mean something
 _MANY = 1e-9  # expected disagreement below this is none but for rounding
@@ -32,7 +34,8 @@ class Agreement:
     low: float | None
     high: float | None
     level: float
-    """Confidence of the percentile interval from `low` to `high`, 0 to 1."""
+    """Confidence of the interval from `low` to `high`, 0 to 1: percentiles of a bootstrap, and `low` no higher than the
+    exact interval of the share of images that disagree allows."""
     n_images: int
     """Images it was measured on: those with two votes or more (Fleiss: with the same number of votes)."""
     annotators: tuple[str, ...] = ()
@@ -81,7 +84,9 @@ def krippendorff_alpha(
         return 1 - _ratio((n_B - 1) * sums_BS[:, 0], expected_B)
 
     rows_NS = np.column_stack([within_N, counts_NK])
-    return _measure("krippendorff_alpha", alpha, rows_NS, resamples=resamples, level=level, seed=seed)
+    return _measure(
+        "krippendorff_alpha", alpha, rows_NS, most_N=votes_N, resamples=resamples, level=level, seed=seed
+    )
 
 
 def fleiss_kappa(
@@ -112,15 +117,18 @@ def fleiss_kappa(
         numbers, occurrences = np.unique(several, return_counts=True)
         m = int(numbers[occurrences == occurrences.max()][-1])
     counts_NK = counts_NK[(votes_N == m) & (votes_N >= 2)]
-    pairs_N = ((counts_NK**2).sum(axis=1) - m) / max(m * (m - 1), 1)
+    unlike_N = 1 - ((counts_NK**2).sum(axis=1) - m) / max(m * (m - 1), 1)
 
     def kappa(sums_BS: NDArray[np.float64]) -> NDArray[np.float64]:
         n_B = sums_BS[:, 1:].sum(axis=1) / max(m, 1)
         chance_B = ((sums_BS[:, 1:] / np.maximum(n_B * m, 1)[:, None]) ** 2).sum(axis=1)
-        return 1 - _ratio(1 - sums_BS[:, 0] / np.maximum(n_B, 1), 1 - chance_B)
+        return 1 - _ratio(sums_BS[:, 0] / np.maximum(n_B, 1), 1 - chance_B)
 
-    rows_NS = np.column_stack([pairs_N, counts_NK])
-    return _measure("fleiss_kappa", kappa, rows_NS, resamples=resamples, level=level, seed=seed)
+    rows_NS = np.column_stack([unlike_N, counts_NK])
+    most_N = np.ones(len(rows_NS))
+    return _measure(
+        "fleiss_kappa", kappa, rows_NS, most_N=most_N, resamples=resamples, level=level, seed=seed
+    )
 
 
 def cohen_kappa(
@@ -156,11 +164,19 @@ def cohen_kappa(
         rows_BK, columns_BK = sums_BS[:, 1 : k + 1], sums_BS[:, k + 1 :]
         n_B = np.maximum(rows_BK.sum(axis=1), 1)
         chance_B = (rows_BK * columns_BK).sum(axis=1) / n_B**2
-        return 1 - _ratio(1 - sums_BS[:, 0] / n_B, 1 - chance_B)
+        return 1 - _ratio(sums_BS[:, 0] / n_B, 1 - chance_B)
 
-    rows_NS = np.column_stack([first == second, one_hot_KK[first], one_hot_KK[second]])
+    rows_NS = np.column_stack([first != second, one_hot_KK[first], one_hot_KK[second]])
+    most_N = np.ones(len(rows_NS))
     return _measure(
-        "cohen_kappa", kappa, rows_NS, annotators=annotators, resamples=resamples, level=level, seed=seed
+        "cohen_kappa",
+        kappa,
+        rows_NS,
+        most_N=most_N,
+        annotators=annotators,
+        resamples=resamples,
+        level=level,
+        seed=seed,
     )
 
 
@@ -184,12 +200,16 @@ def _measure(
     function: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     rows_NS: NDArray[np.float64],
     *,
+    most_N: NDArray[np.float64],
     annotators: tuple[str, ...] = (),
     resamples: int,
     level: float,
     seed: int,
 ) -> Agreement:
-    """Evaluate `function` on the sums of all rows, and on those of resamples of the rows."""
+    """Evaluate `function` on the sums of all rows, and on those of resamples of the rows.
+
+    The first column of `rows_NS` is how much an image's votes disagree, `most_N` how much they could.
+    """
     if not 0 < level < 1 or resamples < 1:
         raise ValueError(
             f"agreement: level {level} must be between 0 and 1, resamples {resamples} at least 1"
@@ -215,4 +235,23 @@ def _measure(
         few = "too few images name a second class for an interval"
         return Agreement(**{**vars(nothing), "estimate": estimate, "reason": few})
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Agreement(statistic, estimate, float(low), float(high), level, n, annotators)
+    low = min(float(low), _low_of_few(function, rows_NS, most_N, level))
+    return Agreement(statistic, estimate, low, float(high), level, n, annotators)
+
+
+def _low_of_few(
+    function: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    rows_NS: NDArray[np.float64],
+    most_N: NDArray[np.float64],
+    level: float,
+) -> float:
+    """Return what the statistic would be if as many images disagreed as their exact interval allows.
+
+    Resamples of few contradictions hold few or none, and those of none no doubt at all. Each further image is taken
+    to disagree as much as those do that are seen to; where there is none, completely.
+    """
+    sums_S, n_images = rows_NS.sum(axis=0), len(rows_NS)
+    n_unlike = int((rows_NS[:, 0] > _MANY).sum())
+    of_each = sums_S[0] / n_unlike if n_unlike else most_N.mean()
+    sums_S[0] = of_each * n_images * clopper_pearson(n_unlike, n_images, level).high
+    return float(function(sums_S[None])[0])

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from visionpipe.counting import counted
 from visionpipe.quality.claims import range_text
 
 if TYPE_CHECKING:
@@ -64,8 +65,21 @@ class FigureSheet:
 
 
 def add_class_shares(sheet: FigureSheet, manifest: pd.DataFrame, parameters: ValidationParameters) -> None:
-    """Hold the share of each class that `label_share` names to its limits."""
+    """Hold the share of each class that `label_share` names to its limits.
+
+    A class that nobody knows fails, for a limit on a misspelt name would hold whatever the data are.
+    """
+    known = {*manifest["label"].dropna().astype(str), *(parameters.classes or [])}
+    sheet.add(
+        "images of a class",
+        "each class that validation.label_share names is found, or is one of validation.classes",
+        [(name, 0) for name in parameters.label_share if name not in known],
+        low=1,
+        severity="error",
+    )
     for name, limits in parameters.label_share.items():
+        if name not in known:
+            continue
         share = float((manifest["label"] == name).mean()) if len(manifest) else 0.0
         sheet.add(
             f"share of {name}",
@@ -92,8 +106,8 @@ def add_coverage(sheet: FigureSheet, manifest: pd.DataFrame, parameters: Validat
         counts = found.size()
         sheet.add(
             f"images by class and {column}",
-            f"each class has {fewest} images or more under each value of validation.required_attributes.{column} "
-            "(validation.warn_images_per_condition)",
+            f"each class has {counted(fewest, 'image')} or more under each value of "
+            f"validation.required_attributes.{column} (validation.warn_images_per_condition)",
             [
                 (f"{column}={value}, {label}", int(counts.get((value, label), 0)))
                 for value in values
@@ -168,7 +182,7 @@ def add_agreement(
         "agreement can be judged",
         f"agreement can be judged: {parameters.min_images} images or more have two annotators "
         "(validation.agreement.min_images)",
-        [(reason or f"{alpha.n_images} images have two annotators or more", 0.0 if reason else 1.0)],
+        [(reason or _with_two(alpha), 0.0 if reason else 1.0)],
         low=1,
         severity="error" if parameters.required else "warning",
     )
@@ -186,5 +200,9 @@ def add_agreement(
 def why_not_judged(alpha: Agreement, parameters: AgreementParameters) -> str | None:
     """Say why agreement cannot be judged; None when it can."""
     if alpha.n_images < parameters.min_images:
-        return f"{alpha.n_images} images have two annotators or more, {parameters.min_images} needed"
+        return f"{_with_two(alpha)}, {parameters.min_images} needed"
     return alpha.reason
+
+
+def _with_two(alpha: Agreement) -> str:
+    return f"{counted(alpha.n_images, 'image')} {'has' if alpha.n_images == 1 else 'have'} two annotators or more"

@@ -6,6 +6,7 @@ Uncertainty in Dataset Labels", JAIR 70:1373; the ranking is the `cleanlab` pack
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from visionpipe.quality.parameters import LabelAuditParameters
 
+logger = logging.getLogger(__name__)
 _ITERATIONS = 1000
 
 
@@ -40,7 +42,7 @@ def out_of_fold_probabilities(
         Images of one group are always in the same fold: a near-duplicate in the training part would repeat the label
         that is to be judged.
     parameters : LabelAuditParameters
-        Folds, regularisation and seed.
+        Folds, regularisation and seed. There are no more folds than groups, nor than images of the largest class.
 
     Returns
     -------
@@ -51,24 +53,31 @@ def out_of_fold_probabilities(
     Raises
     ------
     VisionpipeError
-        When there are fewer than two classes or two groups.
+        When there are fewer than two classes or two groups, or no class has two images.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    labels_N = np.asarray(labels_N)
-    n_classes, n_groups = (
-        int(labels_N.max(initial=-1)) + 1,
-        len(np.unique(np.asarray(group_ids_N, dtype=str))),
-    )
+    labels_N = np.asarray(labels_N, dtype=np.int64)
+    n_images_K = np.bincount(labels_N)
+    n_classes, n_groups = len(n_images_K), len(np.unique(np.asarray(group_ids_N, dtype=str)))
     if n_classes < 2 or n_groups < 2:
         raise VisionpipeError(
             f"label audit: {n_classes} classes in {n_groups} groups of near-duplicates; at least two of each are needed"
         )
+    n_folds = int(min(parameters.folds, n_groups, n_images_K.max()))
+    if n_folds < 2:
+        raise VisionpipeError("label audit: no class has two images; add images")
+    if n_folds < parameters.folds:
+        logger.warning(
+            "label audit: %d folds, not %d (label_audit.folds): there are %d groups of near-duplicates, and the "
+            "largest class has %d images",
+            *(n_folds, parameters.folds, n_groups, n_images_K.max()),
+        )
     probabilities_NK = np.full((len(labels_N), n_classes), np.nan)
-    folds = StratifiedGroupKFold(min(parameters.folds, n_groups), shuffle=True, random_state=parameters.seed)
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=parameters.seed)
     with warnings.catch_warnings():
         # a class with fewer images than folds is what the rows of NaN are for
         warnings.filterwarnings("ignore", "The least populated class in y", UserWarning)

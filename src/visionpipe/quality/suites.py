@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from visionpipe.counting import counted
 from visionpipe.quality.claims import between, claim, contains, in_set, matches, not_null, range_text
 
 if TYPE_CHECKING:
@@ -110,13 +111,13 @@ def manifest_suite(
             "images_of_class",
             fewest,
             None,
-            f"each class has {fewest} images or more (validation.min_images_per_class)",
+            f"each class has {counted(fewest, 'image')} or more (validation.min_images_per_class)",
         ),
         between(
             "images_of_class",
             parameters.warn_images_per_class,
             None,
-            f"advice: each class has {parameters.warn_images_per_class} images or more, or its figures "
+            f"advice: each class has {counted(parameters.warn_images_per_class, 'image')} or more, or its figures "
             "are uncertain (validation.warn_images_per_class)",
             severity="warning",
         ),

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from visionpipe.counting import noun_for
+
 NOTHING = "—"
 MOST_TOLD_IMAGES = 1_000_000
 _PERCENT = "\N{NO-BREAK SPACE}%"
@@ -118,8 +120,7 @@ def counted(n: Any, noun: str) -> str:
     >>> counted(1, "image"), counted(2624, "class"), counted(0, "image")
     ('1 image', '2,624 classes', '0 images')
     """
-    ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
-    return f"{number(n)} {noun}{ending}"
+    return f"{number(n)} {noun_for(n, noun)}"
 
 
 def images_needed(n: int) -> str:

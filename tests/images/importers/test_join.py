@@ -181,7 +181,7 @@ def test_the_join_is_told_in_one_line(table, caplog):
     assert record.levelname == "WARNING"
     assert record.getMessage() == (
         "source mine: 3 images, 5 rows of labels.csv, 2 rows without an image (gone.png), "
-        "1 images without a row (3.png), 1 contradictory labels (1.png: cat / dog), 1 other files (README.md)"
+        "1 image without a row (3.png), 1 contradictory label (1.png: cat / dog), 1 other file (README.md)"
     )
 
 

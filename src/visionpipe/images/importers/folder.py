@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime
 
+from visionpipe.counting import counted
 from visionpipe.images.importers.label_names import composed
 from visionpipe.images.importers.opening import place_of
 from visionpipe.images.importers.photo import LabelClaim, Photo
@@ -23,4 +24,5 @@ def list_folder(source: Source, arrived_at: datetime) -> Iterator[Photo]:
         if slash and label not in claims:
             claims[label] = (LabelClaim(composed(label), annotator="folder"),)
         yield file.photo(source.name, arrived_at, claims=claims[label] if slash else ())
-    logger.info("source %s: %s files in %s class folders", source.name, f"{len(files):,}", f"{len(claims):,}")
+    found, folders = counted(len(files), "file"), counted(len(claims), "class folder")
+    logger.info("source %s: %s in %s", source.name, found, folders)

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.images.importers.label_names import LabelNames
 from visionpipe.images.importers.opening import open_place, place_of
@@ -58,8 +59,9 @@ def list_image_parquet(source: Source, arrived_at: datetime) -> Iterator[Photo]:
         if file.path not in beside:
             yield file.photo(source.name, arrived_at)
     logger.info(
-        "source %s: %s images in %s Parquet files, %s without a label",
-        *(source.name, f"{n_images:,}", len(shards), f"{n_images - n_labelled:,}"),
+        "source %s: %s in %s, %s without a label",
+        *(source.name, counted(n_images, "image"), counted(len(shards), "Parquet file")),
+        f"{n_images - n_labelled:,}",
     )
 
 

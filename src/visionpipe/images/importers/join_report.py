@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
+from visionpipe.counting import counted
 from visionpipe.images.importers.photo import Photo
 from visionpipe.images.importers.places import is_image_name
 
@@ -54,21 +55,21 @@ class JoinReport:
     def line(self) -> str:
         """Say it all in one line."""
         parts = [
-            f"{self.n_images:,} images",
-            f"{self.n_rows:,} rows of {self.document}",
-            _counted(self.no_image, "rows without an image"),
-            _counted(self.no_row, "images without a row"),
-            _counted(self.contradictory, "contradictory labels"),
+            counted(self.n_images, "image"),
+            f"{counted(self.n_rows, 'row')} of {self.document}",
+            _named(self.no_image, "row", " without an image"),
+            _named(self.no_row, "image", " without a row"),
+            _named(self.contradictory, "contradictory label"),
         ]
         if self.no_label:
-            parts.append(f"{self.no_label:,} rows without a label")
+            parts.append(f"{counted(self.no_label, 'row')} without a label")
         if self.bad:
-            parts.append(_counted(self.bad, "unusable rows"))
+            parts.append(_named(self.bad, "unusable row"))
         if self.others:
-            parts.append(_counted(self.others, "other files"))
+            parts.append(_named(self.others, "other file"))
         if self.respelled:
             pairs = [f"{label} = {spelling}" for label, spelling in self.respelled.items()]
-            parts.append(_counted(pairs, "labels unified"))
+            parts.append(_named(pairs, "label", " unified"))
         return f"source {self.source}: " + ", ".join(parts)
 
     def log(self) -> None:
@@ -77,8 +78,9 @@ class JoinReport:
         logger.log(logging.WARNING if trouble else logging.INFO, "%s", self.line())
 
 
-def _counted(names: list[str], what: str) -> str:
+def _named(names: list[str], noun: str, what: str = "") -> str:
+    found = f"{counted(len(names), noun)}{what}"
     if not names:
-        return f"0 {what}"
+        return found
     more = ", …" if len(names) > _NAMED else ""
-    return f"{len(names):,} {what} ({'; '.join(list(dict.fromkeys(names))[:_NAMED])}{more})"
+    return f"{found} ({'; '.join(list(dict.fromkeys(names))[:_NAMED])}{more})"
