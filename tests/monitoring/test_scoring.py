@@ -194,3 +194,15 @@ class TestSummary:
         tenfold = self.summary(log, labels)["arrivals"]["metrics"]["accuracy"]
         assert tenfold["estimate"] == pytest.approx(once["estimate"])
         assert tenfold["high"] - tenfold["low"] > 0.8 * (once["high"] - once["low"])
+
+    def test_the_photos_of_one_sender_are_one_piece_of_evidence(self, rows, photos, arrivals, log, tmp_path):
+        labels = self.labels(photos, arrivals, 45)
+        senders = [f"sender {i // 9}" if i < 36 else None for i in range(len(rows))]
+        write_predictions(tmp_path / "sent", rows.assign(sender=senders))
+        sent = partial(read_predictions, tmp_path / "sent", now=NOON)
+        alone = summarise(CLASSES, "3", OWN, sent, labels, FAST)["arrivals"]["metrics"]["accuracy"]
+        found = summarise(CLASSES, "3", OWN, sent, labels, FAST, group_by="sender")["arrivals"]["metrics"]
+        judged = sent(classes=CLASSES).rows.merge(labels, on="image_id")
+        groups = judged["sender"].where(judged["sender"].notna(), judged["image_id"])
+        expected = evaluate(judged.assign(group_id=groups), CLASSES, [], FAST)["metrics"]["accuracy"]
+        assert found["accuracy"] == expected != alone

@@ -77,6 +77,8 @@ def summarise(
     logged: Callable[..., PredictionLog],
     delayed_labels: pd.DataFrame,
     parameters: EvaluationParameters,
+    *,
+    group_by: str | None = None,
 ) -> dict:
     """Put the champion's arrivals beside its own test images.
 
@@ -94,6 +96,8 @@ def summarise(
         Labels of arrivals that became known; they are used here and nowhere else.
     parameters : EvaluationParameters
         Level, resamples and seed of the intervals.
+    group_by : str, optional
+        Attribute (sender, patient, machine) whose arrivals are one piece of evidence; without it, a photo is.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def summarise(
     rows = rows[rows["model_version"] == model_version]
     labels = delayed_labels.drop_duplicates("image_id", keep="last").set_index("image_id")["label"]
     judged = rows[rows["image_id"].isin(labels.index)]
-    judged = judged.assign(label=judged["image_id"].map(labels), group_id=judged["image_id"])
+    judged = judged.assign(label=judged["image_id"].map(labels), group_id=_groups(judged, group_by))
     return {
         "model_version": model_version,
         "n_logged": len(rows),
@@ -114,6 +118,13 @@ def summarise(
         "own_test": _key_figures(own_test),
         "arrivals": _of_arrivals(judged, classes, parameters) if len(judged) else None,
     }
+
+
+def _groups(judged: pd.DataFrame, group_by: str | None) -> pd.Series:
+    photo = "photo " + judged["image_id"]
+    if group_by not in judged.columns:
+        return photo
+    return ("group " + judged[group_by].astype("str")).where(judged[group_by].notna(), photo)
 
 
 def _of_arrivals(judged: pd.DataFrame, classes: Sequence[str], parameters: EvaluationParameters) -> dict:
