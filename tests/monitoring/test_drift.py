@@ -189,6 +189,13 @@ def test_only_the_named_models_predictions_count(predictions, verdict):
     assert "0 predictions of model version 8" in none.reason
 
 
+def test_on_the_first_day_too_little_is_known_whatever_is_tested(predictions, verdict):
+    reference = predictions(100)
+    empty = reference.drop(columns="camera").iloc[:0]
+    found = verdict(reference, empty, given=DriftParameters(features=["camera"]))
+    assert found.drifted is None and "0 predictions in the window" in found.reason
+
+
 def test_the_window_is_counted_back_from_the_newest_prediction(predictions, verdict):
     current = predictions(300, days=10)
     newest = current["requested_at"].max()
@@ -249,7 +256,7 @@ def test_the_same_tables_give_the_same_verdict(predictions, verdict):
 def test_what_cannot_be_compared_is_named(predictions, verdict):
     rows = predictions(100)
     with pytest.raises(
-        VisionpipeError, match=r"the reference has no column brightnes; it has .*\(drift.features"
+        VisionpipeError, match=r"the reference has no column brightnes; it has .*drift.features"
     ):
         verdict(rows, rows, given=DriftParameters(features=["brightnes"]))
     other = rows.assign(embedding=[np.zeros(16)] * 100)

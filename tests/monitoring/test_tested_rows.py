@@ -86,7 +86,9 @@ def test_evidently_is_handed_the_very_rows_that_were_tested(predictions, classes
     """Last winter's photos, outside the window, must not be drawn under a verdict on this week's."""
     winter = tenfold(predictions(60)).assign(requested_at=pd.Timestamp(now) - pd.Timedelta(days=90))
     week = tenfold(predictions(70, seed=1, days=3))
-    log = SimpleNamespace(rows=pd.concat([winter, week], ignore_index=True), refused_counts={})
+    log = SimpleNamespace(
+        rows=pd.concat([winter, week], ignore_index=True), refused_counts={}, other_versions={}
+    )
     candidate = SimpleNamespace(
         reference=near_duplicates(predictions(60, seed=2)),
         classifier=SimpleNamespace(spec=SimpleNamespace(classes=classes)),

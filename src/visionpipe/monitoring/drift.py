@@ -56,6 +56,7 @@ def detect_drift(
     *,
     model_version: str | None = None,
     refused_rows: Mapping[str, int] | None = None,
+    other_versions: Mapping[str, int] | None = None,
 ) -> DriftVerdict:
     """Judge whether production differs from what the model was validated on.
 
@@ -81,6 +82,8 @@ def detect_drift(
         reference of themselves. Without it, all rows count.
     refused_rows : mapping of str to int, optional
         `PredictionLog.refused_counts`, handed on in the verdict.
+    other_versions : mapping of str to int, optional
+        `PredictionLog.other_versions`, named in the verdict if there are too few rows of the model.
 
     Returns
     -------
@@ -93,7 +96,10 @@ def detect_drift(
         If a column to test is absent, or the embeddings of the two tables differ in length.
     """
     tested = (*parameters.features, "predicted_label", "embedding")
-    _check_columns(tested, reference, current, parameters.group_by)
+    _check_columns("reference", reference, tested)
+    if len(current):  # an empty log has no attributes yet
+        log_only = ["requested_at", "model_version", *([parameters.group_by] if parameters.group_by else [])]
+        _check_columns("log", current, [*tested, *log_only])
     rows = choose_rows(reference, current, parameters, model_version=model_version)
     reference, current = rows.reference, rows.current
     about: dict[str, Any] = {
@@ -111,7 +117,9 @@ def detect_drift(
             f"Too few rows to judge drift: {len(reference)} in the reference and {len(current)} predictions"
             f"{whose} in the window, {parameters.min_rows} of each are needed."
         )
-        return DriftVerdict(drifted=None, reason=_sentences(reason, rows.repeats), **about)
+        others = ", ".join(f"{version} ({n:,})" for version, n in sorted((other_versions or {}).items()))
+        instead = f"The log has predictions of other model versions: {others}." if others else ""
+        return DriftVerdict(drifted=None, reason=_sentences(reason, rows.repeats, instead), **about)
     features = {name: align(reference[name], current[name]) for name in parameters.features}
     labels = (reference["predicted_label"], current["predicted_label"])  # names, even where they are digits
     found = {
@@ -135,18 +143,14 @@ def detect_drift(
     )
 
 
-def _check_columns(
-    tested: Sequence[str], reference: pd.DataFrame, current: pd.DataFrame, group_by: str | None
-) -> None:
-    log_only = ["requested_at", "model_version", *([group_by] if group_by else [])]
-    for where, table, names in [("reference", reference, tested), ("log", current, [*tested, *log_only])]:
-        absent = [name for name in names if name not in table.columns]
-        if absent:
-            known = ", ".join(sorted(map(str, table.columns)))
-            raise VisionpipeError(
-                f"drift: the {where} has no column {', '.join(absent)}; it has {known} (drift.features"
-                f"{', drift.group_by' if group_by in absent else ''})"
-            )
+def _check_columns(where: str, table: pd.DataFrame, names: Sequence[str]) -> None:
+    absent = [name for name in names if name not in table.columns]
+    if absent:
+        known = ", ".join(sorted(map(str, table.columns)))
+        raise VisionpipeError(
+            f"drift: the {where} has no column {', '.join(absent)}; it has {known} "
+            "(drift.features, drift.group_by)"
+        )
 
 
 def _times(current: pd.DataFrame) -> dict[str, str] | None:

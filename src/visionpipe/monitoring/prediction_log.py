@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -37,6 +38,9 @@ class PredictionLog:
     refused: pd.DataFrame
     """One line a refusal: `reason`, `file` (in the log), `row` (from 1; missing: whole file), `detail`."""
 
+    other_versions: dict[str, int] = field(default_factory=dict)
+    """Rows of other models that were passed over unread, by model version."""
+
     @property
     def refused_counts(self) -> dict[str, int]:
         """Number of refused rows (or whole files) by reason, most frequent first."""
@@ -44,7 +48,7 @@ class PredictionLog:
 
 
 LogReader = Callable[..., PredictionLog]
-"""`read_predictions` with the folder and the time filled in: called with `classes`."""
+"""`read_predictions` with the folder and the time filled in: called with `classes` and perhaps `model_version`."""
 
 
 def write_predictions(folder: Path, predictions: pd.DataFrame) -> Path:
@@ -100,54 +104,85 @@ def _write_whole(partition: Path, table: pa.Table) -> None:
         temporary.write_bytes(content.getbuffer())
 
 
-def read_predictions(folder: Path, *, classes: Sequence[str], now: datetime) -> PredictionLog:
+def read_predictions(
+    folder: Path, *, classes: Sequence[str], now: datetime, model_version: str | None = None
+) -> PredictionLog:
     """Read a prediction log: keep its sound rows and name what is wrong with the others.
 
     Nothing in the log stops the run: a broken line costs that line, a broken Parquet file that file. Of
-    several sound rows with one `prediction_id` the first (by day, file name, row) is kept.
+    several sound rows of a model with one `prediction_id` the first (by day, file name, row) is kept.
 
     Parameters
     ----------
     folder : Path
-        The log: `date=*/*.parquet` and `date=*/*.jsonl`; a folder that does not exist is an empty log. Names
-        that start with a dot or an underscore are passed over.
+        The log: `.parquet` and `.jsonl` files in `date=*/` and folders below; a folder that does not exist is an
+        empty log. Names that start with a dot or an underscore are passed over.
     classes : sequence of str
         The K classes of the model, in the order of `probabilities`.
     now : datetime
         The present (UTC if naive); a prediction from more than five minutes later is refused.
+    model_version : str, optional
+        Read this model's predictions only: those of others, which may have other classes, are counted.
 
     Returns
     -------
     PredictionLog
     """
-    tables, attributes, origins, refused = [], [], [], []
-    for path in sorted(folder.glob("date=*/*")):
-        if path.name.startswith((".", "_")) or path.is_dir():
+    tables, attributes, origins, refused, others = [], [], [], [], Counter()
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        file = path.relative_to(folder)
+        if any(part.startswith((".", "_")) for part in file.parts):
             continue
-        file = path.relative_to(folder).as_posix()
+        if not file.parts[0].startswith("date=") or len(file.parts) == 1:
+            refused.append(_refused_file(file.as_posix(), "file is in no folder date=YYYY-MM-DD"))
+            continue
         for piece in read_pieces(path):
+            piece, passed_over = _of_version(piece, model_version)
+            others.update(passed_over)
             reason_N = refusals(piece.table, classes=classes, now=now)
             sound_N = np.equal(reason_N, None).astype(bool)
-            refused.append(_refused(file, piece, reason_N, sound_N))
+            refused.append(_refused(file.as_posix(), piece, reason_N, sound_N))
             if sound_N.any():
                 tables.append(piece.table.filter(pa.array(sound_N)))
                 attributes.append(piece.attributes[sound_N])
-                origins.append(pd.DataFrame({"file": file, "row": piece.row_N[sound_N]}))
+                origins.append(pd.DataFrame({"file": file.as_posix(), "row": piece.row_N[sound_N]}))
     if not tables:
-        return PredictionLog(SCHEMA.empty_table().to_pandas(), _concat_refused(refused))
+        return PredictionLog(SCHEMA.empty_table().to_pandas(), _concat_refused(refused), dict(others))
     table = pa.concat_tables(tables)
-    first_N = ~table["prediction_id"].to_pandas().duplicated().to_numpy()
+    keys = table.select(["model_version", "prediction_id"]).to_pandas()
+    first_N = ~keys.duplicated().to_numpy()
     repeated = pd.concat(origins, ignore_index=True)[~first_N]
     refused.append(repeated.assign(reason="prediction_id was logged before", detail=""))
     columns = pd.concat(attributes, ignore_index=True)[first_N].reset_index(drop=True)
     rows = _to_pandas(table.filter(pa.array(first_N)))
-    return PredictionLog(pd.concat([rows, columns], axis=1), _concat_refused(refused))
+    return PredictionLog(pd.concat([rows, columns], axis=1), _concat_refused(refused), dict(others))
+
+
+def _of_version(piece: Piece, model_version: str | None) -> tuple[Piece, dict[str, int]]:
+    """Keep the rows of a model, and those that name none, which will be refused; count the others."""
+    if model_version is None:
+        return piece, {}
+    named = piece.table["model_version"].to_pandas()
+    other_N = (named.notna() & ~named.isin(["", str(model_version)])).to_numpy()
+    if not other_N.any():
+        return piece, {}
+    kept = Piece(
+        piece.table.filter(pa.array(~other_N)),
+        piece.attributes[~other_N].reset_index(drop=True),
+        piece.row_N[~other_N],
+        piece.refused,
+    )
+    return kept, {str(name): int(n) for name, n in named[other_N].value_counts().items()}
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     position = SCHEMA.get_field_index("deferred")
     table = table.set_column(position, SCHEMA.field(position), pc.fill_null(table["deferred"], False))
     return table.to_pandas()
+
+
+def _refused_file(file: str, reason: str) -> pd.DataFrame:
+    return pd.DataFrame({"reason": [reason], "file": file, "row": None, "detail": ""})
 
 
 def _refused(file: str, piece: Piece, reason_N: np.ndarray, sound_N: np.ndarray) -> pd.DataFrame:

@@ -43,7 +43,7 @@ def score_new(
     read : ImageReader
         Streams their bytes.
     logged : callable
-        Reads the prediction log, given `classes`.
+        Reads the prediction log, given `classes` and `model_version`.
     now : datetime
         Time of the request [UTC].
 
@@ -52,9 +52,8 @@ def score_new(
     DataFrame
         Rows of the prediction log; none when there is nothing new.
     """
-    rows = logged(classes=classifier.spec.classes).rows
-    done = set(rows.loc[rows["model_version"] == model_version, "image_id"])
-    new = arrivals[~arrivals["image_id"].isin(done)]
+    rows = logged(classes=classifier.spec.classes, model_version=model_version).rows
+    new = arrivals[~arrivals["image_id"].isin(rows["image_id"])]
     predicted = list(_predictions(classifier, read, new["image_id"].tolist()))
     if not predicted:
         return pd.DataFrame()
@@ -91,7 +90,7 @@ def summarise(
     own_test : dict
         Its evaluation when it was registered.
     logged : callable
-        Reads the prediction log, given `classes`.
+        Reads the prediction log, given `classes` and `model_version`.
     delayed_labels : DataFrame
         Labels of arrivals that became known; they are used here and nowhere else.
     parameters : EvaluationParameters
@@ -106,8 +105,7 @@ def summarise(
         Arrivals of a class that the model does not know count as wrong in the accuracy, and in no other metric;
         `arrivals["unknown_classes"]` says how many there are of each.
     """
-    rows = logged(classes=classes).rows
-    rows = rows[rows["model_version"] == model_version]
+    rows = logged(classes=classes, model_version=model_version).rows
     labels = delayed_labels.drop_duplicates("image_id", keep="last").set_index("image_id")["label"]
     judged = rows[rows["image_id"].isin(labels.index)]
     judged = judged.assign(label=judged["image_id"].map(labels), group_id=_groups(judged, group_by))

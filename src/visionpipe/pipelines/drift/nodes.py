@@ -18,7 +18,7 @@ def detect_drift(
 
     candidate = champion.candidate
     classes = candidate.classifier.spec.classes
-    log = logged_predictions(classes=classes)
+    log = logged_predictions(classes=classes, model_version=champion.version)
     verdict = detect(
         candidate.reference,
         log.rows,
@@ -26,6 +26,7 @@ def detect_drift(
         parameters,
         model_version=champion.version,
         refused_rows=log.refused_counts,
+        other_versions=log.other_versions,
     )
     rows = choose_rows(candidate.reference, log.rows, parameters, model_version=champion.version)
     return verdict.as_dict(), rows.reference, rows.current
