@@ -14,7 +14,7 @@ from visionpipe.monitoring.parameters import DriftParameters
 from visionpipe.monitoring.tested_rows import choose_rows
 from visionpipe.pipelines.drift.nodes import detect_drift as node
 
-FAST = DriftParameters(permutations=700, max_mmd_rows=100)
+FAST = DriftParameters(permutations=1200, max_mmd_rows=100)
 
 
 def tenfold(rows: pd.DataFrame) -> pd.DataFrame:

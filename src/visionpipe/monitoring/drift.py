@@ -10,7 +10,13 @@ import pandas as pd
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.monitoring.alignment import align
-from visionpipe.monitoring.feature_shift import FeatureTest, compare_column, compare_embeddings, histogram
+from visionpipe.monitoring.feature_shift import (
+    FeatureTest,
+    compare_column,
+    compare_embeddings,
+    compare_missing,
+    histogram,
+)
 from visionpipe.monitoring.parameters import DriftParameters
 from visionpipe.monitoring.tested_rows import choose_rows
 from visionpipe.stats.paired import holm
@@ -61,10 +67,11 @@ def detect_drift(
     """Judge whether production differs from what the model was validated on.
 
     Each numeric feature is compared by Kolmogorov-Smirnov, `predicted_label` and any feature of text by
-    chi-squared, the embeddings by maximum mean discrepancy. The p-values are Holm-adjusted over all of them;
-    drift is an adjusted p-value below `alpha` together with an effect that reaches its minimum. Rows that belong
-    together count once (`visionpipe.monitoring.tested_rows.choose_rows`), and what is a number, and how many of its
-    digits count, `visionpipe.monitoring.alignment.align` says.
+    chi-squared, the embeddings by maximum mean discrepancy; how often a feature or the embedding is missing, by
+    chi-squared too. The p-values are Holm-adjusted over all of them; drift is an adjusted p-value below `alpha`
+    together with an effect that reaches its minimum. Rows that belong together count once
+    (`visionpipe.monitoring.tested_rows.choose_rows`), and what is a number, and how many of its digits count,
+    `visionpipe.monitoring.alignment.align` says.
 
     Parameters
     ----------
@@ -127,8 +134,11 @@ def detect_drift(
         for name, columns in {**features, "predicted_label": labels}.items()
     }
     found["embedding"] = compare_embeddings(reference["embedding"], current["embedding"], parameters)
+    with_gaps = [*features.values(), (reference["embedding"], current["embedding"])]
+    missing = [compare_missing(*columns, parameters) for columns in with_gaps]
     untested = {name: result for name, result in found.items() if isinstance(result, str)}
-    tests = _judge([result for result in found.values() if isinstance(result, FeatureTest)], parameters)
+    compared = [result for result in [*found.values(), *missing] if isinstance(result, FeatureTest)]
+    tests = _judge(compared, parameters)
     return DriftVerdict(
         drifted=any(test.drifted for test in tests) if tests else None,
         reason=_sentences(_reason(tests, untested, parameters), rows.repeats),
