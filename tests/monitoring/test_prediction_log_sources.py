@@ -10,7 +10,7 @@ import pytest
 
 from visionpipe.monitoring.drift import detect_drift
 from visionpipe.monitoring.parameters import DriftParameters
-from visionpipe.monitoring.prediction_log import write_predictions
+from visionpipe.monitoring.prediction_log import read_predictions, write_predictions
 
 
 def test_a_predecessor_with_other_classes_is_counted_not_refused(tmp_path, predictions, read):
@@ -81,3 +81,35 @@ def test_files_in_no_partition_are_named(tmp_path, predictions, json_lines, read
     assert log.refused_counts == {"file is in no folder date=YYYY-MM-DD": 3}
     assert sorted(log.refused["file"]) == ["2026-05-03/x.jsonl", "dt=2026-05-03/x.jsonl", "x.jsonl"]
     assert log.refused["row"].isna().all() and isinstance(log.refused, pd.DataFrame)
+
+
+def test_days_before_the_window_are_not_opened(tmp_path, predictions, classes, now):
+    """Without a broken file there would be no telling: an unread day is not named as refused."""
+    rows = predictions(400, days=40)
+    write_predictions(tmp_path, rows)
+    (tmp_path / "date=2025-12-24").mkdir()
+    (tmp_path / "date=2025-12-24" / "broken.parquet").write_bytes(b"PAR1")
+    log = read_predictions(tmp_path, classes=classes, now=now, window_days=10)
+    assert log.refused.empty
+    oldest = log.rows["requested_at"].max() - pd.Timedelta(days=10)
+    inside = rows[rows["requested_at"] > oldest]["prediction_id"]
+    assert set(inside) <= set(log.rows["prediction_id"])
+    assert len(inside) < len(log.rows) < len(inside) + 40
+    assert len(read_predictions(tmp_path, classes=classes, now=now).rows) == 400
+
+
+def test_the_window_is_that_of_the_model_that_is_asked_for(tmp_path, predictions, classes, now):
+    retired = predictions(50).assign(requested_at=pd.Timestamp(now) - pd.Timedelta(days=90))
+    write_predictions(tmp_path, retired)
+    write_predictions(tmp_path, predictions(60, seed=1).assign(model_version="8"))
+    log = read_predictions(tmp_path, classes=classes, now=now, model_version="7", window_days=10)
+    assert (len(log.rows), log.other_versions) == (50, {"8": 60})
+
+
+def test_of_repeated_predictions_the_first_day_counts(tmp_path, predictions, classes, now):
+    first = predictions(10).assign(requested_at=pd.Timestamp(now) - pd.Timedelta(days=2), camera="first")
+    write_predictions(tmp_path, first)
+    write_predictions(tmp_path, first.assign(requested_at=now, camera="again"))
+    log = read_predictions(tmp_path, classes=classes, now=now, window_days=10)
+    assert set(log.rows["camera"]) == {"first"}
+    assert log.refused_counts == {"prediction_id was logged before": 10}

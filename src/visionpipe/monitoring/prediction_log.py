@@ -6,8 +6,8 @@ import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
+from datetime import date, datetime
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,8 @@ class PredictionLog:
 
 
 LogReader = Callable[..., PredictionLog]
-"""`read_predictions` with the folder and the time filled in: called with `classes` and perhaps `model_version`."""
+"""`read_predictions` with the folder and the time filled in: called with `classes` and perhaps `model_version`
+and `window_days`."""
 
 
 def write_predictions(folder: Path, predictions: pd.DataFrame) -> Path:
@@ -105,7 +106,12 @@ def _write_whole(partition: Path, table: pa.Table) -> None:
 
 
 def read_predictions(
-    folder: Path, *, classes: Sequence[str], now: datetime, model_version: str | None = None
+    folder: Path,
+    *,
+    classes: Sequence[str],
+    now: datetime,
+    model_version: str | None = None,
+    window_days: int | None = None,
 ) -> PredictionLog:
     """Read a prediction log: keep its sound rows and name what is wrong with the others.
 
@@ -123,18 +129,21 @@ def read_predictions(
         The present (UTC if naive); a prediction from more than five minutes later is refused.
     model_version : str, optional
         Read this model's predictions only: those of others, which may have other classes, are counted.
+    window_days : int, optional
+        Leave the folders unread whose day lies more than a day before the window, which goes back from the newest
+        prediction. The rows of the first days read may still lie before it.
 
     Returns
     -------
     PredictionLog
     """
-    tables, attributes, origins, refused, others = [], [], [], [], Counter()
-    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
-        file = path.relative_to(folder)
-        if any(part.startswith((".", "_")) for part in file.parts):
-            continue
-        if not file.parts[0].startswith("date=") or len(file.parts) == 1:
+    pieces, refused, others, newest = [], [], Counter(), None
+    for file, path in _newest_day_first(folder):
+        day = _day_of(file)
+        if len(file.parts) == 1 or not file.parts[0].startswith("date="):
             refused.append(_refused_file(file.as_posix(), "file is in no folder date=YYYY-MM-DD"))
+            continue
+        if window_days and newest and day and (newest.date() - day).days > window_days + 1:
             continue
         for piece in read_pieces(path):
             piece, passed_over = _of_version(piece, model_version)
@@ -143,19 +152,49 @@ def read_predictions(
             sound_N = np.equal(reason_N, None).astype(bool)
             refused.append(_refused(file.as_posix(), piece, reason_N, sound_N))
             if sound_N.any():
-                tables.append(piece.table.filter(pa.array(sound_N)))
-                attributes.append(piece.attributes[sound_N])
-                origins.append(pd.DataFrame({"file": file.as_posix(), "row": piece.row_N[sound_N]}))
-    if not tables:
+                piece = _rows(piece, sound_N)
+                pieces.append((file, piece))
+                latest = pc.max(piece.table["requested_at"]).as_py()
+                newest = max(newest, latest) if newest else latest
+    if not pieces:
         return PredictionLog(SCHEMA.empty_table().to_pandas(), _concat_refused(refused), dict(others))
-    table = pa.concat_tables(tables)
+    pieces.sort(
+        key=lambda read: read[0].parts
+    )  # the oldest day first: of repeated predictions the first counts
+    table = pa.concat_tables([piece.table for _, piece in pieces])
+    origins = [pd.DataFrame({"file": file.as_posix(), "row": piece.row_N}) for file, piece in pieces]
     keys = table.select(["model_version", "prediction_id"]).to_pandas()
     first_N = ~keys.duplicated().to_numpy()
     repeated = pd.concat(origins, ignore_index=True)[~first_N]
     refused.append(repeated.assign(reason="prediction_id was logged before", detail=""))
-    columns = pd.concat(attributes, ignore_index=True)[first_N].reset_index(drop=True)
+    attributes = pd.concat([piece.attributes for _, piece in pieces], ignore_index=True)
     rows = _to_pandas(table.filter(pa.array(first_N)))
-    return PredictionLog(pd.concat([rows, columns], axis=1), _concat_refused(refused), dict(others))
+    rows = pd.concat([rows, attributes[first_N].reset_index(drop=True)], axis=1)
+    return PredictionLog(rows, _concat_refused(refused), dict(others))
+
+
+def _newest_day_first(folder: Path) -> list[tuple[PurePath, Path]]:
+    """List the files of the log, by their path inside it: newest day first, in each by name."""
+    files = [(path.relative_to(folder), path) for path in folder.rglob("*") if not path.is_dir()]
+    shown = [(file, path) for file, path in files if not any(part[0] in "._" for part in file.parts)]
+    shown.sort(key=lambda each: each[0].parts)
+    return sorted(shown, key=lambda each: each[0].parts[0], reverse=True)
+
+
+def _day_of(file: PurePath) -> date | None:
+    try:
+        return date.fromisoformat(file.parts[0].removeprefix("date="))
+    except ValueError:
+        return None
+
+
+def _rows(piece: Piece, wanted_N: np.ndarray) -> Piece:
+    return Piece(
+        piece.table.filter(pa.array(wanted_N)),
+        piece.attributes[wanted_N].reset_index(drop=True),
+        piece.row_N[wanted_N],
+        piece.refused,
+    )
 
 
 def _of_version(piece: Piece, model_version: str | None) -> tuple[Piece, dict[str, int]]:
@@ -166,13 +205,7 @@ def _of_version(piece: Piece, model_version: str | None) -> tuple[Piece, dict[st
     other_N = (named.notna() & ~named.isin(["", str(model_version)])).to_numpy()
     if not other_N.any():
         return piece, {}
-    kept = Piece(
-        piece.table.filter(pa.array(~other_N)),
-        piece.attributes[~other_N].reset_index(drop=True),
-        piece.row_N[~other_N],
-        piece.refused,
-    )
-    return kept, {str(name): int(n) for name, n in named[other_N].value_counts().items()}
+    return _rows(piece, ~other_N), {str(name): int(n) for name, n in named[other_N].value_counts().items()}
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:

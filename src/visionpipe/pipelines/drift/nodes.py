@@ -18,7 +18,9 @@ def detect_drift(
 
     candidate = champion.candidate
     classes = candidate.classifier.spec.classes
-    log = logged_predictions(classes=classes, model_version=champion.version)
+    log = logged_predictions(
+        classes=classes, model_version=champion.version, window_days=parameters.window_days
+    )
     verdict = detect(
         candidate.reference,
         log.rows,
