@@ -11,6 +11,7 @@ import pytest
 from visionpipe.monitoring.drift import detect_drift
 from visionpipe.monitoring.parameters import DriftParameters
 from visionpipe.monitoring.prediction_log import read_predictions, write_predictions
+from visionpipe.monitoring.prediction_rows import SCHEMA
 
 
 def test_a_predecessor_with_other_classes_is_counted_not_refused(tmp_path, predictions, read):
@@ -113,3 +114,20 @@ def test_of_repeated_predictions_the_first_day_counts(tmp_path, predictions, cla
     log = read_predictions(tmp_path, classes=classes, now=now, window_days=10)
     assert set(log.rows["camera"]) == {"first"}
     assert log.refused_counts == {"prediction_id was logged before": 10}
+
+
+@pytest.mark.parametrize("n_files", [1, 30])
+def test_values_that_were_logged_as_names_do_not_become_columns(
+    tmp_path, predictions, json_lines, read, n_files
+):
+    """One name a line, as columns, would be a table of lines squared."""
+    lines = [json.loads(line) for line in json_lines(predictions(3000, days=1))]
+    written = [json.dumps(line | {f"upload_{i}.jpg": "ok"}) for i, line in enumerate(lines)]
+    (tmp_path / "date=2026-05-03").mkdir()
+    for file in range(n_files):
+        (tmp_path / "date=2026-05-03" / f"{file}.jsonl").write_text("\n".join(written[file::n_files]))
+    log = read(tmp_path)
+    assert len(log.rows) == 3000
+    assert list(log.rows.columns) == [*SCHEMA.names, "camera"]
+    assert log.refused_counts == {"attributes beyond 200 names are left out": 1}
+    assert log.refused.loc[0, "detail"] == "3000 of 3001 names"

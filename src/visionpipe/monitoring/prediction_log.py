@@ -20,9 +20,11 @@ from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.monitoring.prediction_files import (
     BROKEN,
     Piece,
+    Refusal,
     conform,
     content_name,
     read_pieces,
+    recurring_names,
 )
 from visionpipe.monitoring.prediction_rows import REQUIRED, SCHEMA, refusals
 
@@ -167,7 +169,8 @@ def read_predictions(
     first_N = ~keys.duplicated().to_numpy()
     repeated = pd.concat(origins, ignore_index=True)[~first_N]
     refused.append(repeated.assign(reason="prediction_id was logged before", detail=""))
-    attributes = pd.concat([piece.attributes for _, piece in pieces], ignore_index=True)
+    attributes, left_out = _attributes([piece for _, piece in pieces])
+    refused += [_refused_file(".", refusal.reason, refusal.detail) for refusal in left_out]
     rows = _to_pandas(table.filter(pa.array(first_N)))
     rows = pd.concat([rows, attributes[first_N].reset_index(drop=True)], axis=1)
     return PredictionLog(rows, _concat_refused(refused), dict(others))
@@ -214,8 +217,17 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
     return table.to_pandas()
 
 
-def _refused_file(file: str, reason: str) -> pd.DataFrame:
-    return pd.DataFrame({"reason": [reason], "file": file, "row": None, "detail": ""})
+def _attributes(pieces: list[Piece]) -> tuple[pd.DataFrame, list[Refusal]]:
+    lines_of = Counter()
+    for piece in pieces:
+        lines_of.update(piece.attributes.count().to_dict())
+    names, left_out = recurring_names(lines_of, sum(len(piece.row_N) for piece in pieces))
+    parts = [piece.attributes[[name for name in piece.attributes if name in names]] for piece in pieces]
+    return pd.concat(parts, ignore_index=True), left_out
+
+
+def _refused_file(file: str, reason: str, detail: str = "") -> pd.DataFrame:
+    return pd.DataFrame({"reason": [reason], "file": file, "row": None, "detail": detail})
 
 
 def _refused(file: str, piece: Piece, reason_N: np.ndarray, sound_N: np.ndarray) -> pd.DataFrame:
