@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -95,6 +96,18 @@ def test_evidently_is_handed_the_very_rows_that_were_tested(predictions, classes
     )
     champion = SimpleNamespace(version="7", candidate=candidate)
     parameters = FAST.model_copy(update={"window_days": 7})
-    verdict, reference, current = node(champion, lambda **_: log, parameters)
+    verdict, reference, current = node(champion, lambda **_: log, parameters, now)
     assert (len(reference), len(current)) == (verdict["n_reference"], verdict["n_current"]) == (60, 70)
     assert current["requested_at"].min().isoformat() == verdict["window"]["from"]
+
+
+@pytest.mark.parametrize("n", [60, 10])
+def test_a_service_that_fell_silent_does_not_pass_for_one_without_drift(predictions, classes, now, caplog, n):
+    parameters = FAST.model_copy(update={"window_days": 30})
+    later = now + timedelta(days=95)
+    current = predictions(n).assign(requested_at=pd.Timestamp(now))
+    found = detect_drift(predictions(60, seed=1), current, classes, parameters, now=later)
+    told = "The newest prediction is 95 days old, the window 30."
+    assert found.reason.endswith(told) and told in caplog.text
+    fresh = detect_drift(predictions(60, seed=1), current, classes, parameters, now=now + timedelta(days=29))
+    assert "newest prediction" not in fresh.reason

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -21,6 +23,7 @@ from visionpipe.monitoring.parameters import DriftParameters
 from visionpipe.monitoring.tested_rows import choose_rows
 from visionpipe.stats.paired import holm
 
+logger = logging.getLogger(__name__)
 _NAMED_IN_REASON = 3
 
 
@@ -31,7 +34,7 @@ class DriftVerdict:
     drifted: bool | None
     """True or False; None if there was too little to judge, which is not "no drift"."""
     reason: str
-    """For a person: the verdict in one sentence, and in another what was left out as a repeat."""
+    """For a person: the verdict in one sentence, then what else one must know of the rows behind it."""
     n_reference: int
     """Rows of the reference that were compared: one of each group."""
     n_current: int
@@ -63,6 +66,7 @@ def detect_drift(
     model_version: str | None = None,
     refused_rows: Mapping[str, int] | None = None,
     other_versions: Mapping[str, int] | None = None,
+    now: datetime | None = None,
 ) -> DriftVerdict:
     """Judge whether production differs from what the model was validated on.
 
@@ -91,6 +95,9 @@ def detect_drift(
         `PredictionLog.refused_counts`, handed on in the verdict.
     other_versions : mapping of str to int, optional
         `PredictionLog.other_versions`, named in the verdict if there are too few rows of the model.
+    now : datetime, optional
+        The present (with a time zone). With it, the verdict says when the newest prediction is older than the window
+        is long: the window goes back from that prediction, so a service that fell silent keeps its last verdict.
 
     Returns
     -------
@@ -118,6 +125,9 @@ def detect_drift(
         or None,
         "refused_rows": dict(refused_rows or {}),
     }
+    silence = _silence(current, parameters.window_days, now)
+    if silence:
+        logger.warning(silence)
     if min(len(reference), len(current)) < parameters.min_rows:
         whose = f" of model version {model_version}" if model_version else ""
         reason = (
@@ -126,7 +136,8 @@ def detect_drift(
         )
         others = ", ".join(f"{version} ({n:,})" for version, n in sorted((other_versions or {}).items()))
         instead = f"The log has predictions of other model versions: {others}." if others else ""
-        return DriftVerdict(drifted=None, reason=_sentences(reason, rows.repeats, instead), **about)
+        reason = _sentences(reason, rows.repeats, instead, silence)
+        return DriftVerdict(drifted=None, reason=reason, **about)
     features = {name: align(reference[name], current[name]) for name in parameters.features}
     labels = (reference["predicted_label"], current["predicted_label"])  # names, even where they are digits
     found = {
@@ -141,7 +152,7 @@ def detect_drift(
     tests = _judge(compared, parameters)
     return DriftVerdict(
         drifted=any(test.drifted for test in tests) if tests else None,
-        reason=_sentences(_reason(tests, untested, parameters), rows.repeats),
+        reason=_sentences(_reason(tests, untested, parameters), rows.repeats, silence),
         tests=tests,
         untested=untested,
         histograms={
@@ -172,6 +183,15 @@ def _times(current: pd.DataFrame) -> dict[str, str] | None:
 
 def _sentences(*sentences: str) -> str:
     return " ".join(filter(None, sentences))
+
+
+def _silence(current: pd.DataFrame, window_days: int | None, now: datetime | None) -> str:
+    if current.empty or window_days is None or now is None:
+        return ""
+    days = (pd.Timestamp(now) - current["requested_at"].max()).days
+    return (
+        f"The newest prediction is {days} days old, the window {window_days}." if days > window_days else ""
+    )
 
 
 def _judge(tests: list[FeatureTest], parameters: DriftParameters) -> tuple[FeatureTest, ...]:
