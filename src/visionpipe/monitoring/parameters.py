@@ -35,7 +35,8 @@ class DriftParameters(BaseModel):
 
     group_by: str | None = None
     """Column of the log whose value several rows share because they belong together (sender, patient, machine):
-    one row of each counts, in the log and in a reference that has the column too."""
+    one row of each counts, in the log and in a reference that has the column too. The log's near-duplicates are not
+    searched for: where no column tells them apart, ten photos of one scene count as ten."""
 
     permutations: int = Field(default=2000, ge=20, le=100_000)
     """Permutations of the MMD test (20-100,000); its smallest p-value is 1 / (permutations + 1)."""
