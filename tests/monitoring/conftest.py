@@ -70,10 +70,10 @@ def json_lines():
 
 @pytest.fixture(scope="session")
 def read():
-    """`read(folder)`: the log of a model of three classes, read at `now`."""
+    """`read(folder, model_version=None)`: the log of a model of three classes, read at `now`."""
 
-    def read_at_now(folder: Path) -> PredictionLog:
-        return read_predictions(folder, classes=CLASSES, now=NOW)
+    def read_at_now(folder: Path, model_version: str | None = None) -> PredictionLog:
+        return read_predictions(folder, classes=CLASSES, now=NOW, model_version=model_version)
 
     return read_at_now
 

@@ -12,7 +12,7 @@ from visionpipe.monitoring.alignment import align
 from visionpipe.monitoring.drift import detect_drift
 from visionpipe.monitoring.parameters import DriftParameters
 
-FAST = DriftParameters(permutations=700, max_mmd_rows=50)
+FAST = DriftParameters(permutations=1200, max_mmd_rows=50)
 
 
 @pytest.fixture

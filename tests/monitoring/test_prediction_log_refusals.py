@@ -31,6 +31,11 @@ UNSOUND = {
     "probabilities hold a NaN, an infinite or a missing number": {"probabilities": [0.5, None, 0.5]},
     "probabilities are not numbers from 0 to 1": {"probabilities": [1.5, -0.5, 0.0]},
     "probabilities do not sum to 1": {"probabilities": [0.5, 0.3, 0.198]},
+    "confidence is not the probability of predicted_label": {
+        "predicted_label": "dog",
+        "confidence": 0.7,
+        "probabilities": [0.7, 0.2, 0.1],
+    },
     "brightness is NaN or infinite": {"brightness": float("inf")},
     "embedding is not 32 finite numbers": {"embedding": [0.0] * 31 + [float("nan")]},
 }
@@ -171,6 +176,13 @@ def test_of_repeated_predictions_the_first_sound_one_is_kept(tmp_path, predictio
     assert log.refused.set_index("reason").loc["prediction_id was logged before", "row"] == 5
     assert "later" not in set(log.rows["camera"])
     assert len(log.rows) == 3
+
+
+def test_a_confidence_that_was_rounded_is_that_of_its_label(tmp_path, predictions, read):
+    rows = predictions(200)
+    assert read(
+        write_predictions(tmp_path, rows.assign(confidence=rows["confidence"].round(2)))
+    ).refused.empty
 
 
 def test_the_clock_may_be_five_minutes_fast(tmp_path, predictions, read, now):

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from photo_sets import good_candidate, photo_set
@@ -154,16 +155,32 @@ class TestSummary:
         found = self.summary(log, self.labels(photos, arrivals, 45), version="4")
         assert (found["n_logged"], found["arrivals"]) == (0, None)
 
-    def test_the_newest_label_counts_and_a_strange_one_does_not(self, rows, photos, arrivals, log):
+    def test_the_newest_label_counts(self, rows, photos, arrivals, log):
         labels = self.labels(photos, arrivals, 45)
         corrected = labels.assign(label=np.where(labels["label"] == "red", "blue", "red")).head(10)
-        strange = labels.tail(5).assign(label="cracked")
-        found = self.summary(log, pd.concat([labels, corrected, strange]))
-        newest = pd.concat([labels.iloc[10:40], corrected])
+        found = self.summary(log, pd.concat([labels, corrected]))
+        newest = pd.concat([labels.iloc[10:], corrected])
         judged = rows.merge(newest, on="image_id").assign(group_id=lambda t: t["image_id"])
         expected = evaluate(judged, CLASSES, [], FAST)["metrics"]["accuracy"]
-        assert found["arrivals"]["n"] == 40
         assert found["arrivals"]["metrics"]["accuracy"] == expected
+        assert found["arrivals"]["unknown_classes"] == {}
+
+    def test_arrivals_of_a_class_that_the_model_does_not_know_are_wrong(self, rows, photos, arrivals, log):
+        labels = self.labels(photos, arrivals, 45)
+        known = self.summary(log, labels.head(20))["arrivals"]
+        strange = pd.concat([labels.head(20), labels.tail(25).assign(label="cracked")])
+        found = self.summary(log, strange)["arrivals"]
+        accuracy, of_known = (each["metrics"]["accuracy"] for each in (found, known))
+        assert (found["n"], accuracy["n"], found["unknown_classes"]) == (45, 45, {"cracked": 25})
+        assert accuracy["estimate"] == pytest.approx(of_known["estimate"] * 20 / 45)
+        exact = binomtest(round(accuracy["estimate"] * 45), 45).proportion_ci()
+        assert (accuracy["low"], accuracy["high"]) == pytest.approx((exact.low, exact.high))
+        assert found["metrics"]["auroc"] == known["metrics"]["auroc"]
+
+    def test_arrivals_of_unknown_classes_alone_are_all_wrong(self, rows, photos, arrivals, log):
+        found = self.summary(log, self.labels(photos, arrivals, 45).assign(label="cracked"))["arrivals"]
+        assert (found["n"], found["metrics"]["accuracy"]["estimate"]) == (45, 0.0)
+        assert set(found["metrics"]) == {"accuracy"}
 
     def test_a_photo_predicted_for_two_requests_is_one_piece_of_evidence(
         self, rows, photos, arrivals, log, tmp_path
@@ -177,3 +194,15 @@ class TestSummary:
         tenfold = self.summary(log, labels)["arrivals"]["metrics"]["accuracy"]
         assert tenfold["estimate"] == pytest.approx(once["estimate"])
         assert tenfold["high"] - tenfold["low"] > 0.8 * (once["high"] - once["low"])
+
+    def test_the_photos_of_one_sender_are_one_piece_of_evidence(self, rows, photos, arrivals, log, tmp_path):
+        labels = self.labels(photos, arrivals, 45)
+        senders = [f"sender {i // 9}" if i < 36 else None for i in range(len(rows))]
+        write_predictions(tmp_path / "sent", rows.assign(sender=senders))
+        sent = partial(read_predictions, tmp_path / "sent", now=NOON)
+        alone = summarise(CLASSES, "3", OWN, sent, labels, FAST)["arrivals"]["metrics"]["accuracy"]
+        found = summarise(CLASSES, "3", OWN, sent, labels, FAST, group_by="sender")["arrivals"]["metrics"]
+        judged = sent(classes=CLASSES).rows.merge(labels, on="image_id")
+        groups = judged["sender"].where(judged["sender"].notna(), judged["image_id"])
+        expected = evaluate(judged.assign(group_id=groups), CLASSES, [], FAST)["metrics"]["accuracy"]
+        assert found["accuracy"] == expected != alone

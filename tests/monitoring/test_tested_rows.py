@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from visionpipe.monitoring.parameters import DriftParameters
 from visionpipe.monitoring.tested_rows import choose_rows
 from visionpipe.pipelines.drift.nodes import detect_drift as node
 
-FAST = DriftParameters(permutations=700, max_mmd_rows=100)
+FAST = DriftParameters(permutations=1200, max_mmd_rows=100)
 
 
 def tenfold(rows: pd.DataFrame) -> pd.DataFrame:
@@ -86,13 +87,27 @@ def test_evidently_is_handed_the_very_rows_that_were_tested(predictions, classes
     """Last winter's photos, outside the window, must not be drawn under a verdict on this week's."""
     winter = tenfold(predictions(60)).assign(requested_at=pd.Timestamp(now) - pd.Timedelta(days=90))
     week = tenfold(predictions(70, seed=1, days=3))
-    log = SimpleNamespace(rows=pd.concat([winter, week], ignore_index=True), refused_counts={})
+    log = SimpleNamespace(
+        rows=pd.concat([winter, week], ignore_index=True), refused_counts={}, other_versions={}
+    )
     candidate = SimpleNamespace(
         reference=near_duplicates(predictions(60, seed=2)),
         classifier=SimpleNamespace(spec=SimpleNamespace(classes=classes)),
     )
     champion = SimpleNamespace(version="7", candidate=candidate)
     parameters = FAST.model_copy(update={"window_days": 7})
-    verdict, reference, current = node(champion, lambda **_: log, parameters)
+    verdict, reference, current = node(champion, lambda **_: log, parameters, now)
     assert (len(reference), len(current)) == (verdict["n_reference"], verdict["n_current"]) == (60, 70)
     assert current["requested_at"].min().isoformat() == verdict["window"]["from"]
+
+
+@pytest.mark.parametrize("n", [60, 10])
+def test_a_service_that_fell_silent_does_not_pass_for_one_without_drift(predictions, classes, now, caplog, n):
+    parameters = FAST.model_copy(update={"window_days": 30})
+    later = now + timedelta(days=95)
+    current = predictions(n).assign(requested_at=pd.Timestamp(now))
+    found = detect_drift(predictions(60, seed=1), current, classes, parameters, now=later)
+    told = "The newest prediction is 95 days old, the window 30."
+    assert found.reason.endswith(told) and told in caplog.text
+    fresh = detect_drift(predictions(60, seed=1), current, classes, parameters, now=now + timedelta(days=29))
+    assert "newest prediction" not in fresh.reason

@@ -233,3 +233,24 @@ def test_words_are_those_of_the_authors_bands(found, words):
 def test_the_same_values_give_the_same_bytes(outcomes, pages):
     again = judge(make_manifest())
     assert validation_page(again.result, again.sections) == pages["good"]
+
+
+def test_the_newest_batch_says_that_one_image_of_each_group_was_tested(outcomes, parse):
+    batch = {
+        "day": "2024-04-01",
+        "n_new": 120,
+        "n_earlier": 300,
+        "reason": None,
+        "untested": [],
+        "n_new_groups": 12,
+        "n_earlier_groups": 150,
+        "columns": {},
+    }
+    outcome = outcomes["good"]
+    told = "120 images of 2024-04-01 against 300 earlier ones; tested is one of each group, 12 against 150."
+    assert told in parse(validation_page({**outcome.result, "batch": batch}, outcome.sections)).text
+    alone = {**batch, "n_new_groups": 120, "n_earlier_groups": 300}
+    assert (
+        "of each group"
+        not in parse(validation_page({**outcome.result, "batch": alone}, outcome.sections)).text
+    )

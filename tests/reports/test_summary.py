@@ -37,3 +37,11 @@ def test_without_a_champion_or_an_evaluation_there_is_nothing_to_set_beside(prin
     first = card_decision(champion_version=None, checks=card_decision()["checks"][1:])
     assert "champion v" not in printed(decision=first, evaluation=card_facts()["evaluation"])
     assert "challenger 0" not in printed(decision=card_decision())
+
+
+def test_arrivals_of_a_class_that_the_model_does_not_know_are_named(printed):
+    accuracy = {"estimate": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n": 100}
+    figures = {"n": 100, "metrics": {"accuracy": accuracy}, "per_class": {}}
+    summary = {"model_version": "3", "n_logged": 100, "n_deferred": 2, "own_test": figures}
+    text = printed(scoring_summary={**summary, "arrivals": {**figures, "unknown_classes": {"cracked": 50}}})
+    assert "50 of them of a class that the model does not know: cracked" in text

@@ -29,7 +29,7 @@ class PredictionLog(AbstractDataset["pd.DataFrame", "LogReader"]):
         self.metadata = metadata
 
     def load(self) -> LogReader:
-        """Return a function that, given a model's classes, reads the log and says which rows it refused."""
+        """Return a function that, given a model's classes and version, reads the log and says what it refused."""
         from functools import partial
 
         from visionpipe.monitoring.prediction_log import read_predictions

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.monitoring.alignment import align
-from visionpipe.monitoring.feature_shift import FeatureTest, compare_column, compare_embeddings, histogram
+from visionpipe.monitoring.feature_shift import (
+    FeatureTest,
+    compare_column,
+    compare_embeddings,
+    compare_missing,
+    histogram,
+)
 from visionpipe.monitoring.parameters import DriftParameters
 from visionpipe.monitoring.tested_rows import choose_rows
 from visionpipe.stats.paired import holm
 
+logger = logging.getLogger(__name__)
 _NAMED_IN_REASON = 3
 
 
@@ -25,7 +34,7 @@ class DriftVerdict:
     drifted: bool | None
     """True or False; None if there was too little to judge, which is not "no drift"."""
     reason: str
-    """For a person: the verdict in one sentence, and in another what was left out as a repeat."""
+    """For a person: the verdict in one sentence, then what else one must know of the rows behind it."""
     n_reference: int
     """Rows of the reference that were compared: one of each group."""
     n_current: int
@@ -56,14 +65,17 @@ def detect_drift(
     *,
     model_version: str | None = None,
     refused_rows: Mapping[str, int] | None = None,
+    other_versions: Mapping[str, int] | None = None,
+    now: datetime | None = None,
 ) -> DriftVerdict:
     """Judge whether production differs from what the model was validated on.
 
     Each numeric feature is compared by Kolmogorov-Smirnov, `predicted_label` and any feature of text by
-    chi-squared, the embeddings by maximum mean discrepancy. The p-values are Holm-adjusted over all of them;
-    drift is an adjusted p-value below `alpha` together with an effect that reaches its minimum. Rows that belong
-    together count once (`visionpipe.monitoring.tested_rows.choose_rows`), and what is a number, and how many of its
-    digits count, `visionpipe.monitoring.alignment.align` says.
+    chi-squared, the embeddings by maximum mean discrepancy; how often a feature or the embedding is missing, by
+    chi-squared too. The p-values are Holm-adjusted over all of them; drift is an adjusted p-value below `alpha`
+    together with an effect that reaches its minimum. Rows that belong together count once
+    (`visionpipe.monitoring.tested_rows.choose_rows`), and what is a number, and how many of its digits count,
+    `visionpipe.monitoring.alignment.align` says.
 
     Parameters
     ----------
@@ -81,6 +93,11 @@ def detect_drift(
         reference of themselves. Without it, all rows count.
     refused_rows : mapping of str to int, optional
         `PredictionLog.refused_counts`, handed on in the verdict.
+    other_versions : mapping of str to int, optional
+        `PredictionLog.other_versions`, named in the verdict if there are too few rows of the model.
+    now : datetime, optional
+        The present (with a time zone). With it, the verdict says when the newest prediction is older than the window
+        is long: the window goes back from that prediction, so a service that fell silent keeps its last verdict.
 
     Returns
     -------
@@ -93,7 +110,10 @@ def detect_drift(
         If a column to test is absent, or the embeddings of the two tables differ in length.
     """
     tested = (*parameters.features, "predicted_label", "embedding")
-    _check_columns(tested, reference, current, parameters.group_by)
+    _check_columns("reference", reference, tested)
+    if len(current):  # an empty log has no attributes yet
+        log_only = ["requested_at", "model_version", *([parameters.group_by] if parameters.group_by else [])]
+        _check_columns("log", current, [*tested, *log_only])
     rows = choose_rows(reference, current, parameters, model_version=model_version)
     reference, current = rows.reference, rows.current
     about: dict[str, Any] = {
@@ -105,13 +125,19 @@ def detect_drift(
         or None,
         "refused_rows": dict(refused_rows or {}),
     }
+    silence = _silence(current, parameters.window_days, now)
+    if silence:
+        logger.warning(silence)
     if min(len(reference), len(current)) < parameters.min_rows:
         whose = f" of model version {model_version}" if model_version else ""
         reason = (
             f"Too few rows to judge drift: {len(reference)} in the reference and {len(current)} predictions"
             f"{whose} in the window, {parameters.min_rows} of each are needed."
         )
-        return DriftVerdict(drifted=None, reason=_sentences(reason, rows.repeats), **about)
+        others = ", ".join(f"{version} ({n:,})" for version, n in sorted((other_versions or {}).items()))
+        instead = f"The log has predictions of other model versions: {others}." if others else ""
+        reason = _sentences(reason, rows.repeats, instead, silence)
+        return DriftVerdict(drifted=None, reason=reason, **about)
     features = {name: align(reference[name], current[name]) for name in parameters.features}
     labels = (reference["predicted_label"], current["predicted_label"])  # names, even where they are digits
     found = {
@@ -119,11 +145,14 @@ def detect_drift(
         for name, columns in {**features, "predicted_label": labels}.items()
     }
     found["embedding"] = compare_embeddings(reference["embedding"], current["embedding"], parameters)
+    with_gaps = [*features.values(), (reference["embedding"], current["embedding"])]
+    missing = [compare_missing(*columns, parameters) for columns in with_gaps]
     untested = {name: result for name, result in found.items() if isinstance(result, str)}
-    tests = _judge([result for result in found.values() if isinstance(result, FeatureTest)], parameters)
+    compared = [result for result in [*found.values(), *missing] if isinstance(result, FeatureTest)]
+    tests = _judge(compared, parameters)
     return DriftVerdict(
         drifted=any(test.drifted for test in tests) if tests else None,
-        reason=_sentences(_reason(tests, untested, parameters), rows.repeats),
+        reason=_sentences(_reason(tests, untested, parameters), rows.repeats, silence),
         tests=tests,
         untested=untested,
         histograms={
@@ -135,18 +164,14 @@ def detect_drift(
     )
 
 
-def _check_columns(
-    tested: Sequence[str], reference: pd.DataFrame, current: pd.DataFrame, group_by: str | None
-) -> None:
-    log_only = ["requested_at", "model_version", *([group_by] if group_by else [])]
-    for where, table, names in [("reference", reference, tested), ("log", current, [*tested, *log_only])]:
-        absent = [name for name in names if name not in table.columns]
-        if absent:
-            known = ", ".join(sorted(map(str, table.columns)))
-            raise VisionpipeError(
-                f"drift: the {where} has no column {', '.join(absent)}; it has {known} (drift.features"
-                f"{', drift.group_by' if group_by in absent else ''})"
-            )
+def _check_columns(where: str, table: pd.DataFrame, names: Sequence[str]) -> None:
+    absent = [name for name in names if name not in table.columns]
+    if absent:
+        known = ", ".join(sorted(map(str, table.columns)))
+        raise VisionpipeError(
+            f"drift: the {where} has no column {', '.join(absent)}; it has {known} "
+            "(drift.features, drift.group_by)"
+        )
 
 
 def _times(current: pd.DataFrame) -> dict[str, str] | None:
@@ -158,6 +183,15 @@ def _times(current: pd.DataFrame) -> dict[str, str] | None:
 
 def _sentences(*sentences: str) -> str:
     return " ".join(filter(None, sentences))
+
+
+def _silence(current: pd.DataFrame, window_days: int | None, now: datetime | None) -> str:
+    if current.empty or window_days is None or now is None:
+        return ""
+    days = (pd.Timestamp(now) - current["requested_at"].max()).days
+    return (
+        f"The newest prediction is {days} days old, the window {window_days}." if days > window_days else ""
+    )
 
 
 def _judge(tests: list[FeatureTest], parameters: DriftParameters) -> tuple[FeatureTest, ...]:

@@ -17,7 +17,6 @@ from visionpipe.stats.two_sample import ks, mmd_permutation
 
 N_BINS = 20
 _TAIL = 0.005
-_MISSING = "(missing)"
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,7 @@ class FeatureTest:
     """The comparison of one column."""
 
     feature: str
+    """The column, or `<column> missing` where the share of missing values was compared."""
     test: str
     """`Kolmogorov-Smirnov`, `chi-squared` or `MMD`."""
     statistic: float
@@ -104,7 +104,7 @@ def _compare_categories(
     n_reference, n_current = (int(column.notna().sum()) for column in (reference, current))
     if min(n_reference, n_current) < parameters.min_rows:
         return _too_few(n_reference, n_current, parameters)
-    counts = [column.astype("str").fillna(_MISSING).value_counts() for column in (reference, current)]
+    counts = [column.dropna().astype("str").value_counts() for column in (reference, current)]
     ordered = list(dict.fromkeys([*classes, *counts[0].index, *counts[1].index]))
     counts_2C = np.array([count.reindex(ordered, fill_value=0) for count in counts], dtype=float)
     found = chi_squared(counts_2C[0], counts_2C[1], seed=parameters.seed)
@@ -117,6 +117,32 @@ def _compare_categories(
     shift = f"{name} {ordered[most]!r} is more frequent ({before:.1%} → {now:.1%}, Cramer's V {v:.2f})"
     return FeatureTest(
         name, "chi-squared", found.statistic, found.p_value, v, parameters.min_cramers_v, shift
+    )
+
+
+def compare_missing(
+    reference: pd.Series, current: pd.Series, parameters: DriftParameters
+) -> FeatureTest | None:
+    """Compare how often a column's value is missing, by chi-squared of the 2 x 2 table.
+
+    Returns
+    -------
+    FeatureTest or None
+        None if nothing is missing, or on one side everything: such a column is not recorded, which is no shift.
+    """
+    counts_22 = np.array([[column.isna().sum(), column.notna().sum()] for column in (reference, current)])
+    if counts_22[:, 0].sum() == 0 or (counts_22[:, 1] == 0).any():
+        return None
+    found = chi_squared(counts_22[0], counts_22[1], seed=parameters.seed)
+    if found.p_value is None:
+        return None
+    v = cramers_v_at_equal_sizes(counts_22[0], counts_22[1])
+    before, now = counts_22[:, 0] / counts_22.sum(axis=1)
+    often = "more" if now > before else "less"
+    shift = f"{reference.name} is missing {often} often ({before:.1%} → {now:.1%}, Cramer's V {v:.2f})"
+    least = parameters.min_cramers_v
+    return FeatureTest(
+        f"{reference.name} missing", "chi-squared", found.statistic, found.p_value, v, least, shift
     )
 
 

@@ -35,9 +35,10 @@ class DriftParameters(BaseModel):
 
     group_by: str | None = None
     """Column of the log whose value several rows share because they belong together (sender, patient, machine):
-    one row of each counts, in the log and in a reference that has the column too."""
+    one row of each counts, in the log and in a reference that has the column too. The log's near-duplicates are not
+    searched for: where no column tells them apart, ten photos of one scene count as ten."""
 
-    permutations: int = Field(default=1000, ge=20, le=100_000)
+    permutations: int = Field(default=2000, ge=20, le=100_000)
     """Permutations of the MMD test (20-100,000); its smallest p-value is 1 / (permutations + 1)."""
 
     max_mmd_rows: int = Field(default=1000, ge=50, le=20_000)
@@ -58,7 +59,8 @@ class DriftParameters(BaseModel):
 
     @model_validator(mode="after")
     def _embedding_drift_must_be_reachable(self) -> DriftParameters:
-        tests = len(self.features) + 2  # + predicted label + embeddings
+        # features, predicted label, embeddings, and how often each feature and the embeddings are missing
+        tests = 2 * len(self.features) + 3
         # Holm multiplies the smallest p-value by the number of tests, so too few never get below alpha.
         if tests / (self.permutations + 1) >= self.alpha:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from visionpipe.monitoring.prediction_rows import SCHEMA
 
 MAX_LINE_BYTES = 1_000_000
 MAX_DETAIL = 200  # characters of an error
+MAX_ATTRIBUTES = 200  # columns of attributes; more than that are values that were logged as names
+MIN_ATTRIBUTE_SHARE = 0.01  # of the lines that must have an attribute, where there are more
 _BATCH_LINES = 20_000
 # What pyarrow raises on a broken file or value: its own exceptions and the built-in ones that it passes on.
 BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
@@ -196,7 +199,8 @@ def _from_rows(rows: list[tuple[int, dict[str, Any]]], refused: list[Refusal]) -
             Refusal(f"{wanted.name} has the wrong type", int(number_N[i]), "") for i in wrong if sound_N[i]
         ]
         sound_N[wrong] = False
-    attributes = pd.DataFrame([_attributes(row) for _, row in rows], index=range(len(rows)))
+    attributes, left_out = _attributes([row for _, row in rows])
+    refused += left_out
     table, _ = conform(pa.table(columns))
     return Piece(
         table.filter(pa.array(sound_N)),
@@ -227,13 +231,40 @@ def _fits(value: Any, type_: pa.DataType) -> bool:
     return True
 
 
-def _attributes(row: dict[str, Any]) -> dict[str, Any]:
-    """Take the keys that the contract does not name; nested values become JSON text."""
-    return {
-        name: json.dumps(value) if isinstance(value, list | dict) else value
-        for name, value in row.items()
-        if name not in SCHEMA.names
-    }
+def recurring_names(lines_of: Counter[str], n_lines: int) -> tuple[list[str], list[Refusal]]:
+    """Choose the attributes that become columns: all, or of more than 200 the most frequent that recur.
+
+    Parameters
+    ----------
+    lines_of : Counter
+        In how many lines each name stands.
+    n_lines : int
+        Number of all lines.
+
+    Returns
+    -------
+    tuple
+        The names, and what is said of the others.
+    """
+    if len(lines_of) <= MAX_ATTRIBUTES:
+        return list(lines_of), []
+    enough = MIN_ATTRIBUTE_SHARE * n_lines
+    names = [name for name, lines in lines_of.most_common(MAX_ATTRIBUTES) if lines >= enough]
+    detail = f"{len(lines_of) - len(names)} of {len(lines_of)} names"
+    return names, [Refusal(f"attributes beyond {MAX_ATTRIBUTES} names are left out", None, detail)]
+
+
+def _attributes(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[Refusal]]:
+    """Take the keys that the contract does not name, as columns; nested values become JSON text."""
+    lines_of = Counter(name for row in rows for name in row if name not in SCHEMA.names)
+    names, refused = recurring_names(lines_of, len(rows))
+    kept = frozenset(names)
+    table = [{name: _flat(value) for name, value in row.items() if name in kept} for row in rows]
+    return pd.DataFrame(table, index=range(len(rows)), columns=names), refused
+
+
+def _flat(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def _nothing(refusal: Refusal) -> Piece:

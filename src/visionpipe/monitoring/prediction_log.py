@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,11 @@ from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.monitoring.prediction_files import (
     BROKEN,
     Piece,
+    Refusal,
     conform,
     content_name,
     read_pieces,
+    recurring_names,
 )
 from visionpipe.monitoring.prediction_rows import REQUIRED, SCHEMA, refusals
 
@@ -37,6 +40,9 @@ class PredictionLog:
     refused: pd.DataFrame
     """One line a refusal: `reason`, `file` (in the log), `row` (from 1; missing: whole file), `detail`."""
 
+    other_versions: dict[str, int] = field(default_factory=dict)
+    """Rows of other models that were passed over unread, by model version."""
+
     @property
     def refused_counts(self) -> dict[str, int]:
         """Number of refused rows (or whole files) by reason, most frequent first."""
@@ -44,7 +50,8 @@ class PredictionLog:
 
 
 LogReader = Callable[..., PredictionLog]
-"""`read_predictions` with the folder and the time filled in: called with `classes`."""
+"""`read_predictions` with the folder and the time filled in: called with `classes` and perhaps `model_version`
+and `window_days`."""
 
 
 def write_predictions(folder: Path, predictions: pd.DataFrame) -> Path:
@@ -100,54 +107,127 @@ def _write_whole(partition: Path, table: pa.Table) -> None:
         temporary.write_bytes(content.getbuffer())
 
 
-def read_predictions(folder: Path, *, classes: Sequence[str], now: datetime) -> PredictionLog:
+def read_predictions(
+    folder: Path,
+    *,
+    classes: Sequence[str],
+    now: datetime,
+    model_version: str | None = None,
+    window_days: int | None = None,
+) -> PredictionLog:
     """Read a prediction log: keep its sound rows and name what is wrong with the others.
 
     Nothing in the log stops the run: a broken line costs that line, a broken Parquet file that file. Of
-    several sound rows with one `prediction_id` the first (by day, file name, row) is kept.
+    several sound rows of a model with one `prediction_id` the first (by day, file name, row) is kept.
 
     Parameters
     ----------
     folder : Path
-        The log: `date=*/*.parquet` and `date=*/*.jsonl`; a folder that does not exist is an empty log. Names
-        that start with a dot or an underscore are passed over.
+        The log: `.parquet` and `.jsonl` files in `date=*/` and folders below; a folder that does not exist is an
+        empty log. Names that start with a dot or an underscore are passed over.
     classes : sequence of str
         The K classes of the model, in the order of `probabilities`.
     now : datetime
         The present (UTC if naive); a prediction from more than five minutes later is refused.
+    model_version : str, optional
+        Read this model's predictions only: those of others, which may have other classes, are counted.
+    window_days : int, optional
+        Leave the folders unread whose day lies more than a day before the window, which goes back from the newest
+        prediction. The rows of the first days read may still lie before it.
 
     Returns
     -------
     PredictionLog
     """
-    tables, attributes, origins, refused = [], [], [], []
-    for path in sorted(folder.glob("date=*/*")):
-        if path.name.startswith((".", "_")) or path.is_dir():
+    pieces, refused, others, newest = [], [], Counter(), None
+    for file, path in _newest_day_first(folder):
+        day = _day_of(file)
+        if len(file.parts) == 1 or not file.parts[0].startswith("date="):
+            refused.append(_refused_file(file.as_posix(), "file is in no folder date=YYYY-MM-DD"))
             continue
-        file = path.relative_to(folder).as_posix()
+        if window_days and newest and day and (newest.date() - day).days > window_days + 1:
+            continue
         for piece in read_pieces(path):
+            piece, passed_over = _of_version(piece, model_version)
+            others.update(passed_over)
             reason_N = refusals(piece.table, classes=classes, now=now)
             sound_N = np.equal(reason_N, None).astype(bool)
-            refused.append(_refused(file, piece, reason_N, sound_N))
+            refused.append(_refused(file.as_posix(), piece, reason_N, sound_N))
             if sound_N.any():
-                tables.append(piece.table.filter(pa.array(sound_N)))
-                attributes.append(piece.attributes[sound_N])
-                origins.append(pd.DataFrame({"file": file, "row": piece.row_N[sound_N]}))
-    if not tables:
-        return PredictionLog(SCHEMA.empty_table().to_pandas(), _concat_refused(refused))
-    table = pa.concat_tables(tables)
-    first_N = ~table["prediction_id"].to_pandas().duplicated().to_numpy()
+                piece = _rows(piece, sound_N)
+                pieces.append((file, piece))
+                latest = pc.max(piece.table["requested_at"]).as_py()
+                newest = max(newest, latest) if newest else latest
+    if not pieces:
+        return PredictionLog(SCHEMA.empty_table().to_pandas(), _concat_refused(refused), dict(others))
+    pieces.sort(
+        key=lambda read: read[0].parts
+    )  # the oldest day first: of repeated predictions the first counts
+    table = pa.concat_tables([piece.table for _, piece in pieces])
+    origins = [pd.DataFrame({"file": file.as_posix(), "row": piece.row_N}) for file, piece in pieces]
+    keys = table.select(["model_version", "prediction_id"]).to_pandas()
+    first_N = ~keys.duplicated().to_numpy()
     repeated = pd.concat(origins, ignore_index=True)[~first_N]
     refused.append(repeated.assign(reason="prediction_id was logged before", detail=""))
-    columns = pd.concat(attributes, ignore_index=True)[first_N].reset_index(drop=True)
+    attributes, left_out = _attributes([piece for _, piece in pieces])
+    refused += [_refused_file(".", refusal.reason, refusal.detail) for refusal in left_out]
     rows = _to_pandas(table.filter(pa.array(first_N)))
-    return PredictionLog(pd.concat([rows, columns], axis=1), _concat_refused(refused))
+    rows = pd.concat([rows, attributes[first_N].reset_index(drop=True)], axis=1)
+    return PredictionLog(rows, _concat_refused(refused), dict(others))
+
+
+def _newest_day_first(folder: Path) -> list[tuple[PurePath, Path]]:
+    """List the files of the log, by their path inside it: newest day first, in each by name."""
+    files = [(path.relative_to(folder), path) for path in folder.rglob("*") if not path.is_dir()]
+    shown = [(file, path) for file, path in files if not any(part[0] in "._" for part in file.parts)]
+    shown.sort(key=lambda each: each[0].parts)
+    return sorted(shown, key=lambda each: each[0].parts[0], reverse=True)
+
+
+def _day_of(file: PurePath) -> date | None:
+    try:
+        return date.fromisoformat(file.parts[0].removeprefix("date="))
+    except ValueError:
+        return None
+
+
+def _rows(piece: Piece, wanted_N: np.ndarray) -> Piece:
+    return Piece(
+        piece.table.filter(pa.array(wanted_N)),
+        piece.attributes[wanted_N].reset_index(drop=True),
+        piece.row_N[wanted_N],
+        piece.refused,
+    )
+
+
+def _of_version(piece: Piece, model_version: str | None) -> tuple[Piece, dict[str, int]]:
+    """Keep the rows of a model, and those that name none, which will be refused; count the others."""
+    if model_version is None:
+        return piece, {}
+    named = piece.table["model_version"].to_pandas()
+    other_N = (named.notna() & ~named.isin(["", str(model_version)])).to_numpy()
+    if not other_N.any():
+        return piece, {}
+    return _rows(piece, ~other_N), {str(name): int(n) for name, n in named[other_N].value_counts().items()}
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     position = SCHEMA.get_field_index("deferred")
     table = table.set_column(position, SCHEMA.field(position), pc.fill_null(table["deferred"], False))
     return table.to_pandas()
+
+
+def _attributes(pieces: list[Piece]) -> tuple[pd.DataFrame, list[Refusal]]:
+    lines_of = Counter()
+    for piece in pieces:
+        lines_of.update(piece.attributes.count().to_dict())
+    names, left_out = recurring_names(lines_of, sum(len(piece.row_N) for piece in pieces))
+    parts = [piece.attributes[[name for name in piece.attributes if name in names]] for piece in pieces]
+    return pd.concat(parts, ignore_index=True), left_out
+
+
+def _refused_file(file: str, reason: str, detail: str = "") -> pd.DataFrame:
+    return pd.DataFrame({"reason": [reason], "file": file, "row": None, "detail": detail})
 
 
 def _refused(file: str, piece: Piece, reason_N: np.ndarray, sound_N: np.ndarray) -> pd.DataFrame:

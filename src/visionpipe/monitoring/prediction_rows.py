@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 EMBEDDING_SIZE = 32
 MAX_SUM_ERROR = 1e-3
+MAX_CONFIDENCE_ERROR = 0.01  # a log that rounds to two decimals is sound
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 SCHEMA = pa.schema(
@@ -85,6 +86,7 @@ def refusals(table: pa.Table, *, classes: Sequence[str], now: datetime) -> np.nd
     refuse(_outside(_numbers(table, "confidence"), 0, 1), "confidence is not a number from 0 to 1")
     for reason, wrong_N in _probability_faults(table, len(classes)):
         refuse(wrong_N, reason)
+    refuse(_contradicted(table, classes), "confidence is not the probability of predicted_label")
     for name in _OPTIONAL_NUMBERS:
         infinite_N = ~np.isfinite(_numbers(table, name)) & ~_missing(table, name)
         refuse(infinite_N, f"{name} is NaN or infinite")
@@ -106,6 +108,16 @@ def _probability_faults(table: pa.Table, n_classes: int) -> list[tuple[str, np.n
         ("probabilities are not numbers from 0 to 1", outside_N),
         ("probabilities do not sum to 1", off_sum_N),
     ]
+
+
+def _contradicted(table: pa.Table, classes: Sequence[str]) -> np.ndarray:
+    label_N = pc.index_in(table["predicted_label"], pa.array(list(classes), pa.string()))
+    label_N = pc.fill_null(label_N, 0).to_numpy()  # refused for its label already
+    sound_N, probabilities_MK = _matrix(table, "probabilities", len(classes))
+    given_M = probabilities_MK[np.arange(len(probabilities_MK)), label_N[sound_N]]
+    contradicted_N = np.zeros(table.num_rows, dtype=bool)
+    contradicted_N[sound_N] = np.abs(_numbers(table, "confidence")[sound_N] - given_M) > MAX_CONFIDENCE_ERROR
+    return contradicted_N
 
 
 def _matrix(table: pa.Table, name: str, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from visionpipe.images.prepare import decode_batches
 from visionpipe.images.store import ImageReader
 from visionpipe.metrics.evaluation import evaluate
 from visionpipe.metrics.parameters import EvaluationParameters
+from visionpipe.metrics.robustness import accuracy_entry
 from visionpipe.models.classifier import ImageClassifier
 from visionpipe.monitoring.prediction_log import PredictionLog
 
@@ -42,7 +43,7 @@ def score_new(
     read : ImageReader
         Streams their bytes.
     logged : callable
-        Reads the prediction log, given `classes`.
+        Reads the prediction log, given `classes` and `model_version`.
     now : datetime
         Time of the request [UTC].
 
@@ -51,9 +52,8 @@ def score_new(
     DataFrame
         Rows of the prediction log; none when there is nothing new.
     """
-    rows = logged(classes=classifier.spec.classes).rows
-    done = set(rows.loc[rows["model_version"] == model_version, "image_id"])
-    new = arrivals[~arrivals["image_id"].isin(done)]
+    rows = logged(classes=classifier.spec.classes, model_version=model_version).rows
+    new = arrivals[~arrivals["image_id"].isin(rows["image_id"])]
     predicted = list(_predictions(classifier, read, new["image_id"].tolist()))
     if not predicted:
         return pd.DataFrame()
@@ -76,6 +76,8 @@ def summarise(
     logged: Callable[..., PredictionLog],
     delayed_labels: pd.DataFrame,
     parameters: EvaluationParameters,
+    *,
+    group_by: str | None = None,
 ) -> dict:
     """Put the champion's arrivals beside its own test images.
 
@@ -88,30 +90,52 @@ def summarise(
     own_test : dict
         Its evaluation when it was registered.
     logged : callable
-        Reads the prediction log, given `classes`.
+        Reads the prediction log, given `classes` and `model_version`.
     delayed_labels : DataFrame
         Labels of arrivals that became known; they are used here and nowhere else.
     parameters : EvaluationParameters
         Level, resamples and seed of the intervals.
+    group_by : str, optional
+        Attribute (sender, patient, machine) whose arrivals are one piece of evidence; without it, a photo is.
 
     Returns
     -------
     dict
         `model_version, n_logged, n_deferred, own_test` (metrics) and `arrivals` (metrics, None without known labels).
+        Arrivals of a class that the model does not know count as wrong in the accuracy, and in no other metric;
+        `arrivals["unknown_classes"]` says how many there are of each.
     """
-    rows = logged(classes=classes).rows
-    rows = rows[rows["model_version"] == model_version]
+    rows = logged(classes=classes, model_version=model_version).rows
     labels = delayed_labels.drop_duplicates("image_id", keep="last").set_index("image_id")["label"]
     judged = rows[rows["image_id"].isin(labels.index)]
-    judged = judged.assign(label=judged["image_id"].map(labels), group_id=judged["image_id"])
-    judged = judged[judged["label"].isin(classes)]
+    judged = judged.assign(label=judged["image_id"].map(labels), group_id=_groups(judged, group_by))
     return {
         "model_version": model_version,
         "n_logged": len(rows),
         "n_deferred": int(rows["deferred"].astype(bool).sum()),
         "own_test": _key_figures(own_test),
-        "arrivals": _key_figures(evaluate(judged, classes, [], parameters)) if len(judged) else None,
+        "arrivals": _of_arrivals(judged, classes, parameters) if len(judged) else None,
     }
+
+
+def _groups(judged: pd.DataFrame, group_by: str | None) -> pd.Series:
+    photo = "photo " + judged["image_id"]
+    if group_by not in judged.columns:
+        return photo
+    return ("group " + judged[group_by].astype("str")).where(judged[group_by].notna(), photo)
+
+
+def _of_arrivals(judged: pd.DataFrame, classes: Sequence[str], parameters: EvaluationParameters) -> dict:
+    is_known = judged["label"].isin(classes)
+    unknown = judged.loc[~is_known, "label"].value_counts()
+    figures: dict[str, Any] = {"n": 0, "metrics": {}, "per_class": {}}
+    if is_known.any():
+        figures = _key_figures(evaluate(judged[is_known], classes, [], parameters))
+    if len(unknown):  # whatever was predicted for them is wrong, and nothing else can be said of them
+        correct_N = judged["label"] == judged["predicted_label"]
+        accuracy = accuracy_entry(correct_N, judged["group_id"], parameters.level)
+        figures = {**figures, "n": len(judged), "metrics": {**figures["metrics"], "accuracy": accuracy}}
+    return {**figures, "unknown_classes": {str(name): int(n) for name, n in unknown.items()}}
 
 
 def _key_figures(evaluation: dict) -> dict:

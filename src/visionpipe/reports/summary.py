@@ -106,6 +106,8 @@ def _add_scoring(table: Table, summary: dict) -> None:
             f"arrivals ({counted(summary['arrivals']['n'], 'label')} known)",
             summary["arrivals"]["metrics"],
         )
+        for name, n in summary["arrivals"]["unknown_classes"].items():
+            table.add_row("", f"{n} of them of a class that the model does not know: {_plain(name)}")
 
 
 def _add_metrics(table: Table, title: str, metrics: dict[str, dict]) -> None:

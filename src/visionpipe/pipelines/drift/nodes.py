@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from visionpipe.monitoring.parameters import DriftParameters
@@ -10,7 +11,7 @@ from visionpipe.pipelines.annotations import Champion, DataFrame
 
 
 def detect_drift(
-    champion: Champion, logged_predictions: Callable[..., Any], parameters: DriftParameters
+    champion: Champion, logged_predictions: Callable[..., Any], parameters: DriftParameters, now: datetime
 ) -> tuple[dict, DataFrame, DataFrame]:
     """Test the logged predictions against the champion's reference; return verdict and the rows compared."""
     from visionpipe.monitoring.drift import detect_drift as detect
@@ -18,7 +19,9 @@ def detect_drift(
 
     candidate = champion.candidate
     classes = candidate.classifier.spec.classes
-    log = logged_predictions(classes=classes)
+    log = logged_predictions(
+        classes=classes, model_version=champion.version, window_days=parameters.window_days
+    )
     verdict = detect(
         candidate.reference,
         log.rows,
@@ -26,6 +29,8 @@ def detect_drift(
         parameters,
         model_version=champion.version,
         refused_rows=log.refused_counts,
+        other_versions=log.other_versions,
+        now=now,
     )
     rows = choose_rows(candidate.reference, log.rows, parameters, model_version=champion.version)
     return verdict.as_dict(), rows.reference, rows.current

@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 detect_drift,
-                inputs=["champion", "logged_predictions", "params:drift"],
+                inputs=["champion", "logged_predictions", "params:drift", "clock"],
                 outputs=["drift_verdict", "judged_reference", "judged_predictions"],
                 name="detect_drift",
             ),

@@ -51,11 +51,18 @@ def summarise_scoring(
     prediction_log: Callable[..., Any],
     delayed_labels: DataFrame,
     parameters: EvaluationParameters,
+    ingestion: IngestionParameters,
 ) -> dict:
     """Compare the champion on its own test images with its arrivals, as far as their labels are known by now."""
     from visionpipe.monitoring.scoring import summarise
 
     classes = champion.candidate.classifier.spec.classes
     return summarise(
-        classes, champion.version, champion.evaluation, prediction_log, delayed_labels, parameters
+        classes,
+        champion.version,
+        champion.evaluation,
+        prediction_log,
+        delayed_labels,
+        parameters,
+        group_by=ingestion.split.group_by,
     )

@@ -29,7 +29,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 summarise_scoring,
-                inputs=["champion", "prediction_log", "delayed_labels", "params:evaluation"],
+                inputs=[
+                    "champion",
+                    "prediction_log",
+                    "delayed_labels",
+                    "params:evaluation",
+                    "params:ingestion",
+                ],
                 outputs="scoring_summary",
                 name="summarise_scoring",
             ),
