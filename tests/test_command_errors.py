@@ -53,6 +53,11 @@ def test_what_the_operating_system_refuses(number, line):
     assert (done.exit_code, done.stderr) == (1, f"Error: {line}\n")
 
 
+def test_the_disk_that_is_full_is_the_one_that_is_written():
+    done = run(OSError(errno.ENOSPC, "", "/data/x", None, "/tmp/x"))
+    assert "(/tmp/x)" in done.stderr
+
+
 @pytest.mark.parametrize(
     "defect", [ValueError("of ours"), AttributeError("of ours"), OSError(errno.EBADF, "Bad file descriptor")]
 )

@@ -52,7 +52,8 @@ def _mendable(error: BaseException) -> str | None:
         if isinstance(each, _of_mlflow()):
             return f"MLflow: {first_line(each)}; mend what it names, or try again when it answers"
         if isinstance(each, OSError) and each.errno in _ADVICE:
-            where = f" ({each.filename})" if each.filename else ""
+            named = each.filename2 or each.filename  # of two, the second is written
+            where = f" ({named})" if named else ""
             return f"{os.strerror(each.errno)}{where}: {_ADVICE[each.errno]}"
     return _word_of_kedro(error)
 
