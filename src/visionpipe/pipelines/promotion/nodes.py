@@ -47,13 +47,16 @@ def promote_candidate(
     provenance_of: Callable[[dict[str, Any]], dict[str, str]],
     all_parameters: dict[str, Any],
     parameters: PromotionParameters,
+    ingestion: IngestionParameters,
 ) -> dict:
-    """Judge, register with its card if it wins, and say why."""
+    """Judge, register with its card and with what it accepts if it wins, and say why."""
     from visionpipe.promotion.contest import contest, report
+    from visionpipe.promotion.model_version import ACCEPTANCE
     from visionpipe.reports.model_card import card_papers
 
     evaluation, provenance = card_facts["evaluation"], provenance_of(all_parameters)
     about = {"model_name": registry.model_name, "provenance": provenance, "data": data_version.as_dict()}
+    card = card_papers(card_facts, about)
     promotion = contest(
         registry,
         candidate,
@@ -63,7 +66,7 @@ def promote_candidate(
         {**provenance, **data_version.tags()},
         parameters,
         examination=card_facts["examination"],
-        papers=card_papers(card_facts, about),
+        papers=lambda decision: {**card(decision), ACCEPTANCE: ingestion.acceptance()},
     )
     said = report(
         promotion,

@@ -42,6 +42,7 @@ def create_pipeline() -> Pipeline:
                     "provenance",
                     "parameters",
                     "params:promotion",
+                    "params:ingestion",
                 ],
                 outputs="decision",
                 name="promote_candidate",
