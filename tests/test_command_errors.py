@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 
 import click
 import pytest
@@ -51,6 +52,22 @@ def test_a_tracking_server_that_goes_away(kind):
 def test_what_the_operating_system_refuses(number, line):
     done = run(DatasetError("Failed while saving"), cause=OSError(number, "", "/data/x"))
     assert (done.exit_code, done.stderr) == (1, f"Error: {line}\n")
+
+
+def test_the_disk_that_is_full_is_the_one_that_is_written():
+    done = run(OSError(errno.ENOSPC, "", "/data/x", None, "/tmp/x"))
+    assert "(/tmp/x)" in done.stderr
+
+
+def test_a_folder_that_cannot_be_copied_is_told_with_the_cause(tmp_path):
+    """As MLflow copies what it is given: all failures are one error, which holds the causes as text."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/weights").symlink_to("gone")
+    with pytest.raises(shutil.Error) as failed:
+        shutil.copytree(tmp_path / "model", tmp_path / "copy")
+    line = run(failed.value).stderr
+    assert line.startswith(f"Error: {tmp_path / 'copy/weights'}: cannot be copied to: [Errno 2] No such file")
+    assert line.count("\n") == 1
 
 
 @pytest.mark.parametrize(

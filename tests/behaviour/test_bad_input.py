@@ -62,6 +62,9 @@ def test_a_class_with_one_image_stops_before_training(project, tmp_path):
     project.use_photos(photos(tmp_path / "photos", cat=20, dog=1))
     message = fail(project)
     assert "dog" in message
+    assert message.count("\n") == 1
+    assert (project.path / "data/08_reporting/data_docs/index.html").is_file()
+    assert "data/08_reporting/data_docs/index.html" in message
     assert not (project.path / "data/06_models/candidate").exists()
     assert "Validation failed" in (project.path / "data/08_reporting/index.html").read_text()
 

@@ -192,6 +192,13 @@ def test_images_without_labels_are_undecided(names, tmp_path):
     assert "2 images and nothing that labels them" in layout.undecided
 
 
+@pytest.mark.parametrize("path", ["", "  "])
+def test_no_path_is_not_the_working_directory(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(class_folders(tmp_path, cat=1, dog=1))
+    with pytest.raises(VisionpipeError, match="PATH is empty"):
+        guess_layout(path)
+
+
 def test_a_folder_without_images(tmp_path):
     with pytest.raises(VisionpipeError, match="holds no file at all"):
         guess_layout(str(tmp_path))

@@ -190,6 +190,12 @@ class TestUnusable:
         (tmp_path / "mlflow.db").write_bytes(b"no database at all, but long enough to be looked at" * 20)
         assert "mlflow.db: file is not a database" in refusal("sqlite:///mlflow.db", tmp_path)
 
+    def test_one_that_another_program_has_locked(self, project):
+        with closing(sqlite3.connect(project / "mlflow.db", isolation_level=None)) as other:
+            other.execute("begin exclusive")
+            message = refusal("sqlite:///mlflow.db", project)
+        assert message.endswith("mlflow.db: database is locked; wait for the other program that uses it")
+
     def test_a_folder_in_its_place(self, tmp_path):
         (tmp_path / "mlflow.db").mkdir()
         assert "mlflow.db: unable to open database file" in refusal("sqlite:///mlflow.db", tmp_path)

@@ -6,6 +6,7 @@ import errno
 import functools
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from itertools import dropwhile
@@ -52,8 +53,12 @@ def _mendable(error: BaseException) -> str | None:
         if isinstance(each, _of_mlflow()):
             return f"MLflow: {first_line(each)}; mend what it names, or try again when it answers"
         if isinstance(each, OSError) and each.errno in _ADVICE:
-            where = f" ({each.filename})" if each.filename else ""
+            named = each.filename2 or each.filename  # of two, the second is written
+            where = f" ({named})" if named else ""
             return f"{os.strerror(each.errno)}{where}: {_ADVICE[each.errno]}"
+        if isinstance(each, shutil.Error) and isinstance(each.args[0], list):  # a folder that is copied
+            _, target, why = each.args[0][-1]
+            return f"{target}: cannot be copied to: {why}"
     return _word_of_kedro(error)
 
 

@@ -69,6 +69,8 @@ def guess_layout(
     VisionpipeError
         When there is nothing to look at, or `table` cannot be used.
     """
+    if not path.strip():  # which would mean the working directory
+        raise VisionpipeError("PATH is empty: name the folder or the URL of the photos")
     path = _absolute(path)
     if path.lower().endswith(DOCUMENT_SUFFIXES) and not Path(path).is_dir():
         path, _, document = path.rpartition("/")

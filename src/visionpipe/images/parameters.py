@@ -120,6 +120,13 @@ class LabelParameters(BaseModel):
     """What becomes of a photo whose annotators contradict each other without a majority."""
 
 
+_ACCEPTANCE = {
+    **dict.fromkeys(("formats", "min_side_px", "max_pixels", "max_bytes", "worker_memory_mb", "rules"), True),
+    "privacy": {"strip_metadata"},
+}
+"""What decides whether a photo is accepted; the rest says what is done with it."""
+
+
 class IngestionParameters(BaseModel):
     """Limits on what may enter the image store, and how it is split."""
 
@@ -169,3 +176,7 @@ class IngestionParameters(BaseModel):
             }
         )
         return hashlib.sha256(decisive.encode()).hexdigest()[:16]
+
+    def acceptance(self) -> str:
+        """Return as JSON what decides whether a photo is accepted, fit to be read back by this class."""
+        return self.model_dump_json(include=_ACCEPTANCE)

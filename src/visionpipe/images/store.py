@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.images.duplicates import DESCRIPTOR_LENGTH, LOOK_SIDE_PX
 from visionpipe.images.shards import BULKY, ROWS_PER_GROUP, list_shards
 
@@ -209,7 +210,7 @@ def read_column(folder: Path, index: pd.DataFrame, column: str, width: int) -> n
 
 def read_tables(folder: Path, schema: pa.Schema = LABEL_SCHEMA) -> pd.DataFrame:
     """Read all shards of a table in the order they were appended; no rows when there is no shard yet."""
-    tables = [_read_table(shard, schema) for shard in list_shards(folder)]
+    tables = [read_shard(shard, schema) for shard in list_shards(folder)]
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     del tables
     return table.to_pandas(self_destruct=True, split_blocks=True)
@@ -221,10 +222,22 @@ def as_tuples(rows: pd.DataFrame) -> Iterator[tuple]:
         yield from rows.iloc[first : first + _ROWS_AT_ONCE].astype(object).itertuples(index=False, name=None)
 
 
-def _read_table(shard: Path, schema: pa.Schema) -> pa.Table:
-    table = pq.ParquetFile(shard).read()
-    # `read_table` knows what to do about other columns, but imports as much as reading all of a small store costs
-    return table if table.schema.equals(schema) else pq.read_table(shard, schema=schema)
+def read_shard(shard: Path, schema: pa.Schema = LABEL_SCHEMA) -> pa.Table:
+    """Read one shard of a table, which someone else may have written; columns that it has not are null.
+
+    Raises
+    ------
+    VisionpipeError
+        When it is no Parquet file, or a column has values that are not of the schema's type.
+    """
+    try:
+        table = pq.ParquetFile(shard).read()
+        # `read_table` knows what to do about other columns, but imports as much as reading all of a small store costs
+        return table if table.schema.equals(schema) else pq.read_table(shard, schema=schema)
+    except pa.ArrowException as error:
+        raise VisionpipeError(
+            f"{shard}: cannot be read: {first_line(error)}; mend it, or take it away"
+        ) from error
 
 
 ImageReader = Callable[[Iterable[str]], Iterator[tuple[str, bytes]]]

@@ -18,6 +18,8 @@ from visionpipe.models.training.memory import is_out_of_memory
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
 
+ACCEPTANCE = "ingestion.json"
+"""Paper of a version: which photos its project accepts (`IngestionParameters.acceptance`)."""
 _SERVED_MODEL = Path(__file__).with_name("served_model.py")
 
 
@@ -109,7 +111,7 @@ def log_version(candidate_folder: Path, papers: Mapping[str, str]) -> ModelInfo:
     candidate_folder : Path
         The candidate's files.
     papers : mapping
-        File name -> text: `evaluation.json`, `decision.json`, the model card.
+        File name -> text: `evaluation.json`, `decision.json`, the model card, which photos are accepted.
     """
     import mlflow
     from mlflow.models import ModelSignature

@@ -13,10 +13,16 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
     """Answers `mlflow models serve`: one row an image, column `image` with the file's bytes."""
 
     def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
-        """Read the classifier's files."""
+        """Read the classifier's files, and which photos its project accepts."""
+        from visionpipe.images.parameters import IngestionParameters
         from visionpipe.models.classifier import load_classifier
+        from visionpipe.promotion.model_version import ACCEPTANCE
 
         self._classifier = load_classifier(Path(context.artifacts["candidate"]))
+        acceptance = Path(context.artifacts["evaluation"]) / ACCEPTANCE
+        # a version from before it was kept: the limits that a project has by default
+        text = acceptance.read_text() if acceptance.is_file() else "{}"
+        self._accepted = IngestionParameters.model_validate_json(text)
 
     def predict(
         self, context: mlflow.pyfunc.PythonModelContext, model_input: pd.DataFrame, params: dict | None = None
@@ -36,16 +42,15 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
         Raises
         ------
         ValueError
-            When a photo cannot be used; the message names the row and the reason.
+            When a photo would not be accepted for training either; the message names the row and the reason.
         """
         from visionpipe.images.decode import decode_rgb
         from visionpipe.images.inspect import Refusal, inspect_photo
-        from visionpipe.images.parameters import IngestionParameters
 
         spec = self._classifier.spec
         pixels = []
         for row, data in enumerate(model_input["image"]):
-            _, verdict = inspect_photo(bytes(data), IngestionParameters())
+            _, verdict = inspect_photo(bytes(data), self._accepted)
             if isinstance(verdict, Refusal):
                 raise ValueError(f"row {row}: {verdict.reason}: {verdict.detail}")
             pixels.append(decode_rgb(bytes(data), spec.image_size_px))

@@ -156,7 +156,9 @@ def _require_file(path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=path.parent).close()
     except (OSError, sqlite3.Error) as error:
-        raise VisionpipeError(f"MLflow's database {path}: {error}; check mlflow.tracking_uri") from error
+        locked = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+        advice = "wait for the other program that uses it" if locked else "check mlflow.tracking_uri"
+        raise VisionpipeError(f"MLflow's database {path}: {error}; {advice}") from error
 
 
 def _require_database(uri: str, timeout_s: float) -> None:

@@ -29,8 +29,12 @@ if TYPE_CHECKING:
     from visionpipe.quality.parameters import ValidationParameters
 
 
+_PAGE = "data/08_reporting/data_docs/index.html"
+"""Where conf/base puts the Data Docs."""
+
+
 class ValidationFailed(VisionpipeError):  # noqa: N818 - a verdict on the data, not a defect of the program
-    """The data are not fit for training; the text names each failed expectation and up to ten rows of it."""
+    """The data are not fit for training; the text names the first failed expectation, and where all of them are."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +82,19 @@ def require_success(result: dict[str, Any]) -> None:
     ...     require_success({"success": False, "failures": [failure]})
     ... except ValidationFailed as error:
     ...     print(error)
-    1 expectation on the data failed; nothing was trained
-      expect_column_values_to_be_between: width is 1 or more: not so in 1 of 3 rows
-        image_id=ab12, width=0
+    1 expectation on the data failed, nothing was trained: width is 1 or more: not so in 1 of 3 rows; \
+the rows are in data/08_reporting/data_docs/index.html
     """
     if result["success"]:
         return
-    n_failures = len(result["failures"])
-    noun = "expectation" if n_failures == 1 else "expectations"
-    lines = [f"{n_failures} {noun} on the data failed; nothing was trained"]
-    for failure in result["failures"]:
-        lines.append(f"  {failure['expectation']}: {failure['detail']}")
-        lines += [
-            "    " + ", ".join(f"{key}={value}" for key, value in row.items()) for row in failure["rows"]
-        ]
-    raise ValidationFailed("\n".join(lines))
+    first, *others = result["failures"]
+    told = (
+        f"{len(others) + 1} expectations on the data failed" if others else "1 expectation on the data failed"
+    )
+    raise ValidationFailed(
+        f"{told}, nothing was trained: {' '.join(first['detail'].split())}; the rows "
+        f"{'and the others are' if others else 'are'} in {_PAGE}"
+    )
 
 
 def validate_tables(

@@ -70,6 +70,50 @@ def test_a_reviewer_who_comes_back_is_heard_again_and_once(root, warehouse):
     pd.testing.assert_frame_equal(warehouse.files, before)
 
 
+@pytest.mark.parametrize(
+    ("row", "trouble"),
+    [
+        ({"label": None}, "label is empty"),
+        ({"label": "   "}, "label is empty"),
+        ({"image_id": None}, "image_id is empty"),
+        ({"annotator": None}, "annotator is empty"),
+        ({"labelled_at": None}, "labelled_at is empty"),
+        ({"label_confidence": 7.0}, "label_confidence '7' is no number from 0 to 1"),
+        ({"label_confidence": -0.1}, "label_confidence '-0.1' is no number from 0 to 1"),
+        ({"label_confidence": None}, "label_confidence 'nan' is no number from 0 to 1"),
+    ],
+)
+def test_a_bad_row_is_refused_before_it_is_in_the_history_for_good(row, trouble, root, warehouse):
+    image_id = store.read_store_index(root / "arrivals")["image_id"][0]
+    review(root, **{"image_id": image_id, **row})
+    review(root, image_id, label="cat")
+    warehouse.take_in(reviewed(root))
+    assert warehouse.labels.query("origin == 'review'")["label"].tolist() == ["cat"]
+    quarantine = warehouse.quarantine()[["path", "reason", "detail"]].to_numpy().tolist()
+    assert quarantine == [["reviews/labels-00000.parquet row 1", "bad_row", trouble]]
+    (root / "reviews/labels-00000.parquet").unlink()
+    warehouse.take_in(reviewed(root))
+    assert warehouse.quarantine().empty
+
+
+def test_a_review_need_not_say_why_the_image_was_chosen(root, warehouse):
+    review(root, store.read_store_index(root / "arrivals")["image_id"][0], selection=None, label=" dog ")
+    warehouse.take_in(reviewed(root))
+    assert warehouse.manifest()["label"].tolist() == ["dog"]
+
+
+@pytest.mark.parametrize("column", ["labelled_at", "label_confidence"])
+def test_a_table_of_other_types_is_named(column, root):
+    image_id = store.read_store_index(root / "arrivals")["image_id"][0]
+    review(root, image_id)
+    (path,) = (root / "reviews").glob("*.parquet")
+    pd.read_parquet(path).assign(**{column: "soon"}).to_parquet(root / "reviews/zz_hand.parquet")
+    with pytest.raises(
+        VisionpipeError, match=r"reviews/zz_hand\.parquet: cannot be read: .*'soon'.*; mend it"
+    ):
+        reviewed(root)
+
+
 def test_a_review_of_an_image_that_is_not_there_says_what_to_restore(root):
     review(root, "0" * 64)
     with pytest.raises(VisionpipeError, match="restore data/01_raw/arrivals"):

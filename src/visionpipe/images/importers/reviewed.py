@@ -5,28 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.importers.local import LocalFolder
 from visionpipe.images.importers.opening import place_of
-from visionpipe.images.importers.photo import LabelClaim, Photo
+from visionpipe.images.importers.photo import LabelClaim, Photo, ReadNothing
 from visionpipe.images.importers.source import Source
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Take labels from `reviews/` and bytes from `arrivals/`; a photo keeps the time at which it arrived."""
-    from visionpipe.images.store import ReadStored, read_store_index, read_tables
+    from visionpipe.images.store import ReadStored, read_store_index
 
     place = place_of(source)
     if not isinstance(place, LocalFolder):
         raise VisionpipeError(f"importer reviewed reads a local folder, not {place.name}")
     root = Path(place.root)
-    reviews = read_tables(root / "reviews")
+    reviews = _read(root / "reviews")
     if reviews.empty:
         return
     arrivals = read_store_index(root / "arrivals").set_index("image_id")
     for review in reviews.sort_values(["labelled_at", "image_id"]).itertuples():
+        if trouble := _trouble(review):
+            refusal = ("bad_row", trouble)  # before it is in the label history, from where nothing is removed
+            yield Photo(source.name, review.where, 0, 0, ReadNothing(trouble), arrived_at, refusal=refusal)
+            continue
         if review.image_id not in arrivals.index:
             raise VisionpipeError(
                 f"reviews name image {review.image_id[:12]}…, which {root / 'arrivals'} does not hold: "
@@ -35,12 +42,12 @@ def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
         arrival: Any = arrivals.loc[review.image_id]
         labelled_at = review.labelled_at.to_pydatetime()
         claim = LabelClaim(
-            label=review.label,
+            label=review.label.strip(),
             confidence=float(review.label_confidence),
             annotator=review.annotator,
             labelled_at=labelled_at,
             origin="review",
-            selection=review.selection,
+            selection=review.selection if isinstance(review.selection, str) else None,
         )
         yield Photo(
             source=source.name,
@@ -53,3 +60,30 @@ def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             claims=(claim,),
             attributes=dict(arrival.attributes),
         )
+
+
+def _read(folder: Path) -> pd.DataFrame:
+    """Read all reviews, each with `where` it stands."""
+    import pandas as pd
+
+    from visionpipe.images.shards import list_shards
+    from visionpipe.images.store import LABEL_SCHEMA, read_shard
+
+    frames = [LABEL_SCHEMA.empty_table().to_pandas().assign(where="")]
+    for shard in list_shards(folder):
+        rows = read_shard(shard).to_pandas()
+        frames.append(rows.assign(where=[f"reviews/{shard.name} row {1 + row}" for row in range(len(rows))]))
+    return pd.concat(frames[1:] or frames, ignore_index=True)
+
+
+def _trouble(review: Any) -> str | None:
+    """Say what is wrong with a row, if it cannot be used."""
+    for column in ("image_id", "label", "annotator"):
+        value = getattr(review, column)
+        if not isinstance(value, str) or not value.strip():
+            return f"{column} is empty"
+    if not 0 <= review.label_confidence <= 1:  # nor is a null
+        return f"label_confidence '{review.label_confidence:g}' is no number from 0 to 1"
+    return (
+        None if review.labelled_at == review.labelled_at else "labelled_at is empty"
+    )  # a null is unlike itself

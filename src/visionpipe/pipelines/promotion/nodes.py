@@ -45,14 +45,20 @@ def promote_candidate(
     image_bytes: ImageReader,
     data_version_of: Callable[[dict[str, Any] | None], DataVersion],
     parameters: PromotionParameters,
+    ingestion: IngestionParameters,
 ) -> dict:
-    """Judge, register with its card if it wins, and say why; data and provenance are those of its training."""
+    """Judge, register with its card and with what it accepts if it wins, and say why.
+
+    Data and provenance are those of its training.
+    """
     from visionpipe.promotion.contest import contest, report
+    from visionpipe.promotion.model_version import ACCEPTANCE
     from visionpipe.reports.model_card import card_papers
 
     data_version = data_version_of(candidate.origin)
     evaluation, provenance = card_facts["evaluation"], candidate.origin["provenance"]
     about = {"model_name": registry.model_name, "provenance": provenance, "data": data_version.as_dict()}
+    card = card_papers(card_facts, about)
     promotion = contest(
         registry,
         candidate,
@@ -62,7 +68,7 @@ def promote_candidate(
         {**provenance, **data_version.tags()},
         parameters,
         examination=card_facts["examination"],
-        papers=card_papers(card_facts, about),
+        papers=lambda decision: {**card(decision), ACCEPTANCE: ingestion.acceptance()},
     )
     said = report(
         promotion,

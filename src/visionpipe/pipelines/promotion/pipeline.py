@@ -40,6 +40,7 @@ def create_pipeline() -> Pipeline:
                     "image_bytes",
                     "data_version",
                     "params:promotion",
+                    "params:ingestion",
                 ],
                 outputs="decision",
                 name="promote_candidate",
