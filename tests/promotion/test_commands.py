@@ -73,6 +73,15 @@ def test_a_reason_must_be_given(project):
         assert "Missing option '--why'" in done.stderr
 
 
+def test_a_trace_makes_no_registry_where_there_is_none(project):
+    (project.path / "mlflow.db").unlink()
+    line = refused(project, "trace", "models:/visionpipe@champion")
+    assert line == (
+        f"Error: no model registry at {project.path / 'mlflow.db'}: `kedro run` makes the first version"
+    )
+    assert not (project.path / "mlflow.db").exists()
+
+
 def test_the_reports_are_opened_in_the_browser(project, tmp_path):
     line = refused(project, "report", "--print")
     assert line.endswith("index.html: there is no report yet; `kedro run` writes it")

@@ -10,6 +10,8 @@ from visionpipe.errors import VisionpipeError
 if TYPE_CHECKING:
     from kedro.config import AbstractConfigLoader
 
+    from visionpipe.promotion.tracking import TrackingParameters
+
 
 def find_project() -> Path:
     """Find the project around the working directory."""
@@ -33,18 +35,20 @@ def configuration_of(project: Path) -> AbstractConfigLoader:
     return settings.CONFIG_LOADER_CLASS(str(project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
 
 
-def connected_project() -> tuple[Path, str]:
-    """Find the project and connect to its MLflow store."""
-    from visionpipe.progress import doing
+def tracking_of(project: Path) -> TrackingParameters:
+    """Return where the project's MLflow store is."""
+    from visionpipe.promotion.tracking import tracking_parameters
 
-    project = find_project()
-    with doing("connecting to the model registry"):
-        from visionpipe.promotion.tracking import connect, tracking_parameters
-
-        return project, connect(project, tracking_parameters(configuration_of(project)["mlflow"]))
+    return tracking_parameters(configuration_of(project)["mlflow"])
 
 
 def connected_model() -> str:
     """Connect to the project's MLflow store and return the name of its registered model."""
-    project, _ = connected_project()
+    from visionpipe.progress import doing
+
+    project = find_project()
+    with doing("connecting to the model registry"):
+        from visionpipe.promotion.tracking import connect
+
+        connect(project, tracking_of(project))
     return configuration_of(project)["catalog"]["model_registry"]["model_name"]
