@@ -69,7 +69,7 @@ def connect(project: Path, parameters: TrackingParameters) -> str:
     Raises
     ------
     VisionpipeError
-        When a server does not answer, or a store cannot be used.
+        When a server does not answer, a store cannot be used, or its artifacts stayed where the project was.
     """
     uri = store_uri(project, parameters)
     _require_answer(uri, parameters.timeout_s)
@@ -82,6 +82,7 @@ def connect(project: Path, parameters: TrackingParameters) -> str:
             _point_at(uri)
             if mlflow.get_experiment_by_name(parameters.experiment) is None:
                 _make_experiment(uri, project, parameters)
+            _follow_project(uri, project, parameters)
             mlflow.set_experiment(parameters.experiment)
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         raise VisionpipeError(f"MLflow at {redacted(uri)}: {redacted(first_line(error).strip())}") from error
@@ -105,7 +106,8 @@ def connect_to_read(project: Path, parameters: TrackingParameters) -> str:
     try:
         with _environment_kept():
             _point_at(uri)
-            MlflowClient()
+            MlflowClient().get_experiment_by_name(parameters.experiment)  # which brings its tables up to date
+            _follow_project(uri, project, parameters)
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         raise VisionpipeError(f"MLflow at {redacted(uri)}: {redacted(first_line(error).strip())}") from error
     return uri
@@ -169,6 +171,13 @@ def _environment_kept() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
             del os.environ[name]
         os.environ.update(before)
+
+
+def _follow_project(uri: str, project: Path, parameters: TrackingParameters) -> None:
+    from visionpipe.promotion.artifact_locations import follow_project
+
+    if database := sqlite_file(uri):
+        follow_project(database, project, project / parameters.artifact_location, parameters.experiment)
 
 
 def _point_at(uri: str) -> None:
