@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from visionpipe.errors import VisionpipeError
 
 if TYPE_CHECKING:
     from kedro.config import AbstractConfigLoader
 
     from visionpipe.promotion.tracking import TrackingParameters
+
+ENV = click.option(
+    "--env", envvar="KEDRO_ENV", help="Kedro environment that the runs have, e.g. gpu; default: KEDRO_ENV."
+)
 
 
 def find_project() -> Path:
@@ -25,24 +31,25 @@ def find_project() -> Path:
     return Path(project)
 
 
-def configuration_of(project: Path) -> AbstractConfigLoader:
-    """Return the project's configuration, as a run without `--env` sees it."""
+def configuration_of(project: Path, env: str | None) -> AbstractConfigLoader:
+    """Return the project's configuration, as a run with this `--env` sees it."""
     from kedro.framework.startup import bootstrap_project
 
     bootstrap_project(project)
     from kedro.framework.project import settings
 
-    return settings.CONFIG_LOADER_CLASS(str(project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
+    source = str(project / settings.CONF_SOURCE)
+    return settings.CONFIG_LOADER_CLASS(source, env=env, **settings.CONFIG_LOADER_ARGS)
 
 
-def tracking_of(project: Path) -> TrackingParameters:
+def tracking_of(project: Path, env: str | None) -> TrackingParameters:
     """Return where the project's MLflow store is."""
     from visionpipe.promotion.tracking import tracking_parameters
 
-    return tracking_parameters(configuration_of(project)["mlflow"])
+    return tracking_parameters(configuration_of(project, env)["mlflow"])
 
 
-def connected_model() -> str:
+def connected_model(env: str | None) -> str:
     """Connect to the project's MLflow store and return the name of its registered model."""
     from visionpipe.progress import doing
 
@@ -50,5 +57,5 @@ def connected_model() -> str:
     with doing("connecting to the model registry"):
         from visionpipe.promotion.tracking import connect
 
-        connect(project, tracking_of(project))
-    return configuration_of(project)["catalog"]["model_registry"]["model_name"]
+        connect(project, tracking_of(project, env))
+    return configuration_of(project, env)["catalog"]["model_registry"]["model_name"]
