@@ -173,6 +173,21 @@ def test_the_options_of_a_run_can_be_typed_again(given):
     assert _split_params(None, None, typed) == parameters
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgres://u:hunter2@h",
+        "two: words postgres://u:hunter2@h",  # which YAML would not read as a text
+        ["postgres://u:hunter2@h", "b"],
+        [{"at": ["postgres://u:hunter2@h"]}],
+    ],
+)
+def test_no_password_of_an_address_is_among_the_options(value):
+    told = run_options(None, {"x": value})
+    assert "hunter2" not in told
+    assert "postgres://***@h" in told
+
+
 def test_a_run_without_options_records_none(checkout):
     assert run_options(None, {}) == ""
     assert "run_options" not in collect_provenance(checkout, {})
