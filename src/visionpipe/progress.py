@@ -15,13 +15,15 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def progress_bar(unit: str = "images") -> Iterator[Progress]:
+def progress_bar(unit: str = "images", *, log: bool = True) -> Iterator[Progress]:
     """Show progress bars while the block runs; where there is no terminal, log one line at the end.
 
     Parameters
     ----------
     unit : str
         What is counted; the rate is shown in this unit per second.
+    log : bool
+        False logs nothing: for a command whose output a machine may read.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -37,7 +39,7 @@ def progress_bar(unit: str = "images") -> Iterator[Progress]:
     ]
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield progress
-    if not console.is_terminal:
+    if log and not console.is_terminal:
         for task in progress.tasks:
             if task.completed:
                 note = f", {task.fields['note']}" if task.fields["note"] else ""

@@ -156,6 +156,21 @@ def test_local_photos_are_watched_and_stay_out_of_the_base_version(tiny):
     assert base["cmd"] == local["cmd"] == "kedro run --pipelines ingestion"
 
 
+def test_a_photo_folder_named_like_a_reference_of_dvc_is_watched_all_the_same(tiny):
+    from dvc.repo.index import Index
+
+    from visionpipe.lineage.dvc_recording import open_repo
+
+    (tiny / "photos").rename(tiny / "photos ${x}")
+    catalog = tiny / "conf/base/catalog.yml"
+    catalog.write_text(catalog.read_text().replace("path: photos}", r"path: 'photos \${x}'}"))
+    call(tiny, "write")
+    assert call(tiny, "check") == []
+    with open_repo(tiny, doing="dvc.yaml can't be read") as repo:
+        watched = [dependency.fs_path for dependency in Index.from_file(repo, str(tiny / "dvc.yaml")).deps]
+    assert str(tiny / "photos ${x}") in watched
+
+
 def test_check_says_what_differs(tiny):
     assert call(tiny, "check") == ["there is no dvc.yaml"]
     assert call(tiny, "write") is True

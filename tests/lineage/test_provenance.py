@@ -1,6 +1,7 @@
 import datetime as dt
 import hashlib
 import json
+import os
 import platform
 import shlex
 
@@ -118,7 +119,18 @@ def test_inside_a_git_hook_the_project_is_still_the_one_asked_about(checkout, tm
 
 def test_without_git_installed_the_run_goes_on(checkout, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    assert collect_provenance(checkout, {})["git_commit"] == NO_CHECKOUT
+    assert collect_provenance(checkout, {})["git_commit"] == "unknown (git is not installed)"
+
+
+def test_a_checkout_that_git_refuses_to_read_is_told_and_warned_about(checkout, monkeypatch, caplog):
+    """As where another account owns it: its commit is lost, though it is a checkout."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):  # which may trust every folder
+        monkeypatch.setenv(name, os.devnull)
+    provenance = collect_provenance(checkout, {})
+    assert provenance["git_commit"] == "unknown (detected dubious ownership in repository)"
+    assert provenance["git_dirty"] == "unknown"
+    assert f"detected dubious ownership in repository at '{checkout}'" in caplog.text
 
 
 def test_the_lock_hash_is_sha256_of_the_file(checkout):
@@ -171,6 +183,21 @@ def test_the_options_of_a_run_can_be_typed_again(given):
     env, name, params, typed = shlex.split(run_options("gpu", parameters))
     assert (env, name, params) == ("--env", "gpu", "--params")
     assert _split_params(None, None, typed) == parameters
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgres://u:hunter2@h",
+        "two: words postgres://u:hunter2@h",  # which YAML would not read as a text
+        ["postgres://u:hunter2@h", "b"],
+        [{"at": ["postgres://u:hunter2@h"]}],
+    ],
+)
+def test_no_password_of_an_address_is_among_the_options(value):
+    told = run_options(None, {"x": value})
+    assert "hunter2" not in told
+    assert "postgres://***@h" in told
 
 
 def test_a_run_without_options_records_none(checkout):

@@ -1,8 +1,11 @@
 import dataclasses
+import hashlib
 import io
 import json
 import os
 import re
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import mlflow
 import pytest
@@ -14,8 +17,10 @@ from visionpipe.lineage.data_version import DataNotRecoverable
 from visionpipe.lineage.dvc_recording import commit_stage
 from visionpipe.lineage.trace import render, trace
 from visionpipe.promotion import record
+from visionpipe.promotion.tracking import TrackingParameters
 
 COMMIT = "c0ffee" * 6 + "abcd"
+WEIGHTS_SHA256 = hashlib.sha256(b"the weights").hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +38,7 @@ class Registered:
     version: object
     run_id: str
     model_id: str
+    candidate: Path
 
 
 @pytest.fixture
@@ -46,6 +52,14 @@ def registered(plain_project, empty_registry):
     experiment = client.get_experiment_by_name("plant").experiment_id
     run_id = client.create_run(experiment).info.run_id
     model = client.create_logged_model(experiment, name="model", source_run_id=run_id)
+    files = Path(urlsplit(model.artifact_location).path)
+    candidate = files / "artifacts/candidate"
+    candidate.mkdir(parents=True)
+    (candidate / "weights.safetensors").write_bytes(b"the weights")
+    (files / "MLmodel").write_text(
+        "flavors: {python_function: {artifacts: {candidate: {path: artifacts/candidate}, "
+        "evaluation: {path: artifacts/evaluation}}}}"
+    )
     client.create_registered_model("solar")
     provenance = {
         "git_commit": COMMIT,
@@ -53,6 +67,7 @@ def registered(plain_project, empty_registry):
         "parameters_sha256": "11" * 32,
         "lock_sha256": "22" * 32,
         "decision": "promote",
+        "weights_sha256": WEIGHTS_SHA256,
         **version.tags(),
     }
     tags = {f"visionpipe.{key}": value for key, value in provenance.items()}
@@ -61,7 +76,7 @@ def registered(plain_project, empty_registry):
     client.create_model_version("solar", source=source, run_id=run_id)
     client.set_registered_model_alias("solar", "champion", "1")
     forget_store()
-    return Registered(plain_project, version, run_id, model.model_id)
+    return Registered(plain_project, version, run_id, model.model_id, candidate)
 
 
 @pytest.mark.parametrize("model_uri", ["models:/solar@champion", "models:/solar/1"])
@@ -69,6 +84,7 @@ def test_a_model_is_traced_to_run_commit_bytes_and_labels(registered, model_uri)
     report = trace(model_uri, registered.project.path)
     assert (report.name, report.version, report.aliases) == ("solar", "1", ["champion"])
     assert (report.run_id, report.model_id) == (registered.run_id, registered.model_id)
+    assert report.weights_sha256 == WEIGHTS_SHA256
     assert (report.git_commit, report.git_dirty, report.decision) == (COMMIT, "true", "promote")
     assert report.manifest_md5 == registered.version.manifest_md5
     assert report.images_by_split == {"test": 3, "train": 6, "validation": 1}
@@ -194,9 +210,59 @@ def test_a_damaged_manifest_is_not_believed(registered):
 def test_a_damaged_photo_is_found_when_the_store_is_read(registered):
     listing = json.loads(registered.project.cached(registered.version.store_md5).read_bytes())
     flip_a_bit(registered.project.cached(listing[2]["md5"]))
-    assert trace("models:/solar/1", registered.project.path).n_store_files == 3
+    assert trace("models:/solar/1", registered.project.path, read_store=False).n_store_files == 3
     with pytest.raises(DataNotRecoverable, match=r"images-00002\.parquet: the cache file .* is damaged"):
-        trace("models:/solar/1", registered.project.path, read_store=True)
+        trace("models:/solar/1", registered.project.path)
+
+
+def swap_weights(registered):
+    (registered.candidate / "weights.safetensors").write_bytes(b"of another model")
+
+
+def lose_model(registered):
+    registered.candidate.rename(registered.candidate.with_name("aside"))
+
+
+def lose_description(registered):
+    (registered.candidate.parents[1] / "MLmodel").unlink()
+
+
+def damage_description(registered):
+    (registered.candidate.parents[1] / "MLmodel").write_text("a: [b\n  c: }")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (damage_description, "its files can't be read: MLmodel of version 1 is damaged"),
+        (swap_weights, r"weights\.safetensors of version 1 are missing, or not those that were registered"),
+        (lose_model, r"weights\.safetensors of version 1 are missing, or not those that were registered"),
+        (lose_description, "its files can't be read: .*MLmodel"),
+    ],
+)
+def test_weights_that_are_gone_or_of_another_model_are_not_believed(registered, spoil, message):
+    spoil(registered)
+    with pytest.raises(VisionpipeError, match=message) as raised:
+        trace("models:/solar@champion", registered.project.path)
+    assert "\n" not in str(raised.value)
+
+
+def test_weights_without_a_registered_hash_prove_nothing(registered):
+    client = mlflow.MlflowClient(f"sqlite:///{registered.project.path / 'mlflow.db'}")
+    client.delete_model_version_tag("solar", "1", "visionpipe.weights_sha256")
+    with pytest.raises(VisionpipeError, match=r"no tag visionpipe\.weights_sha256"):
+        trace("models:/solar/1", registered.project.path)
+
+
+def test_a_run_that_is_deleted_is_said(registered):
+    mlflow.MlflowClient(f"sqlite:///{registered.project.path / 'mlflow.db'}").delete_run(registered.run_id)
+    with pytest.raises(VisionpipeError, match=f"its run {registered.run_id} is deleted; bring it back"):
+        trace("models:/solar/1", registered.project.path)
+
+
+def test_the_registry_is_found_whatever_options_its_address_carries(registered, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db?timeout=60")
+    assert trace("models:/solar/1", registered.project.path).version == "1"
 
 
 def test_without_a_registry_none_is_made(plain_project, monkeypatch):
@@ -209,12 +275,12 @@ def test_without_a_registry_none_is_made(plain_project, monkeypatch):
 @pytest.mark.parametrize("uri", ["http://ada:hunter2@127.0.0.1:9", "nonsense://ada:hunter2@host"])
 def test_a_registry_that_is_not_there_is_said_without_the_password(plain_project, monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(VisionpipeError, match=r"does not answer|can't be opened") as raised:
+    with pytest.raises(VisionpipeError, match=r"does not answer|MLflow at nonsense://") as raised:
         trace("models:/solar@champion", plain_project.path)
     assert "hunter2" not in str(raised.value)
 
 
 def test_a_registry_that_is_no_database_is_said(plain_project):
     (plain_project.path / "mlflow.db").write_bytes(os.urandom(4096))
-    with pytest.raises(VisionpipeError, match=r"the model registry can't be opened: .*not a database"):
-        trace("models:/solar@champion", plain_project.path, tracking_uri="sqlite:///mlflow.db")
+    with pytest.raises(VisionpipeError, match=r"mlflow\.db: file is not a database"):
+        trace("models:/solar@champion", plain_project.path, tracking=TrackingParameters())

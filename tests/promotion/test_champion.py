@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import tempfile
 
 import mlflow
@@ -116,6 +117,14 @@ class TestChampion:
         assert "\n" not in str(refused.value)
         assert_turned_down(promote("good"), versions)
 
+    def test_one_whose_weights_were_replaced_is_not_used(self, promote, plant, models, versions):
+        promote("poor")
+        (path,) = (plant / "mlartifacts").rglob("models/**/weights.safetensors")
+        shutil.copy(models["good"] / "weights.safetensors", path)
+        with pytest.raises(VisionpipeError, match="not those that were registered"):
+            Registry("cells").champion()
+        assert_turned_down(promote("good"), versions)
+
     def test_one_whose_files_are_gone_stops_the_promotion_too(self, promote, plant, versions):
         promote("poor")
         (plant / "mlartifacts").rename(plant / "moved away")
@@ -126,6 +135,7 @@ class TestChampion:
         promote("poor")
         (path,) = (plant / "mlartifacts").rglob("models/**/model.json")
         path.write_text(json.dumps({**json.loads(path.read_text()), "layers_of_tomorrow": 3}))
+        MlflowClient().delete_model_version_tag("cells", "1", "visionpipe.model_sha256")
         assert_turned_down(promote("good"), versions)
 
 

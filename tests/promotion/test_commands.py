@@ -66,11 +66,35 @@ def test_a_model_is_approved_and_taken_back_by_hand(project, promote):
     assert line == "Error: visionpipe v7 was never champion; earlier champions: v2"
 
 
+@pytest.mark.parametrize("option", [True, False], ids=["--env", "KEDRO_ENV"])
+def test_a_decision_is_about_the_model_of_the_environment_that_the_runs_have(project, promote, option):
+    promote("poor", model_name="cells")
+    promote("good", model_name="cells", mode="propose")
+    (project.path / "conf/plant").mkdir()
+    (project.path / "conf/plant/globals.yml").write_text("model_name: cells\n")
+    command, environment = ("--env", "plant"), {}
+    if not option:
+        command, environment = (), {"KEDRO_ENV": "plant"}
+    why = ("--by", "A. Jones", "--why", "looks right")
+    done = project.run("visionpipe", "approve", *why, *command, **environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("cells version 2 is champion now")
+
+
 def test_a_reason_must_be_given(project):
     for command in ("approve", "rollback"):
         done = project.run("visionpipe", command, "--by", "A. Jones")
         assert done.returncode == 2
         assert "Missing option '--why'" in done.stderr
+
+
+def test_a_trace_makes_no_registry_where_there_is_none(project):
+    (project.path / "mlflow.db").unlink()
+    line = refused(project, "trace", "models:/visionpipe@champion")
+    assert line == (
+        f"Error: no model registry at {project.path / 'mlflow.db'}: `kedro run` makes the first version"
+    )
+    assert not (project.path / "mlflow.db").exists()
 
 
 def test_the_reports_are_opened_in_the_browser(project, tmp_path):

@@ -16,10 +16,25 @@ def test_test_images_that_a_model_has_learned_from_are_refused(who, what):
     decision = decide(labels_N, *pair(labels_N, 0.1, seed=11), **{f"{who}_seen_{what}": seen})
     assert decision.outcome == "reject"
     assert f"the {who} has learned from 2 of the test" in decision.reason
-    assert f"{prefix}3, {prefix}77." in decision.reason
+    assert f"({prefix}3, {prefix}77): " in decision.reason
     leak = next(c for c in decision.checks if c.passed is False)
     assert (leak.kind, leak.value, leak.limit) == ("leak", 2, 0)
     assert not any(c.kind == "gain" for c in decision.checks)
+
+
+@pytest.mark.parametrize(
+    ("who", "words"),
+    [
+        ("champion", ["splits have changed since it was trained", "ingestion.split", "model_name"]),
+        ("challenger", ["train again"]),
+    ],
+)
+def test_a_leak_is_told_with_its_cause_and_the_way_out(who, words):
+    labels_N, image_ids_N = labels_of(400), [f"{i:064x}" for i in range(400)]
+    seen = {f"{who}_seen_ids": image_ids_N[:61]}
+    reason = decide(labels_N, *pair(labels_N, 0.1, seed=11), image_ids_N=image_ids_N, **seen).reason
+    assert "learned from 61 of the test images (000000000000…, 000000000000…, 000000000000…, ...): " in reason
+    assert [word for word in words if word not in reason] == []
 
 
 def test_a_great_leak_is_counted_and_not_listed_in_full():
@@ -120,7 +135,7 @@ def test_ids_are_compared_as_text():
     for ids, seen in ((np.arange(400), {"3"}), (list(map(str, range(400))), {3})):
         decision = decide(labels_N, *models, image_ids_N=ids, champion_seen_ids=seen)
         assert decision.outcome == "reject"
-        assert "has learned from 1 of the test images: 3." in decision.reason
+        assert "has learned from 1 of the test images (3): " in decision.reason
     mixed = [0, "0", *range(2, 400)]
     assert "1 test images occur more than once" in decide(labels_N, *models, image_ids_N=mixed).reason
 

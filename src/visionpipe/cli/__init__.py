@@ -9,7 +9,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from visionpipe.cli.errors import one_line_errors
-from visionpipe.cli.project import connected_project, find_project
+from visionpipe.cli.project import ENV, find_project, tracking_of
 from visionpipe.cli.registry import approve, rollback
 from visionpipe.cli.report import report
 from visionpipe.errors import VisionpipeError
@@ -109,10 +109,16 @@ def retrain(env: str | None, params: dict[str, Any]) -> None:
 
 @main.command()
 @click.argument("model_uri", metavar="MODEL")
+@click.option(
+    "--quick", is_flag=True, help="Only see that the image store's files are there; do not read them."
+)
+@ENV
 @_JSON
 @one_line_errors
-def trace(model_uri: str, *, as_json: bool) -> None:
+def trace(model_uri: str, *, quick: bool, env: str | None, as_json: bool) -> None:
     """Walk from a registered MODEL to its run, its commit and the bytes it learned from.
+
+    Every byte is read and hashed again: weights, labels, manifest, photos.
 
     \N{BACKSPACE}
     Example:
@@ -122,11 +128,9 @@ def trace(model_uri: str, *, as_json: bool) -> None:
 
     from visionpipe.lineage.trace import render
     from visionpipe.lineage.trace import trace as trace_model
-    from visionpipe.progress import doing
 
-    project, tracking_uri = connected_project()
-    with doing("reading the record, and the data out of the DVC cache"):
-        report = trace_model(model_uri, project, tracking_uri=tracking_uri)
+    project = find_project()
+    report = trace_model(model_uri, project, tracking=tracking_of(project, env), read_store=not quick)
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2, allow_nan=False))
     else:

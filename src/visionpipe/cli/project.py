@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from visionpipe.errors import VisionpipeError
 
 if TYPE_CHECKING:
     from kedro.config import AbstractConfigLoader
+
+    from visionpipe.promotion.tracking import TrackingParameters
+
+ENV = click.option(
+    "--env", envvar="KEDRO_ENV", help="Kedro environment that the runs have, e.g. gpu; default: KEDRO_ENV."
+)
 
 
 def find_project() -> Path:
@@ -23,28 +31,31 @@ def find_project() -> Path:
     return Path(project)
 
 
-def configuration_of(project: Path) -> AbstractConfigLoader:
-    """Return the project's configuration, as a run without `--env` sees it."""
+def configuration_of(project: Path, env: str | None) -> AbstractConfigLoader:
+    """Return the project's configuration, as a run with this `--env` sees it."""
     from kedro.framework.startup import bootstrap_project
 
     bootstrap_project(project)
     from kedro.framework.project import settings
 
-    return settings.CONFIG_LOADER_CLASS(str(project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS)
+    source = str(project / settings.CONF_SOURCE)
+    return settings.CONFIG_LOADER_CLASS(source, env=env, **settings.CONFIG_LOADER_ARGS)
 
 
-def connected_project() -> tuple[Path, str]:
-    """Find the project and connect to its MLflow store."""
+def tracking_of(project: Path, env: str | None) -> TrackingParameters:
+    """Return where the project's MLflow store is."""
+    from visionpipe.promotion.tracking import tracking_parameters
+
+    return tracking_parameters(configuration_of(project, env)["mlflow"])
+
+
+def connected_model(env: str | None) -> str:
+    """Connect to the project's MLflow store and return the name of its registered model."""
     from visionpipe.progress import doing
 
     project = find_project()
     with doing("connecting to the model registry"):
-        from visionpipe.promotion.tracking import connect, tracking_parameters
+        from visionpipe.promotion.tracking import connect
 
-        return project, connect(project, tracking_parameters(configuration_of(project)["mlflow"]))
-
-
-def connected_model() -> str:
-    """Connect to the project's MLflow store and return the name of its registered model."""
-    project, _ = connected_project()
-    return configuration_of(project)["catalog"]["model_registry"]["model_name"]
+        connect(project, tracking_of(project, env))
+    return configuration_of(project, env)["catalog"]["model_registry"]["model_name"]

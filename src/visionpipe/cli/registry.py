@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from visionpipe.cli.errors import one_line_errors
-from visionpipe.cli.project import connected_model
+from visionpipe.cli.project import ENV, connected_model
 
 if TYPE_CHECKING:
     from visionpipe.promotion.record import Event
@@ -22,9 +22,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a m
 @click.argument("version", required=False)
 @_BY
 @_WHY
+@ENV
 @_JSON
 @one_line_errors
-def approve(version: str | None, *, by: str, why: str, as_json: bool) -> None:
+def approve(version: str | None, *, by: str, why: str, env: str | None, as_json: bool) -> None:
     """Make the model that waits for approval champion.
 
     For promotion.mode: propose. VERSION: an earlier proposal instead. Refused when the champion has changed since
@@ -36,7 +37,7 @@ def approve(version: str | None, *, by: str, why: str, as_json: bool) -> None:
     """
     from visionpipe.promotion.succession import approve as approve_version
 
-    model_name = connected_model()
+    model_name = connected_model(env)
     _say(model_name, approve_version(model_name, version, by=by, why=why), as_json=as_json)
 
 
@@ -44,9 +45,10 @@ def approve(version: str | None, *, by: str, why: str, as_json: bool) -> None:
 @click.option("--to", "version", metavar="VERSION", help="Default: the champion before this one.")
 @_BY
 @_WHY
+@ENV
 @_JSON
 @one_line_errors
-def rollback(version: str | None, *, by: str, why: str, as_json: bool) -> None:
+def rollback(version: str | None, *, by: str, why: str, env: str | None, as_json: bool) -> None:
     """Put the previous champion back.
 
     \N{BACKSPACE}
@@ -55,7 +57,7 @@ def rollback(version: str | None, *, by: str, why: str, as_json: bool) -> None:
     """
     from visionpipe.promotion.succession import rollback as roll_back
 
-    model_name = connected_model()
+    model_name = connected_model(env)
     _say(model_name, roll_back(model_name, version, by=by, why=why), as_json=as_json)
 
 

@@ -7,14 +7,15 @@ import webbrowser
 import click
 
 from visionpipe.cli.errors import one_line_errors
-from visionpipe.cli.project import configuration_of, find_project
+from visionpipe.cli.project import ENV, configuration_of, find_project
 from visionpipe.errors import VisionpipeError
 
 
 @click.command()
 @click.option("--print", "print_only", is_flag=True, help="Print where the page is; open nothing.")
+@ENV
 @one_line_errors
-def report(*, print_only: bool) -> None:
+def report(*, print_only: bool, env: str | None) -> None:
     """Open the page that links every report of the last run, and print where it is.
 
     \N{BACKSPACE}
@@ -22,7 +23,7 @@ def report(*, print_only: bool) -> None:
       visionpipe report
     """
     project = find_project()
-    page = project / configuration_of(project)["catalog"]["report_index"]["filepath"]
+    page = project / configuration_of(project, env)["catalog"]["report_index"]["filepath"]
     if not page.is_file():
         raise VisionpipeError(f"{page}: there is no report yet; `kedro run` writes it")
     click.echo(page)

@@ -19,7 +19,7 @@ from visionpipe.errors import VisionpipeError
 from visionpipe.lineage.dvc_recording import open_repo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 CALLED = {"store_md5": "image store", "labels_md5": "label history", "manifest_md5": "manifest"}
 HASH_TAGS = tuple(CALLED)
@@ -92,7 +92,14 @@ def read_data_version(project: Path, hashes: Mapping[str, str]) -> DataVersion:
     )
 
 
-def verified_files(cache: Path, md5: str, *, called: str, rehash_members: bool = True) -> dict[str, Path]:
+def verified_files(
+    cache: Path,
+    md5: str,
+    *,
+    called: str,
+    rehash_members: bool = True,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Path]:
     """Return the cache files behind a DVC hash, every one re-hashed.
 
     Parameters
@@ -105,6 +112,8 @@ def verified_files(cache: Path, md5: str, *, called: str, rehash_members: bool =
         What the hash stands for, for the error message.
     rehash_members
         False only looks whether the files of a folder are there (its listing is re-hashed all the same).
+    tell
+        Told after every file of a folder how many are done, and of how many.
 
     Returns
     -------
@@ -125,7 +134,11 @@ def verified_files(cache: Path, md5: str, *, called: str, rehash_members: bool =
             lambda item: _verified_file(cache, item[1], f"{called}/{item[0]}", rehash=rehash_members),
             members.items(),
         )
-        return dict(zip(members, paths, strict=True))
+        found = {}
+        for name, path in zip(members, paths, strict=True):
+            found[name] = path
+            tell(len(found), len(members))
+        return found
 
 
 def count_by(files: dict[str, Path], column: str | None) -> dict[str, int]:

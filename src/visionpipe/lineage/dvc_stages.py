@@ -151,7 +151,20 @@ def build_stage(pipeline: PipelineSnapshot, configuration: ProjectConfiguration)
         "outs": [{path: options} if options else path for path, options in sorted(outs.items())],
         "metrics": [{path: {"cache": False}} for path in sorted(metrics)],
     }
-    return {key: value for key, value in stage.items() if value}
+    return {key: _escaped(value) for key, value in stage.items() if value}
+
+
+def _escaped(value: Any) -> Any:
+    r"""Return a part of a stage in which DVC takes no text for one of its own references.
+
+    >>> _escaped([{"photos/${x}": None}])
+    [{'photos/\\${x}': None}]
+    """
+    if isinstance(value, str):
+        return value.replace("${", r"\${")
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+    return [_escaped(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _steering(entry: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -12,7 +13,11 @@ from typing import Any
 
 import visionpipe
 
+logger = logging.getLogger(__name__)
 NO_CHECKOUT = "unknown (not a git checkout)"
+_TRACKED = ("ls-files", "--error-unmatch", "pyproject.toml")
+_NOT_TRACKED = 1
+"""git's status where it knows the folder, and not the file."""
 # In a git hook these point at the repository of the hook, whatever folder git is asked about.
 _GIT_HOOK_VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"}
 
@@ -83,29 +88,46 @@ def parameters_sha256(parameters: dict[str, Any]) -> str:
 
 def is_git_checkout(project: Path) -> bool:
     """Tell whether git tracks the project; a zip unpacked inside someone else's checkout does not count."""
-    return _git(project, "ls-files", "--error-unmatch", "pyproject.toml") is not None
+    return _git(project, *_TRACKED)[0] == 0
 
 
 def _git_state(project: Path) -> tuple[str, str]:
-    if not is_git_checkout(project):
+    status, said = _git(project, *_TRACKED)
+    if status == _NOT_TRACKED or not any((folder / ".git").exists() for folder in _upwards(project)):
         return NO_CHECKOUT, "unknown"
-    commit = _git(project, "rev-parse", "--verify", "HEAD")
-    if commit is None:
+    if status != 0:  # as where another account owns the files
+        logger.warning("The commit of the code can't be recorded: %s", said)
+        return (
+            f"unknown ({said.partition(' at ')[0]})",
+            "unknown",
+        )  # without the path, which is nobody's business
+    status, commit = _git(project, "rev-parse", "--verify", "HEAD")
+    if status != 0:
         return "unknown (nothing is committed yet)", "unknown"
     # dvc.lock is the run's own record of the data, written before the model is registered
-    changed = _git(project, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock")
-    return commit, "unknown" if changed is None else str(bool(changed)).lower()
+    status, changed = _git(
+        project, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock"
+    )
+    return commit, str(bool(changed)).lower() if status == 0 else "unknown"
 
 
-def _git(project: Path, *arguments: str) -> str | None:
-    """Return what git prints, None when it is absent or refuses."""
+def _upwards(project: Path) -> list[Path]:
+    return [project.resolve(), *project.resolve().parents]
+
+
+def _git(project: Path, *arguments: str) -> tuple[int | None, str]:
+    """Return git's exit status and what it prints, or its first line of complaint; None where there is no git."""
     environment = {key: value for key, value in os.environ.items() if key not in _GIT_HOOK_VARIABLES}
     command = ["git", "--no-optional-locks", "-C", str(project), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment | {"LC_ALL": "C"}
+        )
+    except OSError:
+        return None, "git is not installed"
+    if done.returncode == 0:
+        return 0, done.stdout.strip()
+    return done.returncode, (done.stderr.strip().splitlines() or ["git refuses"])[0].removeprefix("fatal: ")
 
 
 def _source_sha256(package: Path) -> str:

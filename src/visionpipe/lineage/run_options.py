@@ -34,8 +34,20 @@ def _typed(value: Any) -> str:
     """Write a value so that YAML, as Kedro reads options, gives the same one; no password of a URL is written."""
     import yaml
 
+    public = _public(value)
+    if isinstance(public, str) and public and yaml.safe_load(public) == public:
+        return public
+    return json.dumps(public, default=str)
+
+
+def _public(value: Any) -> Any:
+    """Return a value without the passwords of URLs, however deep they lie in it."""
     from visionpipe.errors import redacted
 
-    if isinstance(value, str) and value and yaml.safe_load(value) == value:
+    if isinstance(value, str):
         return redacted(value)
-    return json.dumps(value, default=str)
+    if isinstance(value, Mapping):
+        return {key: _public(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_public(inner) for inner in value]
+    return value

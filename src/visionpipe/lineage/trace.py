@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from visionpipe.errors import VisionpipeError, first_line, redacted
 from visionpipe.lineage.data_version import HASH_TAGS, count_by, verified_files
 from visionpipe.lineage.dvc_recording import open_repo
 from visionpipe.lineage.history import history, in_words
+from visionpipe.progress import doing, progress_bar
 from visionpipe.promotion.record import events
+from visionpipe.promotion.tracking import TrackingParameters, connect_to_read
+from visionpipe.promotion.version_files import WEIGHTS_TAG, VersionNotFetchedError, version_files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
 
 TAG_PREFIX = "visionpipe."
 _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
-_SERVER_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
 class TraceReport:
-    """Where a model version came from; every hash of data in it has been read back from the DVC cache.
+    """Where a model version came from; what its hashes name has been read back and hashed again.
 
     Attributes
     ----------
     model_uri, name, version, aliases
         What was asked for and what it stands for now.
+    weights_sha256
+        Of the weights, which are those that were registered.
     run_id, model_id
-        MLflow run and logged model.
+        MLflow run, which is there, and logged model.
     git_commit, git_dirty, parameters_sha256, lock_sha256, decision
         The version's tags, `unknown` where there is none.
     run_options
@@ -61,6 +62,7 @@ class TraceReport:
     aliases: list[str]
     run_id: str
     model_id: str | None
+    weights_sha256: str
     git_commit: str
     git_dirty: str
     parameters_sha256: str
@@ -84,9 +86,13 @@ class TraceReport:
 
 
 def trace(
-    model_uri: str, project: Path, *, tracking_uri: str | None = None, read_store: bool = False
+    model_uri: str,
+    project: Path,
+    *,
+    tracking: TrackingParameters | None = None,
+    read_store: bool = True,
 ) -> TraceReport:
-    """Trace a model version of the registry to its data, re-hashing the bytes on the way.
+    """Trace a model version of the registry to its data, re-hashing weights and data on the way.
 
     Parameters
     ----------
@@ -94,19 +100,21 @@ def trace(
         `models:/name@alias` or `models:/name/3`.
     project
         The project folder, whose DVC cache is read.
-    tracking_uri
-        MLflow's server or database; by default `MLFLOW_TRACKING_URI`, else `mlflow.db` in the project.
+    tracking
+        Where the registry is; by default `MLFLOW_TRACKING_URI`, else `mlflow.db` in the project.
     read_store
-        Re-hash the image store too; otherwise only its listing is, and its files must be there.
+        False re-hashes only the listing of the image store and looks whether its files are there.
 
     Raises
     ------
     DataNotRecoverable
         A hash of the version is not in the DVC cache, or its bytes there are damaged.
     VisionpipeError
-        The URI, the model, the alias, the registry or a tag is not there.
+        The URI, the model, the alias, the registry, the run, a file or a tag is not there, or the weights are not
+        those that were registered.
     """
-    client, version = _find_version(model_uri, project, tracking_uri)
+    with doing("reading the record"):
+        client, version = _find_version(model_uri, project, tracking or TrackingParameters())
     tags = {key.removeprefix(TAG_PREFIX): value for key, value in version.tags.items()}
     md5s = {}
     for name in HASH_TAGS:
@@ -117,11 +125,14 @@ def trace(
             )
         md5s[name] = tags[name]
 
+    with doing("reading the model"):
+        _require_run(client, version, model_uri)
+        _require_files(version, model_uri)
     with open_repo(project, doing=f"{model_uri} can't be traced") as repo:
         cache = Path(repo.cache.local.path)
     manifest = verified_files(cache, md5s["manifest_md5"], called="manifest")
     labels = verified_files(cache, md5s["labels_md5"], called="label history")
-    store = verified_files(cache, md5s["store_md5"], called="image store", rehash_members=read_store)
+    store = _image_store(cache, md5s["store_md5"], whole=read_store)
     images_by_split, labels_by_origin = count_by(manifest, "split"), count_by(labels, "origin")
     source = str(version.source or "")
     return TraceReport(
@@ -133,6 +144,7 @@ def trace(
         # the sqlite registry leaves model_id empty; the source is models:/m-<id> then
         model_id=version.model_id
         or (source.removeprefix("models:/") if source.startswith("models:/m-") else None),
+        weights_sha256=tags["weights_sha256"],
         git_commit=tags.get("git_commit", "unknown"),
         git_dirty=tags.get("git_dirty", "unknown"),
         parameters_sha256=tags.get("parameters_sha256", "unknown"),
@@ -158,10 +170,12 @@ def render(report: TraceReport, console: Console) -> None:
     dirty = {"true": ", with uncommitted changes", "false": ", clean"}.get(report.git_dirty, "")
     aliases = f" ({', '.join(report.aliases)})" if report.aliases else ""
     rows = {
-        "run": report.run_id + (f", with {report.run_options}" if report.run_options else ""),
+        "run": report.run_id,
         "logged model": report.model_id or "unknown",
+        "weights": f"sha256 {report.weights_sha256}",
         "commit": f"{report.git_commit}{dirty}",
-        "parameters": f"sha256 {report.parameters_sha256}",
+        "parameters": f"sha256 {report.parameters_sha256}"
+        + (f", with {report.run_options}" if report.run_options else ""),
         "requirements": f"sha256 {report.lock_sha256}",
         "image store": f"{report.store_md5}: {report.n_store_files} files, {report.store_bytes / 1e6:,.1f} MB",
         "manifest": f"{report.manifest_md5}: {report.n_images:,} images",
@@ -184,32 +198,52 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {n:,}" for name, n in counts.items())
 
 
-def _registry(project: Path, tracking_uri: str | None) -> MlflowClient:
-    """Return a client of a registry that is there: MLflow would create an empty database, or retry for minutes."""
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    parts = urlsplit(uri)
-    if parts.scheme == "sqlite":
-        database = project / uri.removeprefix("sqlite:///")  # an absolute path stays as it is
-        if not database.is_file():
-            raise VisionpipeError(f"no model registry at {database}: `kedro run` makes the first version")
-        uri = f"sqlite:///{database.resolve()}"
-    elif parts.scheme in ("http", "https"):
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        try:
-            socket.create_connection((parts.hostname or "", port), timeout=_SERVER_TIMEOUT_S).close()
-        except OSError as error:  # the URI itself may hold a password
-            raise VisionpipeError(
-                f"MLflow server {parts.hostname}:{port} does not answer ({error}); see MLFLOW_TRACKING_URI"
-            ) from error
-    from mlflow import MlflowClient
+def _require_run(client: MlflowClient, version: ModelVersion, called: str) -> None:
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
+    if not version.run_id:
+        raise VisionpipeError(f"{called}: version {version.version} names no MLflow run")
     try:
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
-    except (MlflowException, SQLAlchemyError) as error:
-        reason = " ".join(first_line(error).replace(uri, "this address").split())
-        raise VisionpipeError(f"the model registry can't be opened: {reason}") from error
+        stage = client.get_run(version.run_id).info.lifecycle_stage
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise VisionpipeError(f"{called}: run {version.run_id}: {first_line(error)}") from error
+        stage = "deleted"
+    if stage != "active":
+        raise VisionpipeError(
+            f"{called}: its run {version.run_id} is deleted; bring it back (mlflow runs restore --run-id ...)"
+        )
+
+
+def _require_files(version: ModelVersion, called: str) -> None:
+    """See that weights and settings are there, and those that were registered."""
+    from mlflow.exceptions import MlflowException
+
+    if WEIGHTS_TAG not in version.tags:
+        raise VisionpipeError(
+            f"{called}: version {version.version} has no tag {WEIGHTS_TAG}, so its weights prove nothing"
+        )
+    try:
+        with version_files(version):
+            pass
+    except VersionNotFetchedError:
+        raise
+    except (VisionpipeError, MlflowException, OSError) as error:
+        raise VisionpipeError(
+            f"{called}: its files can't be read: {first_line(error)}; restore them"
+        ) from error
+
+
+def _image_store(cache: Path, md5: str, *, whole: bool) -> dict[str, Path]:
+    with progress_bar("files", log=False) as bar:
+        task = bar.add_task("reading the image store", total=None, note="")
+        return verified_files(
+            cache,
+            md5,
+            called="image store",
+            rehash_members=whole,
+            tell=lambda done, total: bar.update(task, completed=done, total=total),
+        )
 
 
 def _record(client: MlflowClient, name: str) -> list[Event]:
@@ -222,7 +256,7 @@ def _record(client: MlflowClient, name: str) -> list[Event]:
 
 
 def _find_version(
-    model_uri: str, project: Path, tracking_uri: str | None
+    model_uri: str, project: Path, tracking: TrackingParameters
 ) -> tuple[MlflowClient, ModelVersion]:
     match = _MODEL_URI.fullmatch(model_uri)
     if match is None:
@@ -230,9 +264,11 @@ def _find_version(
             f"{model_uri!r} is no model version: give models:/NAME@ALIAS or models:/NAME/NUMBER"
         )
     name, alias, number = match["name"], match["alias"], match["version"]
-    client = _registry(project, tracking_uri)
+    connect_to_read(project, tracking)
+    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    client = MlflowClient()
     try:
         try:
             aliases = client.get_registered_model(name).aliases

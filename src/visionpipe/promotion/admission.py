@@ -18,7 +18,13 @@ from visionpipe.promotion.decision import Check
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.promotion.wear import Wear
 
-MOST_NAMED = 10  # ids of leaked images in a sentence
+MOST_NAMED = 3  # ids of leaked images in a sentence
+_ID_CHARACTERS = 12
+_REMEDY = {
+    "champion": "the splits have changed since it was trained, or images have moved between them; set ingestion.split "
+    "and ingestion.near_duplicates as they were, or start anew under another model_name (conf/local/globals.yml)",
+    "challenger": "it was trained on other splits than these; train again",
+}
 
 
 def problems(test: ScoredImages, parameters: PromotionParameters) -> list[str]:
@@ -75,8 +81,8 @@ def leaks(
             checks.append(Check(name=f"{what} new to the {who}", kind="leak", passed=False, detail=detail))
             continue
         known = sorted(set(values_N.tolist()) & set(map(str, seen)))
-        named = ", ".join(known[:MOST_NAMED]) + (", ..." if len(known) > MOST_NAMED else "")
-        detail = f"the {who} has learned from {len(known)} of the {what}: {named}"
+        named = ", ".join(map(_short, known[:MOST_NAMED])) + (", ..." if len(known) > MOST_NAMED else "")
+        detail = f"the {who} has learned from {len(known)} of the {what} ({named}): {_REMEDY[who]}"
         checks.append(
             Check(
                 name=f"{what} new to the {who}",
@@ -88,6 +94,10 @@ def leaks(
             )
         )
     return checks
+
+
+def _short(identity: str) -> str:
+    return identity if len(identity) <= _ID_CHARACTERS else f"{identity[:_ID_CHARACTERS]}…"
 
 
 def enough_images(test: ScoredImages, parameters: PromotionParameters) -> Check:

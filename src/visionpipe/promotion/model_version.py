@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionpipe import __version__
-from visionpipe.errors import VisionpipeError, first_line, last_line
+from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.models.candidate import Candidate, load_candidate
 from visionpipe.models.training.memory import is_out_of_memory
+from visionpipe.promotion.version_files import VersionNotFetchedError, version_files
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
@@ -58,49 +59,28 @@ def read_version(model_name: str, version: str, *, called: str = "champion") -> 
     Raises
     ------
     UnreadableVersionError
-        When its files are gone or damaged, or this program cannot read them.
+        When its files are gone, damaged or not those that were registered, or this program cannot read them.
     VisionpipeError
         When they cannot be had at the moment: the store does not answer, a disk is full, memory runs out. That says
         nothing of the version.
     """
-    from mlflow.models import Model
+    from mlflow import MlflowClient
 
     name = f"{called} {model_name} v{version}"
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = _download(f"models:/{model_name}/{version}", scratch, name)
-        try:
-            # where each lies is named after the folder that it was registered from
-            papers = Model.load(str(folder)).flavors["python_function"]["artifacts"]
-            evaluation_file = folder / papers["evaluation"]["path"] / "evaluation.json"
-            evaluation = json.loads(evaluation_file.read_text())
-            candidate = load_candidate(folder / papers["candidate"]["path"])
-        except Exception as error:  # no damage to its files may be more than a verdict
-            if is_out_of_memory(error):
-                raise VisionpipeError(f"{name}: memory ran out while it was read; try again") from error
-            raise _unreadable(name, error) from error
-    return Champion(model_name, version, candidate, evaluation)
-
-
-def _download(uri: str, folder: str, name: str) -> Path:
-    """Copy a version's files, even of a local store: MLflow would write into the store, and leave downloads behind."""
-    from mlflow.artifacts import download_artifacts
-
     try:
-        return Path(download_artifacts(uri, dst_path=folder))
-    except Exception as error:  # each kind of store has errors of its own
-        if getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
-            raise _unreadable(name, error) from error
-        raise VisionpipeError(
-            f"{name} cannot be fetched: {last_line(error)}; try again, and if it stays so put another version in its "
-            "place (visionpipe rollback)"
+        with version_files(MlflowClient().get_model_version(model_name, version)) as folders:
+            evaluation = json.loads((folders["evaluation"] / "evaluation.json").read_text())
+            candidate = load_candidate(folders["candidate"])
+    except VersionNotFetchedError as error:
+        raise VersionNotFetchedError(f"{called} {error}") from error
+    except Exception as error:  # no damage to its files may be more than a verdict
+        if is_out_of_memory(error):
+            raise VisionpipeError(f"{name}: memory ran out while it was read; try again") from error
+        raise UnreadableVersionError(
+            f"{name} cannot be read: {first_line(error)}; restore its files, or put another version in its place "
+            "(visionpipe rollback)"
         ) from error
-
-
-def _unreadable(name: str, error: Exception) -> UnreadableVersionError:
-    return UnreadableVersionError(
-        f"{name} cannot be read: {first_line(error)}; restore its files, or put another version in its place "
-        "(visionpipe rollback)"
-    )
+    return Champion(model_name, version, candidate, evaluation)
 
 
 def log_version(candidate_folder: Path, papers: Mapping[str, str]) -> ModelInfo:

@@ -68,9 +68,9 @@ def connect(project: Path, parameters: TrackingParameters) -> str:
     Raises
     ------
     VisionpipeError
-        When a server does not answer, or a store cannot be used.
+        When a server does not answer, a store cannot be used, or its artifacts stayed where the project was.
     """
-    uri = _absolute(os.environ.get("MLFLOW_TRACKING_URI") or parameters.tracking_uri, project)
+    uri = store_uri(project, parameters)
     _require_answer(uri, parameters.timeout_s)
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -78,16 +78,59 @@ def connect(project: Path, parameters: TrackingParameters) -> str:
 
     try:
         with _environment_kept():
-            mlflow.set_tracking_uri(uri)
-            mlflow.set_registry_uri(uri)
+            _point_at(uri)
             if mlflow.get_experiment_by_name(parameters.experiment) is None:
                 _make_experiment(uri, project, parameters)
+            _follow_project(uri, project, parameters)
             mlflow.set_experiment(parameters.experiment)
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         raise VisionpipeError(f"MLflow at {redacted(uri)}: {first_line(error).strip()}") from error
     if redacted(uri) != uri:  # MLflow prints a run's address when it ends, with the password
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     return uri
+
+
+def connect_to_read(project: Path, parameters: TrackingParameters) -> str:
+    """Point MLflow at a tracking store that is there; nothing is made in it, nor a store where there is none.
+
+    Parameters, result and errors are those of `connect`.
+    """
+    uri = store_uri(project, parameters)
+    database = sqlite_file(uri)
+    if database is not None and not database.is_file():
+        raise VisionpipeError(f"no model registry at {database}: `kedro run` makes the first version")
+    _require_answer(uri, parameters.timeout_s)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with _environment_kept():
+            _point_at(uri)
+            MlflowClient().get_experiment_by_name(parameters.experiment)  # which brings its tables up to date
+            _follow_project(uri, project, parameters)
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        raise VisionpipeError(f"MLflow at {redacted(uri)}: {first_line(error).strip()}") from error
+    return uri
+
+
+def store_uri(project: Path, parameters: TrackingParameters) -> str:
+    """Return where the store is, with an absolute path."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or parameters.tracking_uri
+    if uri.startswith(_SQLITE) and not uri.startswith(_SQLITE + "/"):
+        return _SQLITE + str((project / uri.removeprefix(_SQLITE)).resolve())
+    return uri
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the file of a local store; None where it is something else.
+
+    Examples
+    --------
+    >>> sqlite_file("sqlite:////plant/mlflow.db?timeout=60")
+    PosixPath('/plant/mlflow.db')
+    """
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
 
 
 def _make_experiment(uri: str, project: Path, parameters: TrackingParameters) -> None:
@@ -116,18 +159,26 @@ def _environment_kept() -> Iterator[None]:
         os.environ.update(before)
 
 
-def _absolute(uri: str, project: Path) -> str:
-    if uri.startswith(_SQLITE) and not uri.startswith(_SQLITE + "/"):
-        return _SQLITE + str((project / uri.removeprefix(_SQLITE)).resolve())
-    return uri
+def _follow_project(uri: str, project: Path, parameters: TrackingParameters) -> None:
+    from visionpipe.promotion.artifact_locations import follow_project
+
+    if database := sqlite_file(uri):
+        follow_project(database, project, project / parameters.artifact_location, parameters.experiment)
+
+
+def _point_at(uri: str) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
 
 
 def _require_answer(uri: str, timeout_s: float) -> None:
     """Ask once, briefly: MLflow itself would try for minutes before it gave up."""
     if uri.startswith(("http://", "https://")):
         _require_server(uri, timeout_s)
-    elif uri.startswith(_SQLITE):
-        _require_file(Path(uri.removeprefix(_SQLITE)))
+    elif database := sqlite_file(uri):
+        _require_file(database)
     else:
         _require_database(uri, timeout_s)
 

@@ -1,0 +1,69 @@
+"""The files of a registered version, from the artifact store: those that were registered, or an error."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from visionpipe.errors import VisionpipeError, last_line
+from visionpipe.promotion.candidate_files import MODEL, WEIGHTS, file_sha256
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+WEIGHTS_TAG, MODEL_TAG = "visionpipe.weights_sha256", "visionpipe.model_sha256"
+
+
+class VersionNotFetchedError(VisionpipeError):
+    """A version whose files cannot be had at the moment, which says nothing of them."""
+
+
+@contextmanager
+def version_files(version: ModelVersion) -> Iterator[dict[str, Path]]:
+    """Download a version for as long as the block runs; give the folders `candidate` and `evaluation`.
+
+    Raises
+    ------
+    MlflowException
+        When there are no files.
+    VersionNotFetchedError
+        When the store does not answer, or a disk is full.
+    VisionpipeError
+        When MLflow's description of them is damaged, or weights or settings are not those that were registered.
+    """
+    from mlflow.models import Model
+    from yaml import YAMLError
+
+    # a copy even of a local store: MLflow would write into the store, and leave downloads behind
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = _download(version, scratch)
+        try:  # where each lies is named after the folder that it was registered from
+            papers = Model.load(str(folder)).flavors["python_function"]["artifacts"]
+            folders = {name: folder / papers[name]["path"] for name in ("candidate", "evaluation")}
+        except (YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise VisionpipeError(f"MLmodel of version {version.version} is damaged") from error
+        for tag, names in ((WEIGHTS_TAG, (WEIGHTS,)), (MODEL_TAG, (WEIGHTS, MODEL))):
+            registered = version.tags.get(tag)  # early versions have no such tags
+            if registered is not None and file_sha256(folders["candidate"], *names) != registered:
+                raise VisionpipeError(
+                    f"{' and '.join(names)} of version {version.version} are missing, or not those that were "
+                    f"registered (tag {tag})"
+                )
+        yield folders
+
+
+def _download(version: ModelVersion, folder: str) -> Path:
+    from mlflow.artifacts import download_artifacts
+
+    try:
+        return Path(download_artifacts(f"models:/{version.name}/{version.version}", dst_path=folder))
+    except Exception as error:  # each kind of store has errors of its own
+        if getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise VersionNotFetchedError(
+            f"{version.name} v{version.version} cannot be fetched: {last_line(error)}; try again, and if it stays so "
+            "put another version in its place (visionpipe rollback)"
+        ) from error
