@@ -95,3 +95,20 @@ def judge(
         ValidationParameters(**limits),
         group_by=group_by,
     )
+
+
+def arrivals(n_earlier, n_new, seed=0, **shifts):
+    """Return a manifest of two days, whose second has its columns shifted by so many standard deviations."""
+    random = np.random.default_rng(seed)
+    manifest = make_manifest(n_earlier + n_new)
+    is_new = np.arange(len(manifest)) >= n_earlier
+    for column, (mean, spread) in {
+        "brightness": (120, 20), "contrast": (50, 8), "sharpness": (500, 90), "entropy": (6.5, 0.3)
+    }.items():  # fmt: skip
+        manifest[column] = (
+            random.normal(mean, spread, len(manifest)) + is_new * shifts.get(column, 0) * spread
+        )
+    day = pd.Timestamp("2024-01-02 23:30", tz="UTC")
+    hours = pd.to_timedelta(np.where(is_new, 24 * 90, 0), unit="h")
+    alone = [f"group{i}" for i in range(len(manifest))]
+    return manifest.assign(arrived_at=day + hours, group_id=alone)
