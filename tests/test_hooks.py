@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import mlflow
 import pytest
 from kedro.framework.project import configure_project
-from kedro.io import DataCatalog, MemoryDataset
 from mlflow.exceptions import MlflowException
 
 from mlflow_store import clean_environment, new_store
@@ -225,15 +224,13 @@ def test_an_unknown_setting_is_named(begin):
 )
 def test_what_records_where_a_model_comes_from_is_told_how_the_run_was_started(params, options, tmp_path):
     path = {"path": str(tmp_path)}
-    catalog = DataCatalog(
-        {
-            "training_origin": TrainingOrigin(project=path, outs={}, admitted=path),
-            "parameters": MemoryDataset(PARAMETERS),
-        }
-    )
+    origin = TrainingOrigin(project=path, outs={}, admitted=path)
     pipeline = SimpleNamespace(inputs=lambda: {"training_origin", "params:training"})
-    LineageHook().before_pipeline_run({"env": None, "runtime_params": params}, pipeline, catalog)
-    origin = catalog.get("training_origin")
+    hook = LineageHook()
+    loader = {"parameters": PARAMETERS}
+    hook.after_context_created(SimpleNamespace(project_path=tmp_path, config_loader=loader))
+    run = {"env": None, "runtime_params": params}
+    hook.before_pipeline_run(run, pipeline, {"training_origin": origin})
     assert (origin.run_options, origin.parameters) == (options, PARAMETERS)
 
 

@@ -86,11 +86,12 @@ class LineageHook:
 
     def __init__(self) -> None:
         self._project: Path | None = None
+        self._context: KedroContext | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember the project's folder."""
-        self._project = context.project_path
+        """Remember the project's folder and where its configuration is."""
+        self._project, self._context = context.project_path, context
 
     @hook_impl
     def before_pipeline_run(
@@ -98,14 +99,16 @@ class LineageHook:
     ) -> None:
         """Tell what records where a model comes from how this run was started, and its parameters.
 
-        As an input of a node, all parameters would make DVC train again for any of them.
+        As an input of a node, all parameters would make DVC train again for any of them; and the catalog has those
+        that the pipelines at hand read in another form.
         """
+        assert self._context is not None, "Kedro makes a context before it runs a pipeline"
         from visionpipe.datasets.origin import TrainingOrigin
         from visionpipe.lineage.run_options import run_options
 
         for origin in _inputs(pipeline, catalog, TrainingOrigin):
             origin.run_options = run_options(run_params["env"], run_params["runtime_params"])
-            origin.parameters = catalog.load("parameters")
+            origin.parameters = self._context.config_loader["parameters"]
 
     @hook_impl
     def after_pipeline_run(

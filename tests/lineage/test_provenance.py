@@ -9,7 +9,6 @@ import pytest
 from kedro.framework.cli.utils import _split_params
 
 import visionpipe
-from visionpipe.images.parameters import IngestionParameters
 from visionpipe.lineage.provenance import (
     NO_CHECKOUT,
     collect_provenance,
@@ -40,8 +39,7 @@ def test_the_commit_is_the_one_that_git_names(checkout, git):
 
 def test_what_is_said_about_privacy_goes_with_the_model(checkout):
     privacy = {"purpose": "sorting", "lawful_basis": "consent", "retention": None, "blur_faces": True}
-    parameters = {"ingestion": IngestionParameters.model_validate({"privacy": privacy})}
-    provenance = collect_provenance(checkout, parameters)
+    provenance = collect_provenance(checkout, {"ingestion": {"privacy": privacy}})
     said = {key: value for key, value in provenance.items() if key.startswith("privacy_")}
     assert said == {"privacy_purpose": "sorting", "privacy_lawful_basis": "consent"}
 

@@ -35,7 +35,7 @@ def collect_provenance(
     project
         The project folder.
     resolved_parameters
-        All parameters of the run after environments and `--params` were merged; DVC sees neither.
+        All parameters of the run after environments and `--params` were merged, as plain values; DVC sees neither.
     run_options
         How the run was started, as `visionpipe.lineage.run_options` writes it.
 
@@ -65,7 +65,7 @@ def collect_provenance(
         **({"run_options": run_options} if run_options else {}),
         **{
             f"privacy_{key}": value
-            for key, value in dict(getattr(resolved_parameters.get("ingestion"), "privacy", {})).items()
+            for key, value in ((resolved_parameters.get("ingestion") or {}).get("privacy") or {}).items()
             if isinstance(value, str)
         },
     }
