@@ -14,7 +14,7 @@ from visionpipe.lineage.history import history, in_words
 from visionpipe.progress import doing, progress_bar
 from visionpipe.promotion.record import events
 from visionpipe.promotion.tracking import TrackingParameters, connect_to_read
-from visionpipe.promotion.version_files import WEIGHTS_TAG, version_files
+from visionpipe.promotion.version_files import WEIGHTS_TAG, verify_files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -224,8 +224,7 @@ def _require_files(version: ModelVersion, called: str) -> None:
             f"{called}: version {version.version} has no tag {WEIGHTS_TAG}, so its weights prove nothing"
         )
     try:
-        with version_files(version):
-            pass
+        verify_files(version)
     except (VisionpipeError, MlflowException, OSError) as error:
         raise VisionpipeError(
             f"{called}: its files can't be read: {first_line(error)}; restore them"

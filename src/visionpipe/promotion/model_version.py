@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from visionpipe import __version__
 from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.models.candidate import Candidate, load_candidate
-from visionpipe.promotion.version_files import version_files
+from visionpipe.promotion.version_files import require_registered
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
@@ -59,11 +59,21 @@ def read_version(model_name: str, version: str, *, called: str = "champion") -> 
         When its files are gone, damaged or not those that were registered, or this program cannot read them.
     """
     from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
+    from mlflow.models import Model
 
+    uri = f"models:/{model_name}/{version}"
     try:
-        with version_files(MlflowClient().get_model_version(model_name, version)) as folders:
-            evaluation = json.loads((folders["evaluation"] / "evaluation.json").read_text())
-            candidate = load_candidate(folders["candidate"])
+        # a copy even of a local store: MLflow would write into the store, and leave downloads behind
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(download_artifacts(uri, dst_path=scratch))
+            # where each lies is named after the folder that it was registered from
+            papers = Model.load(str(folder)).flavors["python_function"]["artifacts"]
+            registered = MlflowClient().get_model_version(model_name, version)
+            require_registered(folder / papers["candidate"]["path"], registered.tags)
+            evaluation_file = folder / papers["evaluation"]["path"] / "evaluation.json"
+            evaluation = json.loads(evaluation_file.read_text())
+            candidate = load_candidate(folder / papers["candidate"]["path"])
     except Exception as error:  # no damage to its files may be more than a verdict
         raise UnreadableVersionError(
             f"{called} {model_name} v{version} cannot be read: {first_line(error)}; restore its files, or put "

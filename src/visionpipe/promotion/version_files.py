@@ -1,10 +1,9 @@
-"""The files of a registered version, from the artifact store: those that were registered, or an error."""
+"""The files of a registered version are those that were registered, or an error."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,34 +16,41 @@ if TYPE_CHECKING:
 WEIGHTS_TAG, MODEL_TAG = "visionpipe.weights_sha256", "visionpipe.model_sha256"
 
 
-@contextmanager
-def version_files(version: ModelVersion) -> Iterator[dict[str, Path]]:
-    """Download a version for as long as the block runs; give the folders `candidate` and `evaluation`.
+def require_registered(candidate_folder: Path, tags: Mapping[str, str]) -> None:
+    """Refuse weights or settings that are not those of which a version's tags hold the SHA-256.
+
+    Raises
+    ------
+    VisionpipeError
+        When they are others, or missing.
+    """
+    for tag, names in ((WEIGHTS_TAG, (WEIGHTS,)), (MODEL_TAG, (WEIGHTS, MODEL))):
+        registered = tags.get(tag)  # early versions have no such tags
+        if registered is not None and file_sha256(candidate_folder, *names) != registered:
+            raise VisionpipeError(
+                f"{' and '.join(names)} are missing, or not those that were registered (tag {tag})"
+            )
+
+
+def verify_files(version: ModelVersion) -> None:
+    """Read weights and settings of a version from the artifact store, and hash them again.
 
     Raises
     ------
     MlflowException, OSError
         When files are missing.
     VisionpipeError
-        When MLflow's description of them is damaged, or weights or settings are not those that were registered.
+        When MLflow's description of them is damaged, or they are not those that were registered.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.models import Model
     from yaml import YAMLError
 
-    # a copy even of a local store: MLflow would write into the store, and leave downloads behind
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(download_artifacts(f"models:/{version.name}/{version.version}", dst_path=scratch))
-        try:  # where each lies is named after the folder that it was registered from
+        try:
             papers = Model.load(str(folder)).flavors["python_function"]["artifacts"]
-            folders = {name: folder / papers[name]["path"] for name in ("candidate", "evaluation")}
+            candidate = folder / papers["candidate"]["path"]
         except (YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise VisionpipeError(f"MLmodel of version {version.version} is damaged") from error
-        for tag, names in ((WEIGHTS_TAG, (WEIGHTS,)), (MODEL_TAG, (WEIGHTS, MODEL))):
-            registered = version.tags.get(tag)  # early versions have no such tags
-            if registered is not None and file_sha256(folders["candidate"], *names) != registered:
-                raise VisionpipeError(
-                    f"{' and '.join(names)} of version {version.version} are missing, or not those that were "
-                    f"registered (tag {tag})"
-                )
-        yield folders
+            raise VisionpipeError("MLmodel is damaged") from error
+        require_registered(candidate, version.tags)
