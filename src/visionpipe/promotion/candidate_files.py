@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,8 +13,6 @@ from visionpipe.errors import FULL, VisionpipeError, first_line
 
 if TYPE_CHECKING:
     from visionpipe.models.candidate import Candidate
-
-WEIGHTS, MODEL = "weights.safetensors", "model.json"
 
 
 @contextmanager
@@ -90,13 +87,3 @@ def require_papers_of(candidate: Candidate, papers: Mapping[str, Mapping[str, An
     for name, paper in papers.items():
         if paper is not None and (paper.get("model") or {}).get("weights_sha256") != own:
             raise VisionpipeError(f"the {name} is not of this candidate: run the evaluation pipeline again")
-
-
-def file_sha256(folder: Path | None, *names: str) -> str | None:
-    """Return a SHA-256 over these files, as of the file itself where it is one; None where one is missing."""
-    if folder is None or not all((folder / name).is_file() for name in names):
-        return None
-    digests = [hashlib.sha256((folder / name).read_bytes()) for name in names]
-    if len(digests) == 1:
-        return digests[0].hexdigest()
-    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()

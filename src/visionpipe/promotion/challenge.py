@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from visionpipe.promotion import record
 from visionpipe.promotion.aliases import CHALLENGER, CHAMPION, NOBODY, crown, drop_challenger, exists, holder
-from visionpipe.promotion.candidate_files import MODEL, WEIGHTS, file_sha256
 from visionpipe.promotion.comparisons import TEST_IMAGES, comparisons_of, digest_of, identity_of
 from visionpipe.promotion.gate import refuse
 from visionpipe.promotion.model_version import (
@@ -21,6 +20,7 @@ from visionpipe.promotion.model_version import (
     log_version,
     read_version,
 )
+from visionpipe.promotion.version_files import MODEL, WEIGHTS, file_sha256
 from visionpipe.promotion.wear import Comparison
 
 if TYPE_CHECKING:

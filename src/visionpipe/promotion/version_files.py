@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionpipe.errors import VisionpipeError, last_line
-from visionpipe.promotion.candidate_files import MODEL, WEIGHTS, file_sha256
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+WEIGHTS, MODEL = "weights.safetensors", "model.json"
 WEIGHTS_TAG, MODEL_TAG = "visionpipe.weights_sha256", "visionpipe.model_sha256"
 
 
@@ -67,3 +68,13 @@ def _download(version: ModelVersion, folder: str) -> Path:
             f"{version.name} v{version.version} cannot be fetched: {last_line(error)}; try again, and if it stays so "
             "put another version in its place (visionpipe rollback)"
         ) from error
+
+
+def file_sha256(folder: Path | None, *names: str) -> str | None:
+    """Return a SHA-256 over these files, as of the file itself where it is one; None where one is missing."""
+    if folder is None or not all((folder / name).is_file() for name in names):
+        return None
+    digests = [hashlib.sha256((folder / name).read_bytes()) for name in names]
+    if len(digests) == 1:
+        return digests[0].hexdigest()
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
