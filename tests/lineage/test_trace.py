@@ -57,7 +57,8 @@ def registered(plain_project, empty_registry):
     candidate.mkdir(parents=True)
     (candidate / "weights.safetensors").write_bytes(b"the weights")
     (files / "MLmodel").write_text(
-        "flavors: {python_function: {artifacts: {candidate: {path: artifacts/candidate}}}}"
+        "flavors: {python_function: {artifacts: {candidate: {path: artifacts/candidate}, "
+        "evaluation: {path: artifacts/evaluation}}}}"
     )
     client.create_registered_model("solar")
     provenance = {
@@ -233,9 +234,9 @@ def damage_description(registered):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (damage_description, "its files can't be read: MLmodel is damaged"),
-        (swap_weights, r"weights\.safetensors are missing, or not those that were registered"),
-        (lose_model, r"weights\.safetensors are missing, or not those that were registered"),
+        (damage_description, "its files can't be read: MLmodel of version 1 is damaged"),
+        (swap_weights, r"weights\.safetensors of version 1 are missing, or not those that were registered"),
+        (lose_model, r"weights\.safetensors of version 1 are missing, or not those that were registered"),
         (lose_description, "its files can't be read: .*MLmodel"),
     ],
 )

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from card_facts import card_facts
 from photo_sets import saved
 from visionpipe.errors import VisionpipeError
+from visionpipe.images.parameters import IngestionParameters
 from visionpipe.lineage.data_version import DataVersion
 from visionpipe.models.candidate import describe_model, load_candidate
 from visionpipe.pipelines.promotion.nodes import promote_candidate
@@ -96,6 +97,7 @@ class TestCandidateFiles:
             photos.read,
             lambda origin: DataVersion(**origin["data"], n_images=66, labels_by_origin={"import": 66}),
             PromotionParameters(resamples=200),
+            IngestionParameters(),
         )
         assert told["alias"] == "champion"
         tags = MlflowClient().get_model_version("cells", "1").tags

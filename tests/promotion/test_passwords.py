@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mlflow
 import pytest
 from mlflow import MlflowClient
@@ -12,6 +14,7 @@ from visionpipe.errors import VisionpipeError
 from visionpipe.lineage.trace import trace
 from visionpipe.promotion import record
 from visionpipe.promotion.aliases import holder, turn
+from visionpipe.promotion.tracking import TrackingParameters
 
 
 def promote(server):
@@ -24,7 +27,9 @@ def promote(server):
     [
         promote,
         lambda server: holder(MlflowClient(), "cells", "champion"),
-        lambda server: trace("models:/cells@champion", None, tracking_uri=server.uri),
+        lambda server: trace(
+            "models:/cells@champion", Path(), tracking=TrackingParameters(tracking_uri=server.uri)
+        ),
     ],
     ids=["turn", "holder", "trace"],
 )
