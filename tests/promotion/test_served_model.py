@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
 from card_facts import card_facts
-from photo_sets import photo
+from photo_sets import photo, saved
 from visionpipe.images.parameters import IngestionParameters
 from visionpipe.lineage.data_version import DataVersion
 from visionpipe.models.candidate import describe_model, load_candidate
@@ -23,33 +25,31 @@ def answer(side_px: int) -> str:
     return served.predict(pd.DataFrame({"image": [data]}))["predicted_label"].item()
 
 
-def promoted(photos, folder, **ingestion):
-    candidate = load_candidate(folder)
+def promoted(photos, good, folder, **ingestion):
+    candidate = replace(load_candidate(good), origin={"data": {}, "provenance": {}})
     facts = card_facts()
     facts["evaluation"]["model"] |= describe_model(candidate)
     facts["examination"]["model"] = describe_model(candidate)
     decision = promote_candidate(
-        Registry("cells", folder),
+        Registry("cells", saved(candidate, folder)),
         candidate,
         facts,
         photos.manifest,
         photos.read,
-        DataVersion("1.dir", "2.dir", "3", 40, {"import": 40}),
-        lambda parameters: {},
-        {},
+        lambda origin: DataVersion("1.dir", "2.dir", "3", 40, {"import": 40}),
         PromotionParameters(resamples=200),
         IngestionParameters(**ingestion),
     )
     assert decision["alias"] == "champion", decision["reason"]
 
 
-def test_a_small_photo_of_a_project_of_small_photos(photos, models, plant):
-    promoted(photos, models["good"], min_side_px=16)
+def test_a_small_photo_of_a_project_of_small_photos(photos, models, plant, tmp_path):
+    promoted(photos, models["good"], tmp_path / "candidate", min_side_px=16)
     assert answer(side_px=24) == "red"
 
 
-def test_a_photo_that_its_project_refuses(photos, models, plant):
-    promoted(photos, models["good"], min_side_px=48)
+def test_a_photo_that_its_project_refuses(photos, models, plant, tmp_path):
+    promoted(photos, models["good"], tmp_path / "candidate", min_side_px=48)
     with pytest.raises(ValueError, match="row 0: too_small: 40 px on the shorter side, 48 needed"):
         answer(side_px=40)
 
