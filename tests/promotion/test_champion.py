@@ -164,7 +164,13 @@ class TestNotNow:
             Registry("cells").champion()
 
     @pytest.mark.parametrize(
-        "trouble", [{"gone": {"mlflow-artifacts"}}, {"status": {"mlflow-artifacts": 503}}]
+        "trouble",
+        [
+            {"gone": {"mlflow-artifacts"}},
+            {"status": {"mlflow-artifacts": 503}},
+            {"gone": {"model-versions"}},
+            {"status": {"model-versions/get": 503}},
+        ],
     )
     def test_a_server_that_falters(self, trouble, monkeypatch):
         clean_environment(monkeypatch)

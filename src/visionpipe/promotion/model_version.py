@@ -14,7 +14,7 @@ from visionpipe import __version__
 from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.models.candidate import Candidate, load_candidate
 from visionpipe.models.training.memory import is_out_of_memory
-from visionpipe.promotion.version_files import VersionNotFetchedError, version_files
+from visionpipe.promotion.version_files import VersionNotFetchedError, find_version, version_files
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
@@ -64,11 +64,9 @@ def read_version(model_name: str, version: str, *, called: str = "champion") -> 
         When they cannot be had at the moment: the store does not answer, a disk is full, memory runs out. That says
         nothing of the version.
     """
-    from mlflow import MlflowClient
-
     name = f"{called} {model_name} v{version}"
     try:
-        with version_files(MlflowClient().get_model_version(model_name, version)) as folders:
+        with version_files(find_version(model_name, version)) as folders:
             evaluation = json.loads((folders["evaluation"] / "evaluation.json").read_text())
             candidate = load_candidate(folders["candidate"])
     except VersionNotFetchedError as error:

@@ -22,6 +22,22 @@ class VersionNotFetchedError(VisionpipeError):
     """A version whose files cannot be had at the moment, which says nothing of them."""
 
 
+def find_version(model_name: str, version: str) -> ModelVersion:
+    """Return what the registry says of a version.
+
+    Raises
+    ------
+    MlflowException
+        When it is not there.
+    VersionNotFetchedError
+        When the registry does not answer.
+    """
+    from mlflow import MlflowClient
+
+    with _from_store(f"{model_name} v{version}"):
+        return MlflowClient().get_model_version(model_name, version)
+
+
 @contextmanager
 def version_files(version: ModelVersion) -> Iterator[dict[str, Path]]:
     """Download a version for as long as the block runs; give the folders `candidate` and `evaluation`.
@@ -35,12 +51,15 @@ def version_files(version: ModelVersion) -> Iterator[dict[str, Path]]:
     VisionpipeError
         When MLflow's description of them is damaged, or weights or settings are not those that were registered.
     """
+    from mlflow.artifacts import download_artifacts
     from mlflow.models import Model
     from yaml import YAMLError
 
     # a copy even of a local store: MLflow would write into the store, and leave downloads behind
     with tempfile.TemporaryDirectory() as scratch:
-        folder = _download(version, scratch)
+        with _from_store(f"{version.name} v{version.version}"):
+            uri = f"models:/{version.name}/{version.version}"
+            folder = Path(download_artifacts(uri, dst_path=scratch))
         try:  # where each lies is named after the folder that it was registered from
             papers = Model.load(str(folder)).flavors["python_function"]["artifacts"]
             folders = {name: folder / papers[name]["path"] for name in ("candidate", "evaluation")}
@@ -56,17 +75,17 @@ def version_files(version: ModelVersion) -> Iterator[dict[str, Path]]:
         yield folders
 
 
-def _download(version: ModelVersion, folder: str) -> Path:
-    from mlflow.artifacts import download_artifacts
-
+@contextmanager
+def _from_store(called: str) -> Iterator[None]:
+    """Tell what is not there, which MLflow says, from what cannot be had at the moment."""
     try:
-        return Path(download_artifacts(f"models:/{version.name}/{version.version}", dst_path=folder))
+        yield
     except Exception as error:  # each kind of store has errors of its own
         if getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
             raise
         raise VersionNotFetchedError(
-            f"{version.name} v{version.version} cannot be fetched: {last_line(error)}; try again, and if it stays so "
-            "put another version in its place (visionpipe rollback)"
+            f"{called} cannot be fetched: {last_line(error)}; try again, and if it stays so put another version in "
+            "its place (visionpipe rollback)"
         ) from error
 
 
