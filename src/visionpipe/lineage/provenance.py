@@ -97,10 +97,8 @@ def _git_state(project: Path) -> tuple[str, str]:
         return NO_CHECKOUT, "unknown"
     if status != 0:  # as where another account owns the files
         logger.warning("The commit of the code can't be recorded: %s", said)
-        return (
-            f"unknown ({said.partition(' at ')[0]})",
-            "unknown",
-        )  # without the path, which is nobody's business
+        # without the path, which is nobody's business
+        return f"unknown ({said.partition(' at ')[0]})", "unknown"
     status, commit = _git(project, "rev-parse", "--verify", "HEAD")
     if status != 0:
         return "unknown (nothing is committed yet)", "unknown"

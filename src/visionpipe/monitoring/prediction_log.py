@@ -160,9 +160,8 @@ def read_predictions(
                 newest = max(newest, latest) if newest else latest
     if not pieces:
         return PredictionLog(SCHEMA.empty_table().to_pandas(), _concat_refused(refused), dict(others))
-    pieces.sort(
-        key=lambda read: read[0].parts
-    )  # the oldest day first: of repeated predictions the first counts
+    # the oldest day first: of repeated predictions the first counts
+    pieces.sort(key=lambda read: read[0].parts)
     table = pa.concat_tables([piece.table for _, piece in pieces])
     origins = [pd.DataFrame({"file": file.as_posix(), "row": piece.row_N}) for file, piece in pieces]
     keys = table.select(["model_version", "prediction_id"]).to_pandas()

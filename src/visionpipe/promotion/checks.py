@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from visionpipe.counting import counted
 from visionpipe.metrics.classification import accuracy, auroc, balanced_accuracy, macro_f1
 from visionpipe.promotion.decision import Check
 from visionpipe.promotion.parameters import PromotionParameters
@@ -114,7 +115,7 @@ def gain_checks(
     if not math.isfinite(spread):  # `too_few_clusters`; no p-value is small enough then either
         n_groups, fewest = len(np.unique(test.group_ids_N)), math.ceil(math.log2(1 / alpha))
         interval = (
-            f"its interval can't be told: the test images come from {n_groups} group{'s' * (n_groups > 1)}, and "
+            f"its interval can't be told: the test images come from {counted(n_groups, 'group')}, and "
             f"{fewest} are needed, however many images they hold"
         )
     gained = Check(

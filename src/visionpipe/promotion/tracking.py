@@ -73,18 +73,12 @@ def connect(project: Path, parameters: TrackingParameters) -> str:
     uri = store_uri(project, parameters)
     _require_answer(uri, parameters.timeout_s)
     import mlflow
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
-    try:
-        with _environment_kept():
-            _point_at(uri)
-            if mlflow.get_experiment_by_name(parameters.experiment) is None:
-                _make_experiment(uri, project, parameters)
-            _follow_project(uri, project, parameters)
-            mlflow.set_experiment(parameters.experiment)
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
-        raise VisionpipeError(f"MLflow at {redacted(uri)}: {first_line(error).strip()}") from error
+    with _pointed_at(uri):
+        if mlflow.get_experiment_by_name(parameters.experiment) is None:
+            _make_experiment(uri, project, parameters)
+        _follow_project(uri, project, parameters)
+        mlflow.set_experiment(parameters.experiment)
     if redacted(uri) != uri:  # MLflow prints a run's address when it ends, with the password
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     return uri
@@ -100,17 +94,11 @@ def connect_to_read(project: Path, parameters: TrackingParameters) -> str:
     if database is not None and not database.is_file():
         raise VisionpipeError(f"no model registry at {database}: `kedro run` makes the first version")
     _require_answer(uri, parameters.timeout_s)
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    import mlflow
 
-    try:
-        with _environment_kept():
-            _point_at(uri)
-            MlflowClient().get_experiment_by_name(parameters.experiment)  # which brings its tables up to date
-            _follow_project(uri, project, parameters)
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
-        raise VisionpipeError(f"MLflow at {redacted(uri)}: {first_line(error).strip()}") from error
+    with _pointed_at(uri):
+        mlflow.get_experiment_by_name(parameters.experiment)  # which brings its tables up to date
+        _follow_project(uri, project, parameters)
     return uri
 
 
@@ -148,6 +136,22 @@ def _make_experiment(uri: str, project: Path, parameters: TrackingParameters) ->
 
 
 @contextmanager
+def _pointed_at(uri: str) -> Iterator[None]:
+    """Point MLflow at a store while it is prepared, and from then on; what goes wrong is one line."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with _environment_kept():
+            mlflow.set_tracking_uri(uri)
+            mlflow.set_registry_uri(uri)
+            yield
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        raise VisionpipeError(f"MLflow at {redacted(uri)}: {first_line(error).strip()}") from error
+
+
+@contextmanager
 def _environment_kept() -> Iterator[None]:
     """Undo what MLflow writes into the environment: at the next connect it would pass for the user's own choice."""
     before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
@@ -164,13 +168,6 @@ def _follow_project(uri: str, project: Path, parameters: TrackingParameters) -> 
 
     if database := sqlite_file(uri):
         follow_project(database, project, project / parameters.artifact_location, parameters.experiment)
-
-
-def _point_at(uri: str) -> None:
-    import mlflow
-
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
 
 
 def _require_answer(uri: str, timeout_s: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError
 from visionpipe.quality.facts import add_manifest_figures, agreement_facts
 from visionpipe.quality.figures import FigureSheet, add_agreement
@@ -88,11 +89,9 @@ the rows are in data/08_reporting/data_docs/index.html
     if result["success"]:
         return
     first, *others = result["failures"]
-    told = (
-        f"{len(others) + 1} expectations on the data failed" if others else "1 expectation on the data failed"
-    )
     raise ValidationFailed(
-        f"{told}, nothing was trained: {' '.join(first['detail'].split())}; the rows "
+        f"{counted(len(others) + 1, 'expectation')} on the data failed, nothing was trained: "
+        f"{' '.join(first['detail'].split())}; the rows "
         f"{'and the others are' if others else 'are'} in {_PAGE}"
     )
 
