@@ -181,11 +181,41 @@ def test_numbers_become_their_tenths_and_rare_words_one_value():
     np.testing.assert_array_equal(features.sum(axis=1), [2] * 100)
 
 
-def test_a_number_that_depends_on_the_label_in_a_bend_is_found():
+@pytest.mark.parametrize("n", [40, 100])
+def test_bins_of_few_numbers_hold_five(n):
+    features = columns_as_features(pd.DataFrame({"width": np.arange(n) * 1.5}))
+    np.testing.assert_array_equal(features.sum(axis=0), [5] * 8 if n == 40 else [10] * 10)
+
+
+@pytest.mark.parametrize("as_written", [float, str])
+def test_a_number_that_many_share_is_a_value_of_its_own(as_written):
+    widths = [600] * 920 + [640] * 20 + [*range(700, 755)] + [None] * 5
+    features = columns_as_features(pd.DataFrame({"width": [w and as_written(w) for w in widths]}))
+    assert sorted(features.sum(axis=0)) == [5] * 6 + [6] * 5 + [20, 920]
+    np.testing.assert_array_equal(features.sum(axis=1), 1)
+    assert features[:920].sum(axis=0).max() == 920
+
+
+def test_text_of_which_one_value_is_no_number_is_words():
+    table = pd.DataFrame({"place": ["1", "2"] * 30 + [f"{i}.5" for i in range(20)] + ["hall"] * 5 + ["inf"]})
+    assert sorted(columns_as_features(table).sum(axis=0)) == [5, 21, 30, 30]
+    assert sorted(columns_as_features(table[-1:]).sum(axis=0)) == [1]
+
+
+def test_machines_that_are_numbered_stay_apart():
+    machine = np.random.default_rng(0).integers(1, 21, 400)
+    labels = CLASSES[machine % 2]
+    features = columns_as_features(pd.DataFrame({"machine": machine.astype(str)}))
+    (found,) = find_shortcuts({"machine": features}, labels, singles(400), **OPTIONS)
+    assert found["balanced_accuracy"]["estimate"] == 1
+
+
+@pytest.mark.parametrize("as_written", [int, str])
+def test_a_number_that_depends_on_the_label_in_a_bend_is_found(as_written):
     """Small and large files are cats, those between are dogs: no straight line tells them apart."""
     n_bytes = np.random.default_rng(0).permutation(200)
     labels = np.where((n_bytes < 50) | (n_bytes >= 150), "cat", "dog")
-    features = columns_as_features(pd.DataFrame({"n_bytes": n_bytes}))
+    features = columns_as_features(pd.DataFrame({"n_bytes": n_bytes.astype(as_written)}))
     (found,) = find_shortcuts({"file size": features}, labels, singles(200), **OPTIONS)
     assert found["balanced_accuracy"]["estimate"] > 0.8
 

@@ -25,7 +25,7 @@ _RIDGE = (
     0.1  # of the number of images: the variance of noise that is thought to lie on each standardised feature
 )
 _TOO_FEW_ALIKE = "too few groups of like size to tell a shortcut from chance"
-_NUMBER_BINS = 10  # a number is cut at its deciles, so that any dependence on it can be learned
+_NUMBER_BINS = 10  # numbers are cut at deciles, so that any dependence on them can be learned
 _LEAST_COUNT = 5  # rarer values of a column are taken together
 _MOST_VALUES = 50
 
@@ -122,8 +122,10 @@ def columns_as_features(table: pd.DataFrame) -> NDArray[np.float64]:
     Parameters
     ----------
     table : DataFrame
-        Numbers are cut at their deciles; of words, those that occur less than 5 times, and all beyond the 50
-        commonest, are one value.
+        Of words, those that occur less than 5 times, and all beyond the 50 commonest, are one value. A column is
+        one of numbers where all that is known of it can be read as such, be it text. A number that 5 images and 2 %
+        of those with a known one share, such as the width of one camera's photos, is a value of its own; all other
+        numbers are cut at their deciles, into fewer bins where these would hold less than 5.
 
     Returns
     -------
@@ -134,15 +136,29 @@ def columns_as_features(table: pd.DataFrame) -> NDArray[np.float64]:
 
     parts = []
     for column in table:
-        values = table[column]
-        if pd.api.types.is_numeric_dtype(values) and values.nunique() > _NUMBER_BINS:
-            values = pd.qcut(values, _NUMBER_BINS, labels=False, duplicates="drop")
-        values = values.astype("string").fillna("unknown")
+        values = table[column].astype("string")
+        known = values.notna()
+        numbers = pd.to_numeric(values[known], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        if np.isfinite(numbers).all():
+            values[known] = _common_or_binned(numbers)
+        values = values.fillna("unknown")
         counts = values.value_counts()
         kept = counts[counts >= _LEAST_COUNT].index[:_MOST_VALUES]
         values = values.where(values.isin(kept), "other").to_numpy(dtype=str)
         parts += [(values == value).astype(float) for value in np.unique(values)]
     return np.column_stack(parts)
+
+
+def _common_or_binned(numbers_N: NDArray[np.float64]) -> NDArray[np.str_]:
+    """Name common numbers by themselves, all others by their bin."""
+    _, place_N, counts = np.unique(numbers_N, return_inverse=True, return_counts=True)
+    rare_N = counts[place_N] < max(_LEAST_COUNT, len(numbers_N) / _MOST_VALUES)
+    names_N = numbers_N.astype(str).astype(object)
+    if rare_N.any():
+        n_bins = max(1, min(_NUMBER_BINS, rare_N.sum() // _LEAST_COUNT))
+        edges = np.quantile(numbers_N[rare_N], np.arange(1, n_bins) / n_bins)
+        names_N[rare_N] = [f"bin {i}" for i in np.searchsorted(edges, numbers_N[rare_N])]
+    return names_N.astype(str)
 
 
 def border_features(pixels_NHWC: NDArray[np.uint8], border: float, cells: int = 16) -> NDArray[np.float64]:
