@@ -220,16 +220,6 @@ def test_a_number_that_depends_on_the_label_in_a_bend_is_found(as_written):
     assert found["balanced_accuracy"]["estimate"] > 0.8
 
 
-def test_the_border_knows_nothing_of_the_centre():
-    random = np.random.default_rng(0)
-    photos = random.integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
-    others = photos.copy()
-    others[:, 12:52, 12:52] = random.integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(border_features(photos, 0.15), border_features(others, 0.15))
-    others[:, 5:8] = 0
-    assert (border_features(photos, 0.15) != border_features(others, 0.15)).any()
-
-
 def test_a_frame_that_tells_the_class_is_found_and_an_object_in_the_centre_is_not():
     random = np.random.default_rng(0)
     labels = labels_of(120)

@@ -161,17 +161,30 @@ def _common_or_binned(numbers_N: NDArray[np.float64]) -> NDArray[np.str_]:
     return names_N.astype(str)
 
 
+def border_width(side: int, border: float) -> int:
+    """Return the width in pixels of a photo's border: at least one, and no more than leaves a pixel between.
+
+    Parameters
+    ----------
+    side : int
+        Of the photo in pixels, 3 or more.
+    border : float
+        Share of the side, 0 to 0.5.
+    """
+    return min(max(1, round(border * side)), (side - 1) // 2)
+
+
 def border_features(pixels_NHWC: NDArray[np.uint8], border: float, cells: int = 16) -> NDArray[np.float64]:
     """Describe what is left of photos when their centre is hidden.
 
     Parameters
     ----------
     pixels_NHWC : numpy.ndarray
-        uint8, square.
+        uint8, square, 3 pixels a side or more.
     border : float
         Width of the border on each side, as a share of the side, 0 to 0.5.
     cells : int
-        A photo is seen as so many cells a side.
+        A photo is seen as so many cells a side or one more; none is partly border and partly centre.
 
     Returns
     -------
@@ -179,8 +192,12 @@ def border_features(pixels_NHWC: NDArray[np.uint8], border: float, cells: int = 
         features_NF: mean colour and contrast of each cell of the border, 0 to 1.
     """
     side = pixels_NHWC.shape[1]
-    edges = np.linspace(0, side, min(cells, side) + 1).astype(int)
-    ring = max(1, round(border * (len(edges) - 1)))
+    width = border_width(side, border)
+    cells = min(cells, side)
+    ring = max(1, round(cells * width / side))
+    before = np.linspace(0, width, ring + 1).astype(int)
+    between = np.linspace(width, side - width, max(1, cells - 2 * ring) + 1).astype(int)
+    edges = np.concatenate([before, between[1:-1], side - before[::-1]])
     places = range(len(edges) - 1)
     outer = {*places[:ring], *places[-ring:]}
     features = []

@@ -8,7 +8,8 @@ import pytest
 
 from visionpipe.images.prepare import PreparedImages
 from visionpipe.metrics.parameters import EvaluationParameters
-from visionpipe.models.examination.shortcuts import shortcuts
+from visionpipe.metrics.shortcuts import border_features, border_width
+from visionpipe.models.examination.shortcuts import hide, shortcuts
 
 N = 300
 LABELS = np.array(["ok"] * (N - 24) + ["defect"] * 24)
@@ -51,3 +52,17 @@ def test_numbers_that_tell_the_label_are_found(name, columns):
 
 def test_what_is_the_same_of_all_photos_is_not_listed():
     assert list(found_in(width=600, height=400, format="JPEG", camera="north")) == ["border of the photo"]
+
+
+@pytest.mark.parametrize("side", [5, 32, 64, 100])
+@pytest.mark.parametrize("border", [0.01, 0.03, 0.1, 0.15, 0.3, 0.48])
+def test_the_border_is_as_wide_as_the_one_that_is_hidden(border, side):
+    """It knows nothing of the centre, and of each of its own pixels something."""
+    photos = np.random.default_rng(0).integers(0, 256, (4, side, side, 3), dtype=np.uint8)
+    known = border_features(photos, border)
+    np.testing.assert_array_equal(known, border_features(hide(photos, border, centre=True), border))
+    for inwards in range(border_width(side, border)):
+        for place in (0, side // 2):
+            others = photos.copy()
+            others[:, inwards, place] = others[:, place, -1 - inwards] = 255 - photos[:, inwards, place]
+            assert (border_features(others, border) != known).any()
