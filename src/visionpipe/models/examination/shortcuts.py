@@ -14,7 +14,7 @@ import pandas as pd
 from visionpipe.images.manifest import attribute_columns
 from visionpipe.images.prepare import PreparedImages
 from visionpipe.metrics.parameters import EvaluationParameters
-from visionpipe.metrics.shortcuts import border_features, columns_as_features, find_shortcuts
+from visionpipe.metrics.shortcuts import border_features, border_width, columns_as_features, find_shortcuts
 
 _BATCH = 256  # images read from the memory map at a time
 
@@ -58,14 +58,14 @@ def hide(pixels_NHWC: np.ndarray, border: float, *, centre: bool) -> np.ndarray:
     Parameters
     ----------
     pixels_NHWC : numpy.ndarray
-        uint8, square.
+        uint8, square, 3 pixels a side or more.
     border : float
         Width of the border on each side, as a share of the side, 0 to 0.5.
     centre : bool
         Whether the centre is hidden, or all but the centre.
     """
     side = pixels_NHWC.shape[1]
-    width = min(max(1, round(border * side)), (side - 1) // 2)
+    width = border_width(side, border)
     covered = np.zeros((side, side), dtype=bool)
     covered[width : side - width, width : side - width] = True
     covered ^= not centre
