@@ -113,8 +113,7 @@ def detection(
     inside, outside = np.asarray(inside_N, dtype=float), np.asarray(outside_M, dtype=float)
     n = len(inside) + len(outside)
     if not (np.isfinite(inside).all() and np.isfinite(outside).all()):
-        missing = {"estimate": None, "low": None, "high": None, "level": level, "n": n}
-        return {"auroc": missing | {"reason": "scores are not finite"}, "false_positive_rate": None}
+        return not_detected("scores are not finite", n, level)
     is_inside = np.repeat([1, 0], [len(inside), len(outside)])
     scores = np.concatenate([inside, outside])
     scores_2 = np.column_stack([-scores, scores])
@@ -135,6 +134,12 @@ def detection(
             "n": len(outside),
         },
     }
+
+
+def not_detected(reason: str, n: int, level: float) -> dict[str, object]:
+    """Return what `detection` does of n images whose scores tell nothing, with the reason."""
+    missing = {"estimate": None, "low": None, "high": None, "level": level, "n": n}
+    return {"auroc": missing | {"reason": reason}, "false_positive_rate": None}
 
 
 def _false_positive_rate(
