@@ -67,7 +67,7 @@ def classwise_ece_by_loop(labels, probabilities, bins, weights):
     return np.mean(errors)
 
 
-@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("n_classes", [2, 5, 40])
 @pytest.mark.parametrize("bins", [1, 15])
 @pytest.mark.parametrize("n", [1, 300])
 def test_classwise_ece_is_that_of_the_paper(n_classes, bins, n):

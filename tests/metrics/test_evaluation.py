@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from sklearn import metrics
 
 from visionpipe.errors import VisionpipeError
@@ -101,6 +102,18 @@ def test_a_hundred_photos_of_one_thing_do_not_narrow_a_bar_of_the_reliability_di
     assert alone["accuracy"] == together["accuracy"]
     assert alone["high"] - alone["low"] < 0.05
     assert together["high"] - together["low"] > 0.9  # what one image is worth: 0.025 to 1
+
+
+@pytest.mark.parametrize("level", [0.5, 0.99])
+def test_the_bars_of_the_reliability_diagram_have_the_intervals_of_the_level_asked_for(level):
+    predictions = table(60)
+    measured = evaluate(predictions, CLASSES, [], FAST.model_copy(update={"level": level}))
+    bars = [each for each in measured["reliability"] if each["count"]]
+    assert len(bars) > 3
+    for bar in bars:
+        n_right = round(bar["accuracy"] * bar["count"])
+        exact = binomtest(n_right, bar["count"]).proportion_ci(level, method="exact")
+        assert (bar["low"], bar["high"]) == pytest.approx((exact.low, exact.high))
 
 
 def test_slices_are_judged_one_by_one_and_small_ones_left_out():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.stats import beta, binomtest
+from scipy.stats import beta, binomtest, norm, quantile_test
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from visionpipe.metrics.robustness import (
@@ -52,6 +52,40 @@ def test_perfect_detection_on_few_pictures_is_not_certain():
     found = detection(np.zeros(10), np.linspace(5, 6, 12), np.arange(10), **OPTIONS)["auroc"]
     assert (found["estimate"], found["low"]) == (0.0, 0.0)
     assert found["high"] == pytest.approx(beta.ppf(0.975, 1, 10))
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+@pytest.mark.parametrize("n", [24, 100, 400])
+def test_the_false_positive_rate_is_as_uncertain_as_its_threshold(n, level):
+    """The threshold's exact interval and those of the shares at its ends are scipy's, each with half of the error."""
+    random = np.random.default_rng(n)
+    inside, outside = random.normal(0, 1, n), random.normal(-1.5, 1, 60)
+    found = detection(inside, outside, np.arange(n), resamples=20, level=level, seed=0)["false_positive_rate"]
+    halved = (1 + level) / 2
+    lowest, highest = quantile_test(inside, p=0.05).confidence_interval(halved)
+    lowest = -np.inf if np.isnan(lowest) else lowest
+    low, high = (
+        binomtest(int((outside >= score).sum()), 60).proportion_ci(halved, method="exact")
+        for score in (highest, lowest)
+    )
+    assert (found["low"], found["high"]) == pytest.approx((low.low, high.high))
+    assert (found["high"] == 1) == (n == 24)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "images_per_group"), [(24, 60, 1), (24, 500, 1), (200, 200, 1), (200, 200, 4)]
+)
+def test_the_interval_of_the_false_positive_rate_covers_the_truth(n, m, images_per_group):
+    random, runs = np.random.default_rng(0), 300
+    truth = norm.sf(norm.ppf(0.05), -1.5)
+    groups = np.arange(n) // images_per_group
+    covered = 0
+    for _ in range(runs):
+        inside = random.normal(0, 1, n)[groups]
+        outside = random.normal(-1.5, 1, m)
+        found = detection(inside, outside, groups, resamples=1, level=0.9, seed=0)["false_positive_rate"]
+        covered += found["low"] <= truth <= found["high"]
+    assert covered / runs >= 0.9 - 2 * np.sqrt(0.9 * 0.1 / runs)
 
 
 def test_images_of_one_group_are_one_piece_of_evidence():

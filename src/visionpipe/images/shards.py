@@ -6,9 +6,7 @@ writers never take the same number.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from visionpipe.atomic import remove_stale
+
 ROWS_PER_GROUP = 64
 """Of photos; one is read back by decoding at most this many."""
 
 BULKY = {"image", "thumbnail", "descriptor"}
 """Columns that are read only where they are asked for."""
-
-_STALE_S = 3600  # no write takes so long: a temporary file that old was left by a killed run
 
 
 def list_shards(folder: Path) -> list[Path]:
@@ -54,7 +52,7 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
     has_images = "image" in schema.names
     group = ROWS_PER_GROUP if has_images else max(len(rows), 1)
     # beside the folder, not in it: what a killed run leaves behind must not change the folder's DVC hash
-    _remove_stale(folder)
+    remove_stale(folder)
     temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}.tmp")
     try:
         with pq.ParquetWriter(
@@ -100,10 +98,3 @@ def _to_table(rows: Sequence[dict], schema: pa.Schema) -> pa.Table:
     paths = pa.array([row["image"]["path"] for row in rows], pa.string())
     struct = pa.StructArray.from_arrays([data, paths], fields=list(schema.field("image").type))
     return table.set_column(schema.get_field_index("image"), schema.field("image"), struct)
-
-
-def _remove_stale(folder: Path) -> None:
-    for left in folder.parent.glob(f".{folder.name}-*.tmp"):
-        with contextlib.suppress(FileNotFoundError):  # another run removed it
-            if time.time() - left.stat().st_mtime > _STALE_S:
-                left.unlink()

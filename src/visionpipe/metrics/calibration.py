@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from visionpipe.metrics.weighting import Scores, as_scores, mean_over_images, sum_by_code, weight_rows
 from visionpipe.stats.intervals import CELLS_PER_CHUNK, Interval, cluster_index, clustered_proportion
 
+Floats = NDArray[np.float64]
 SUM_TOLERANCE = 1e-3  # of a row of probabilities: what half precision on the way here may cost
 
 
@@ -70,7 +71,10 @@ def expected_calibration_error(
     >>> round(ece, 6)
     0.3
     """
-    return _mean_gap(calibration_gaps(labels_N, probabilities_NK, bins), bins, weights)
+    ((bin_N, gap_N),) = calibration_gaps(labels_N, probabilities_NK, bins)
+    weights_BN, single = weight_rows(weights, len(gap_N))
+    sums_B = np.abs(sum_by_code(weights_BN, bin_N, bins, values_N=gap_N)).sum(axis=1)
+    return as_scores(sums_B, weights_BN.sum(axis=1), single)
 
 
 def classwise_calibration_error(
@@ -93,7 +97,10 @@ def classwise_calibration_error(
     >>> round(error, 6)
     0.3
     """
-    return _mean_gap(calibration_gaps(labels_N, probabilities_NK, bins, classwise=True), bins, weights)
+    probabilities = np.asarray(probabilities_NK, dtype=float)
+    weights_BN, single = weight_rows(weights, len(probabilities))
+    sums_B = _classwise_gaps(np.asarray(labels_N), probabilities, bins, weights_BN)
+    return as_scores(sums_B / probabilities.shape[1], weights_BN.sum(axis=1), single)
 
 
 def chance_calibration_error(
@@ -123,25 +130,29 @@ def chance_calibration_error(
     classwise
         Whether the error is that of `classwise_calibration_error`.
     """
-    confidence_N, bin_N = _confidence_bins(probabilities_NK, bins)
+    shares_NE, bin_NE = (each[:, None] for each in _confidence_bins(probabilities_NK, bins))
+    if classwise:  # the events E: each class; else one, the answer's being right
+        shares_NE = np.asarray(probabilities_NK, dtype=float)
+        bin_NE = _bin_of(shares_NE, bins)
     index_N, sizes_G = cluster_index(cluster_ids_N)
-    # an event happens when luck falls between two of its image's marks: (0, confidence), or a class's share of (0, 1)
-    events = [(0.0, confidence_N, bin_N)]
-    if classwise:
-        probabilities = np.asarray(probabilities_NK, dtype=float)
-        marks_NK, bin_NK = probabilities.cumsum(axis=1), _bin_of(probabilities, bins)
-        events = list(zip((marks_NK - probabilities).T, marks_NK.T, bin_NK.T, strict=True))
+    (n_images, n_events), n_cells = shares_NE.shape, shares_NE.shape[1] * bins
+    cell_NE = bin_NE + bins * np.arange(n_events)
+    expected_C = np.bincount(cell_NE.ravel(), weights=shares_NE.ravel(), minlength=n_cells)
+    cell_NX = np.column_stack([cell_NE, np.full(n_images, n_cells)])  # none of the events has a cell, too
+    # the event that happens is the one between whose marks luck falls; each image has its marks 2 above the last one's
+    above_N = 2.0 * np.arange(n_images)
+    marks = (shares_NE.cumsum(axis=1) + above_N[:, None]).ravel()
     random = np.random.default_rng(seed)
-    rows = max(1, CELLS_PER_CHUNK // len(index_N))
+    rows = max(1, CELLS_PER_CHUNK // max(n_images, n_cells))
     errors = []
     for start in range(0, draws, rows):
         luck_BN = random.random((min(rows, draws - start), len(sizes_G)))[:, index_N]
-        gap_B = np.zeros(len(luck_BN))
-        for from_N, to_N, of_event_N in events:
-            happens_BN = (luck_BN >= from_N) & (luck_BN < to_N)
-            gap_BM = sum_by_code(happens_BN - (to_N - from_N), of_event_N, bins)
-            gap_B += np.abs(gap_BM).sum(axis=1)
-        errors.append(gap_B / len(index_N) / len(events))
+        event_BN = np.searchsorted(marks, luck_BN + above_N, side="right") - n_events * np.arange(n_images)
+        cell_BN = cell_NX[np.arange(n_images), event_BN]
+        cell_BN += (n_cells + 1) * np.arange(len(luck_BN))[:, None]
+        happened_BX = np.bincount(cell_BN.ravel(), minlength=len(luck_BN) * (n_cells + 1))
+        gap_BC = happened_BX.reshape(len(luck_BN), -1)[:, :-1] - expected_C
+        errors.append(np.abs(gap_BC).sum(axis=1) / n_images / n_events)
     return float(np.quantile(np.concatenate(errors), (1 + level) / 2))
 
 
@@ -186,7 +197,7 @@ def brier(labels_N: ArrayLike, probabilities_NK: ArrayLike, weights: ArrayLike |
     return mean_over_images(brier_of_images(labels_N, probabilities_NK), weights)
 
 
-def brier_of_images(labels_N: ArrayLike, probabilities_NK: ArrayLike) -> NDArray[np.float64]:
+def brier_of_images(labels_N: ArrayLike, probabilities_NK: ArrayLike) -> Floats:
     """Return what each image (N,) adds to the Brier score."""
     probabilities = np.asarray(probabilities_NK, dtype=float)
     at_label = np.take_along_axis(probabilities, np.asarray(labels_N)[:, None], axis=1)[:, 0]
@@ -203,7 +214,7 @@ def nll(labels_N: ArrayLike, probabilities_NK: ArrayLike, weights: ArrayLike | N
     return mean_over_images(nll_of_images(labels_N, probabilities_NK), weights)
 
 
-def nll_of_images(labels_N: ArrayLike, probabilities_NK: ArrayLike) -> NDArray[np.float64]:
+def nll_of_images(labels_N: ArrayLike, probabilities_NK: ArrayLike) -> Floats:
     """Return the negative log-likelihood of each image (N,), in nats."""
     probabilities = np.asarray(probabilities_NK, dtype=float)
     at_label = np.take_along_axis(probabilities, np.asarray(labels_N)[:, None], axis=1)[:, 0]
@@ -223,7 +234,7 @@ def worst_nll(probabilities_NK: ArrayLike) -> float:
 
 def calibration_gaps(
     labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int, *, classwise: bool = False
-) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+) -> list[tuple[NDArray[np.int64], Floats]]:
     """Return what a calibration error adds up: the bin of each image, and its outcome (0 or 1) less its probability.
 
     One pair (bin_N, gap_N) for the answer's being right; classwise, one for each class.
@@ -236,36 +247,49 @@ def calibration_gaps(
     return list(zip(_bin_of(probabilities, bins).T, gap_NK.T, strict=True))
 
 
-def _mean_gap(
-    gaps: list[tuple[NDArray[np.int64], NDArray[np.float64]]], bins: int, weights: ArrayLike | None
-) -> Scores:
-    weights_BN, single = weight_rows(weights, len(gaps[0][0]))
-    sums_B = [
-        np.abs(sum_by_code(weights_BN, bin_N, bins, values_N=gap_N)).sum(axis=1) for bin_N, gap_N in gaps
-    ]
-    return as_scores(np.mean(sums_B, axis=0), weights_BN.sum(axis=1), single)
+def _classwise_gaps(
+    labels_N: NDArray[np.int64], probabilities_NK: Floats, bins: int, weights_BN: Floats
+) -> Floats:
+    """Return sums_B over classes and bins of the absolute weighted gap between a class's share and probability.
+
+    Of many classes, an image has nearly all in the lowest bin: its gap is what the others leave of all.
+    """
+    from scipy.sparse import csr_array
+
+    n_classes = probabilities_NK.shape[1]
+    gap_NK = (labels_N[:, None] == np.arange(n_classes)) - probabilities_NK
+    row_H, class_H = np.nonzero(bin_NK := _bin_of(probabilities_NK, bins))
+    cells_C, cell_H = np.unique(class_H * bins + bin_NK[row_H, class_H], return_inverse=True)
+    higher_NC = csr_array((gap_NK[row_H, class_H], (row_H, cell_H)), shape=(len(gap_NK), len(cells_C)))
+    rows, sums = max(1, CELLS_PER_CHUNK // max(len(cells_C), n_classes)), []
+    for start in range(0, len(weights_BN), rows):
+        chunk_BN = weights_BN[start : start + rows]
+        higher_BC = chunk_BN @ higher_NC
+        lowest_BK = chunk_BN @ gap_NK - sum_by_code(higher_BC, cells_C // bins, n_classes)
+        sums.append(np.abs(higher_BC).sum(axis=1) + np.abs(lowest_BK).sum(axis=1))
+    return np.concatenate(sums)
 
 
 def _binned(
     labels_N: ArrayLike, probabilities_NK: ArrayLike, bins: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
     confidence_N, bin_N = _confidence_bins(probabilities_NK, bins)
     correct_N = np.asarray(probabilities_NK, dtype=float).argmax(axis=1) == np.asarray(labels_N)
     return confidence_N, correct_N.astype(float), bin_N
 
 
-def _confidence_bins(probabilities_NK: ArrayLike, bins: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _confidence_bins(probabilities_NK: ArrayLike, bins: int) -> tuple[Floats, NDArray[np.int64]]:
     confidence_N = np.asarray(probabilities_NK, dtype=float).max(axis=1, initial=-math.inf)
     return confidence_N, _bin_of(confidence_N, bins)
 
 
-def _bin_of(probabilities: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+def _bin_of(probabilities: Floats, bins: int) -> NDArray[np.int64]:
     if bins < 1:
         raise ValueError(f"bins is {bins}: at least one is needed")
     return np.digitize(probabilities, np.linspace(0, 1, bins + 1)[1:-1], right=True)
 
 
-def probability_problems(probabilities_NK: NDArray[np.float64], n_images: int, n_classes: int) -> list[str]:
+def probability_problems(probabilities_NK: Floats, n_images: int, n_classes: int) -> list[str]:
     """Return what keeps an array from being N rows of K probabilities, in words; empty when nothing does."""
     if probabilities_NK.shape != (n_images, n_classes):
         return [f"shape {probabilities_NK.shape} instead of ({n_images}, {n_classes})"]

@@ -139,6 +139,11 @@ def _average_precision(positive_N: NDArray[np.bool_], scores_N: Floats, weights_
 
 def _weight_reaching(levels_P: Floats, scores_N: Floats, weights_BN: Floats, *, ties: float) -> Floats:
     """Return the weight (B, P) of the images above each of P levels, and of the share `ties` of those that equal it."""
+    reaching_N = scores_N >= levels_P.min(
+        initial=np.inf
+    )  # the others add to no level: with many classes, most
+    if not reaching_N.all():
+        scores_N, weights_BN = scores_N[reaching_N], weights_BN[:, reaching_N]
     if len(levels_P) <= _FEW:
         scores_N1 = scores_N[:, None]
         return weights_BN @ ((scores_N1 > levels_P) + ties * (scores_N1 == levels_P))

@@ -109,7 +109,10 @@ def evaluate(
         },
         "confusion": confusion_KK.tolist(),
         "reliability": [
-            bin_.as_dict() for bin_ in reliability_bins(labels_N, probabilities_NK, cluster_ids_N=groups_N)
+            bin_.as_dict()
+            for bin_ in reliability_bins(
+                labels_N, probabilities_NK, level=parameters.level, cluster_ids_N=groups_N
+            )
         ],
         "selective": {
             "aurc": measured["aurc"],

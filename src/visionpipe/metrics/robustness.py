@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import betainc
 
 from visionpipe.metrics.classification import auroc
 from visionpipe.stats.bootstrap import cluster_bootstrap
-from visionpipe.stats.intervals import Interval, clopper_pearson, clustered_proportion
+from visionpipe.stats.intervals import Interval, clopper_pearson, clustered_proportion, effective_size
 from visionpipe.stats.paired import effective_disagreements, mcnemar_from_counts
 
 _WANTED_RECALL = 0.95  # of the test images, the share that the FPR's threshold accepts
@@ -102,7 +103,8 @@ def detection(
     dict
         `auroc` (`estimate, low, high, level, n`: the chance that a test image is scored above an unrelated one;
         0.5 is guessing), and `false_positive_rate` (share of unrelated images that pass for own ones, at the
-        threshold that 95 % of the test images pass). Scores that are not finite give None and a `reason`.
+        threshold that 95 % of the test images pass; its interval allows for the threshold's). Scores that are not
+        finite give None and a `reason`.
 
     References
     ----------
@@ -111,8 +113,7 @@ def detection(
     inside, outside = np.asarray(inside_N, dtype=float), np.asarray(outside_M, dtype=float)
     n = len(inside) + len(outside)
     if not (np.isfinite(inside).all() and np.isfinite(outside).all()):
-        missing = {"estimate": None, "low": None, "high": None, "level": level, "n": n}
-        return {"auroc": missing | {"reason": "scores are not finite"}, "false_positive_rate": None}
+        return not_detected("scores are not finite", n, level)
     is_inside = np.repeat([1, 0], [len(inside), len(outside)])
     scores = np.concatenate([inside, outside])
     scores_2 = np.column_stack([-scores, scores])
@@ -126,16 +127,50 @@ def detection(
     )
     pairs = min(len(set(groups[: len(inside)])), len(outside))
     interval = _with_exact_end(found, pairs, level)
-    rejected = int((1 - _WANTED_RECALL) * len(inside) + 1e-9)  # 0.05 * 20 is 1, but for a rounding error
-    threshold = np.sort(inside)[rejected]
-    passed = int((outside >= threshold).sum())
     return {
         "auroc": {**interval.as_dict(), "n": n},
         "false_positive_rate": {
-            **clopper_pearson(passed, len(outside), level).as_dict(),
+            **_false_positive_rate(inside, outside, inside_group_ids_N, level).as_dict(),
             "n": len(outside),
         },
     }
+
+
+def not_detected(reason: str, n: int, level: float) -> dict[str, object]:
+    """Return what `detection` does of n images whose scores tell nothing, with the reason."""
+    missing = {"estimate": None, "low": None, "high": None, "level": level, "n": n}
+    return {"auroc": missing | {"reason": reason}, "false_positive_rate": None}
+
+
+def _false_positive_rate(
+    inside_N: NDArray[np.float64],
+    outside_M: NDArray[np.float64],
+    group_ids_N: ArrayLike,
+    level: float,
+) -> Interval:
+    """Return the share of unrelated images at or above the threshold that 95 % of the own ones reach.
+
+    The threshold is estimated, too. Half of the error goes to its exact interval, from the order of the scores
+    (Conover, Practical Nonparametric Statistics, 1999, section 3.2), on the effective number of images; half to those
+    of the shares at both its ends (Clopper-Pearson). Below some 86 images no score is surely below the threshold (at a
+    level of 95 %), and then all unrelated images may pass.
+    """
+    missed = 1 - _WANTED_RECALL
+    n, ascending_N = len(inside_N), np.sort(inside_N)
+    threshold = ascending_N[int(missed * n + 1e-9)]  # 0.05 * 20 is 1, but for a rounding error
+    n_effective = effective_size(inside_N < threshold, group_ids_N, level)
+    below_N = np.arange(n) / n * n_effective
+    up_to_N = np.arange(1, n + 1) / n * n_effective
+    tail = (1 - level) / 4
+    surely_low_N = betainc(below_N + 1, n_effective - below_N, missed) >= 1 - tail
+    surely_high_N = betainc(up_to_N, n_effective - up_to_N + 1, missed) <= tail
+    lowest = ascending_N[surely_low_N].max(initial=-np.inf)
+    highest = ascending_N[surely_high_N].min(initial=np.inf)
+    at_threshold, at_highest, at_lowest = (
+        clopper_pearson(int((outside_M >= score).sum()), len(outside_M), (1 + level) / 2)
+        for score in (threshold, highest, lowest)
+    )
+    return Interval(at_threshold.estimate, at_highest.low, at_lowest.high, level)
 
 
 def energy(logits_NK: ArrayLike) -> NDArray[np.float64]:

@@ -73,6 +73,16 @@ def test_a_model_that_averages_views_is_attacked_as_it_predicts(photos):
     np.testing.assert_array_equal(fgsm(classifier, photos, labels_N, EPSILONS), survives_EN)
 
 
+@pytest.mark.parametrize("attack", [fgsm, lambda *given: pgd(*given, steps=10, seed=0)])
+def test_a_model_is_no_more_robust_for_being_a_hundred_times_as_sure(attack, photos, expected):
+    survives_EN, labels_N = expected
+    classifier = linear_model()
+    with torch.no_grad():
+        classifier.head.weight.mul_(100)
+        classifier.head.bias.mul_(100)
+    np.testing.assert_array_equal(attack(classifier, photos, labels_N, EPSILONS), survives_EN)
+
+
 def test_pgd_finds_the_same_from_a_random_start(photos, expected):
     survives_EN, labels_N = expected
     found_EN = pgd(linear_model(), photos, labels_N, EPSILONS, steps=10, seed=0)

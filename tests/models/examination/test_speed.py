@@ -31,6 +31,27 @@ def test_size_and_multiply_adds_are_those_of_the_layers(classifier, tmp_path):
     assert on_disk / 1e6 == pytest.approx(found["megabytes"], abs=0.002)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_attention_of_a_transformer_is_counted_whether_or_not_torch_fuses_it(fused, monkeypatch):
+    """So is what torchvision's documentation states: 17.56 G for ViT-B/16."""
+    from torchvision.models import ViT_B_16_Weights
+
+    from visionpipe.models.backbones import build_backbone
+
+    documented = 1e9 * ViT_B_16_Weights.IMAGENET1K_V1.meta["_ops"]
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(fused)
+    try:
+        spec = ModelSpec(
+            backbone="torchvision/vit_b_16", weights="none", classes=["a", "b"], image_size_px=224
+        )
+        found = model_size(ImageClassifier(spec, build_backbone(spec.backbone, "none", 224)))
+        assert torch.backends.mha.get_fastpath_enabled() is fused
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+    assert found["multiply_adds"] == pytest.approx(documented, rel=0.001)
+
+
 def test_times_are_taken_one_image_at_a_time(classifier, monkeypatch):
     sizes = []
     predict = classifier.predict

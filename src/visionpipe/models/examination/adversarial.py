@@ -1,6 +1,8 @@
 """Photos changed by as little as fools the model: FGSM and PGD under a largest change of any pixel value (L-infinity).
 
-Both know the model (white box) and raise the cross-entropy of the true class. What counts is the label that the
+Both know the model (white box) and lower the margin, the logit of the true class less the largest other (Carlini and
+Wagner, Towards Evaluating the Robustness of Neural Networks, 2017): the cross-entropy of a very sure model has no
+gradient in float32, and its attack would find nothing. What counts is the label that the
 decision rule gives, so an image that is wrong without any change counts as fooled.
 
 Legend: N images, B batch, C = 3 channels, H = W side, E sizes of change. Images are float, 0 to 1.
@@ -158,10 +160,12 @@ def _is_right(classifier: ImageClassifier, images_BCHW: torch.Tensor, labels_B: 
 def _attack_direction(
     classifier: ImageClassifier, images_BCHW: torch.Tensor, labels_B: torch.Tensor
 ) -> tuple[np.ndarray, torch.Tensor]:
-    """Return whether each image is named rightly, and the sign of the loss's gradient by its pixels."""
+    """Return whether each image is named rightly, and the direction (by sign) in which its margin falls."""
     with torch.enable_grad():
         images = images_BCHW.detach().requires_grad_(True)
         logits_BK = _logits(classifier, images)
-        loss = functional.cross_entropy(logits_BK, labels_B, reduction="sum")
-        (gradient_BCHW,) = torch.autograd.grad(loss, images)
+        true_BK = functional.one_hot(labels_B, logits_BK.shape[1]).bool()
+        largest_other_B = logits_BK.masked_fill(true_BK, -torch.inf).amax(dim=1)
+        margin = (logits_BK[true_BK] - largest_other_B).sum()
+        (gradient_BCHW,) = torch.autograd.grad(-margin, images)
     return _right(classifier, logits_BK, labels_B), gradient_BCHW.sign()

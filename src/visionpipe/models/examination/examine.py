@@ -20,6 +20,7 @@ from visionpipe.metrics.robustness import (
     detection,
     energy,
     mean_accuracy,
+    not_detected,
     surely_worse_from,
     systematic_sample,
 )
@@ -32,6 +33,7 @@ from visionpipe.models.examination.unrelated import unrelated_pictures
 from visionpipe.stats.intervals import clopper_pearson
 
 _TIMED_IMAGES = 32
+_NO_ENERGY = "with mc_dropout_passes, logits are logarithms of a mean probability, whose energy is always 0"
 
 
 def examine(
@@ -166,24 +168,27 @@ class _Examined:
         outside = self._classifier.predict(pixels_MHWC)
         scores = {
             "max_probability": [p.probabilities_NK.max(axis=1) for p in (self._plain, outside)],
-            "energy": [energy(p.logits_NK) for p in (self._plain, outside)],
         }
-        if spec.mc_dropout_passes:  # logits are logarithms of a mean probability then: their energy is 0
-            scores["energy"] = [np.full_like(score, np.nan) for score in scores["energy"]]
+        if not spec.mc_dropout_passes:
+            scores["energy"] = [energy(p.logits_NK) for p in (self._plain, outside)]
+        found = {
+            name: detection(
+                *both,
+                self._groups,
+                resamples=self._parameters.resamples,
+                level=self._parameters.level,
+                seed=self._parameters.seed,
+            )
+            for name, both in scores.items()
+        }
+        if spec.mc_dropout_passes:
+            n = len(self._labels) + len(pixels_MHWC)
+            found["energy"] = not_detected(_NO_ENERGY, n, self._parameters.level)
         deferred = int(spec.defers(outside.confidence_N).sum())
         return {
             "n": len(pixels_MHWC),
             "origin": origin,
-            **{
-                name: detection(
-                    *both,
-                    self._groups,
-                    resamples=self._parameters.resamples,
-                    level=self._parameters.level,
-                    seed=self._parameters.seed,
-                )
-                for name, both in scores.items()
-            },
+            **found,
             "deferred": {
                 **clopper_pearson(deferred, len(pixels_MHWC), self._parameters.level).as_dict(),
                 "n": len(pixels_MHWC),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ def model_size(classifier: ImageClassifier) -> dict[str, float | int]:
 
     side = classifier.spec.image_size_px
     device = classifier.mean.device
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with torch.inference_mode(), _plain_attention(), FlopCounterMode(display=False) as counter:
         classifier.eval()(torch.zeros((1, side, side, 3), dtype=torch.uint8, device=device))
     stored = sum(tensor.numel() * tensor.element_size() for tensor in classifier.state_dict().values())
     return {
@@ -30,6 +32,17 @@ def model_size(classifier: ImageClassifier) -> dict[str, float | int]:
         "megabytes": round(stored / 1e6, 3),
         "multiply_adds": counter.get_total_flops() // 2,
     }
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Keep torch from fusing attention into one operation, which its counter takes for none."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def time_predictions(
