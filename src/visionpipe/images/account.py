@@ -54,6 +54,17 @@ def log_what_is_gone(
         )
 
 
+def log_what_is_lost(files: FileIndex) -> None:
+    """Warn of images that were stored once and that the store does not hold any more."""
+    if files.n_lost:
+        logger.warning(
+            "%s stored once and not in the store any more (was a shard deleted?); what the sources still hold of it is "
+            "taken in anew, and where other images were tied to it, splits may change: if that is not meant, bring "
+            "the store back (dvc checkout)",
+            f"{files.n_lost:,} {'photo was' if files.n_lost == 1 else 'photos were'}",
+        )
+
+
 def log_contradictions(manifest: pd.DataFrame, store_index: pd.DataFrame) -> None:
     """Say which images in use have labels that contradict each other.
 

@@ -54,16 +54,26 @@ class FileIndex:
     ----------
     rows : DataFrame
         Rows of `store.FILE_SCHEMA`; the newest row of a path counts.
+    stored : iterable of str
+        The images that the store holds. A file whose image it has lost counts as never looked at.
     parameters : IngestionParameters
         The present limits.
+
+    Attributes
+    ----------
+    n_lost : int
+        Images that these files became and the store no longer holds.
     """
 
-    def __init__(self, rows: pd.DataFrame, parameters: IngestionParameters) -> None:
+    def __init__(self, rows: pd.DataFrame, stored: Iterable[str], parameters: IngestionParameters) -> None:
         self._limits = parameters.limits_key
-        self._outcomes = {
+        outcomes = {
             (intern(row[0]), row[1]): _Outcome(*(_shared(value) for value in row[2:]))
             for row in as_tuples(rows[["source", "path", *_Outcome._fields]])
         }
+        lost = {one.image_id for one in outcomes.values() if one.image_id}.difference(stored)
+        self._outcomes = {place: one for place, one in outcomes.items() if one.image_id not in lost}
+        self.n_lost = len(lost)
 
     def is_known(self, photo: Photo) -> bool:
         """Say whether opening the file again could tell nothing new."""
