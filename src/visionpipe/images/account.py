@@ -86,6 +86,28 @@ def log_contradictions(manifest: pd.DataFrame, store_index: pd.DataFrame) -> Non
         )
 
 
+def log_moved(manifest: pd.DataFrame, store_index: pd.DataFrame) -> None:
+    """Warn of images in use that are in another split than the one they came into.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        `image_id, split`.
+    store_index : DataFrame
+        `image_id, first_split`.
+    """
+    splits = manifest[["image_id", "split"]].merge(store_index[["image_id", "first_split"]], on="image_id")
+    moved = splits[splits["first_split"].notna() & (splits["split"] != splits["first_split"])]
+    if n_moved := len(moved):
+        n_learned = ((moved["first_split"] == "train") & (moved["split"] == "test")).sum()
+        logger.warning(
+            "%s in another split than the one they came into, for `ingestion.split` was changed; %s of them went from "
+            "train to test, so that models trained before have learned from them",
+            f"{n_moved:,} stored {'photo is' if n_moved == 1 else 'photos are'}",
+            f"{n_learned:,}",
+        )
+
+
 def log_outcome(listed: Sequence[Photo], n_new: int, files: FileIndex) -> None:
     """Say how many files were new, and why those are in quarantine that are.
 

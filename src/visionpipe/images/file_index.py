@@ -66,7 +66,7 @@ class FileIndex:
     """
 
     def __init__(self, rows: pd.DataFrame, stored: Iterable[str], parameters: IngestionParameters) -> None:
-        self._limits = parameters.limits_key
+        self._limits, self._lasting = parameters.limits_key, parameters.lasting_key
         outcomes = {
             (intern(row[0]), row[1]): _Outcome(*(_shared(value) for value in row[2:]))
             for row in as_tuples(rows[["source", "path", *_Outcome._fields]])
@@ -113,7 +113,8 @@ class FileIndex:
     def count_under_other_limits(self, listed: Iterable[Photo]) -> int:
         """Count the stored photos that were let in under other limits, rules or privacy settings."""
         outcomes = (self._outcomes.get((photo.source, photo.path)) for photo in listed)
-        return sum(1 for one in outcomes if one and one.reason is None and one.limits != self._limits)
+        stored = (one.limits for one in outcomes if one and one.reason is None)
+        return sum(1 for limits in stored if limits.partition("-")[0] != self._lasting)
 
     def is_refused(self, photo: Photo) -> bool:
         """Say whether the file is in quarantine."""

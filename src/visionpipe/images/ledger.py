@@ -122,11 +122,13 @@ class Ledger:
                 self._of_refused[seen.image_id] = known
                 return ("group_spans_splits", place.conflict), [], []
             self._stored.add(seen.image_id)
-            images.append(image_row(photo, data, seen, known))
+            images.append(image_row(photo, data, seen, known, place.split))
         return None, images, self._labels.enter(photo, seen.image_id)
 
 
-def image_row(photo: Photo, data: bytes, seen: Inspection, links: Sequence[Link] = ()) -> dict:
+def image_row(
+    photo: Photo, data: bytes, seen: Inspection, links: Sequence[Link] = (), split: str | None = None
+) -> dict:
     """Make a row of `store.IMAGE_SCHEMA`."""
     return {
         **vars(seen),
@@ -135,4 +137,5 @@ def image_row(photo: Photo, data: bytes, seen: Inspection, links: Sequence[Link]
         "arrived_at": photo.arrived_at,
         "duplicate_of": [link._asdict() for link in links],
         "attributes": [{"name": name, "value": value} for name, value in photo.attributes.items()],
+        "first_split": split,
     }

@@ -45,6 +45,7 @@ IMAGE_SCHEMA = pa.schema(
         ("duplicate_of", pa.list_(pa.struct([("image_id", pa.string()), ("kind", pa.string())]))),
         # pairs, not a map: Hugging Face `datasets` cannot read maps
         ("attributes", pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))),
+        ("first_split", pa.string()),
     ],
     # without it `datasets` takes the image for a struct of bytes
     metadata={"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})},
@@ -113,8 +114,8 @@ def read_store_index(folder: Path) -> pd.DataFrame:
     -------
     DataFrame
         One row an image, oldest first: the measurements, `path`, `attributes` (tuple of (name, value)),
-        `duplicate_of` (tuple of (image_id, kind)), and where it lies (`shard` file name, `row` in it). An image
-        that a crash made appear twice is listed once.
+        `duplicate_of` (tuple of (image_id, kind)), `first_split` (where it came into; null for arrivals), and where
+        it lies (`shard` file name, `row` in it). An image that a crash made appear twice is listed once.
     """
     columns = [name for name in IMAGE_SCHEMA.names if name not in BULKY]
     nested = {"attributes": ("name", "value"), "duplicate_of": ("image_id", "kind")}
@@ -139,7 +140,10 @@ def read_store_index(folder: Path) -> pd.DataFrame:
         rows += range(len(table))
     if not tables:
         return pd.DataFrame(columns=[*columns, "path", "shard", "row"])
-    whole_table = pa.concat_tables(tables)
+    # columns that older shards have not are null
+    whole_table = pa.concat_tables(
+        [IMAGE_SCHEMA.empty_table().drop_columns([*BULKY, *lists]), *tables], promote_options="default"
+    )
     del table, tables
     frame = whole_table.to_pandas(self_destruct=True, split_blocks=True)
     del whole_table
