@@ -25,6 +25,10 @@ _KEPT_OUT = {
 }
 IMPORTER_REASONS = {"no_image", "ambiguous_image", "bad_row", "bad_document"}
 """What an importer refuses before any file is opened; it may say something else the next time."""
+_MAY_PASS = {"decoder_hung", "decoder_died", "out_of_memory"}
+"""A slow server or a full memory may cause it as well as the file: it is believed when it comes twice."""
+_NOT_YET_BELIEVED = ""
+"""Stands for the limits of a refusal that is to be looked at again under any."""
 _QUARANTINE = ["source", "path", "reason", "detail", "n_bytes", "sha256"]
 
 
@@ -137,6 +141,8 @@ class FileIndex:
     ) -> dict | None:
         """Return the row to append, or None where it would say again what the newest row says."""
         reason, detail = refused or (None, None)
+        before = self._outcome_of_same_bytes(photo)
+        is_believed = reason not in _MAY_PASS or (before is not None and before.reason in _MAY_PASS)
         row = {
             "source": photo.source,
             "path": photo.path,
@@ -146,7 +152,7 @@ class FileIndex:
             "image_id": None if refused or isinstance(verdict, Refusal) else verdict.image_id,
             "reason": reason,
             "detail": detail,
-            "limits": self._limits,
+            "limits": self._limits if is_believed else _NOT_YET_BELIEVED,
         }
         outcome = _Outcome(**{column: row[column] for column in _Outcome._fields})
         if self._outcomes.get((photo.source, photo.path)) == outcome:

@@ -55,8 +55,8 @@ def ingest(
     """Inspect the photos that are new and yield what to append, chunk by chunk.
 
     A file whose source, path, size and modification time are in the file index is not opened again, unless the store
-    has lost its image, or it was refused under other limits, for want of a label that it has now, or because it could
-    not be read. What the sources say of it is compared all the same.
+    has lost its image, or it was refused under other limits, for want of a label that it has now, because it could not
+    be read, or because its decoder failed for the first time. What the sources say of it is compared all the same.
 
     Parameters
     ----------
