@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from photo_files import class_folders
+from visionpipe.images.account import log_moved
+from visionpipe.images.parameters import IngestionParameters
 
 
 @pytest.fixture
@@ -86,3 +88,23 @@ def test_labels_that_contradict_each_other_are_named_with_the_one_that_was_taken
     assert line == (
         "1 image has labels that contradict each other, and one was taken (cat/00.png: cat); validation lists them all"
     )
+
+
+def test_photos_that_other_split_settings_moved_are_counted_as_moved_and_not_as_left_alone(
+    tmp_path, listed, warehouse, caplog
+):
+    photos = listed(class_folders(tmp_path / "photos", cat=20, dog=20))
+    warehouse.take_in(photos)
+    before = warehouse.manifest().set_index("image_id")["split"]
+    assert warehouse.images.set_index("image_id")["first_split"].to_dict() == before.to_dict()
+    log_moved(warehouse.manifest(), warehouse.images)
+    assert "another split" not in caplog.text
+    larger = IngestionParameters(workers=1, split={"test": 0.5}, labels={"tie": "quarantine"})
+    warehouse.take_in(photos, larger)
+    after = warehouse.manifest(larger).set_index("image_id")["split"]
+    log_moved(warehouse.manifest(larger), warehouse.images)
+    n_moved, n_learned = (before != after).sum(), ((before == "train") & (after == "test")).sum()
+    assert n_moved > n_learned > 0
+    assert f"{n_moved} stored photos are in another split" in caplog.text
+    assert f"{n_learned} of them went from train to test" in caplog.text
+    assert "stay as they are" not in caplog.text

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+import pytest
+
 from photo_files import class_folders, encode, picture
-from photo_readers import deny
+from photo_readers import deny, die
+from visionpipe.images import ingest
+from visionpipe.images.inspect import Refusal
 from visionpipe.images.parameters import IngestionParameters
 
 
@@ -122,6 +126,41 @@ def test_a_file_that_cannot_be_read_is_tried_again_and_listed_once(tmp_path, lis
         ["cat/01.png", "unreadable", "PermissionError: Permission denied"]
     ]
     assert len(warehouse.files) == 2  # two files, two rows, after three runs
+    warehouse.take_in([first, second])
+    assert warehouse.quarantine().empty
+    assert len(warehouse.manifest()) == 2
+
+
+@pytest.mark.parametrize("reason", ["decoder_hung", "decoder_died", "out_of_memory"])
+def test_a_decoder_s_failure_is_believed_when_it_comes_twice(
+    reason, tmp_path, listed, warehouse, monkeypatch
+):
+    """A slow server or a full memory may be the cause; what truly hangs must not cost its time in every run."""
+    photos = listed(class_folders(tmp_path / "photos", cat=2))
+
+    def fail(photos, parameters):
+        for photo in photos:
+            tried.append(photo.path)
+            yield photo, b"", Refusal(reason, f"try {len(tried)}", sha256="", n_bytes=photo.n_bytes)
+
+    tried: list[str] = []
+    warehouse.take_in(photos[:1])
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "inspect_photos", fail)
+        for _ in range(4):
+            warehouse.take_in(photos)
+    assert tried == ["cat/01.png"] * 2
+    assert warehouse.quarantine()[["path", "reason"]].to_numpy().tolist() == [["cat/01.png", reason]]
+    raised = IngestionParameters(workers=1, file_timeout_s=90)
+    warehouse.take_in(photos, raised)
+    assert warehouse.quarantine(raised).empty
+    assert len(warehouse.manifest(raised)) == 2
+
+
+def test_a_file_whose_decoder_failed_once_enters_when_it_does_well(tmp_path, listed, warehouse):
+    first, second = listed(class_folders(tmp_path / "photos", cat=2))
+    warehouse.take_in([first, replace(second, read=die)])
+    assert warehouse.quarantine()["reason"].tolist() == ["decoder_died"]
     warehouse.take_in([first, second])
     assert warehouse.quarantine().empty
     assert len(warehouse.manifest()) == 2

@@ -39,12 +39,13 @@ def image(number: int, *copies: int, **attributes: str) -> dict:
         "flags": (),
         "duplicate_of": [(image_id(copy), "near") for copy in copies],
         "attributes": list(attributes.items()),
+        "further_attributes": (),
     }
 
 
 def index(*rows: dict) -> pd.DataFrame:
     names = [name for name in store.IMAGE_SCHEMA.names if name != "image"]
-    return pd.DataFrame(list(rows), columns=[*names, "path", "shard", "row"])
+    return pd.DataFrame(list(rows), columns=[*names, "path", "shard", "row", "further_attributes"])
 
 
 def sharing(**split) -> IngestionParameters:

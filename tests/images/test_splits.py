@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from visionpipe.images.parameters import SplitParameters
-from visionpipe.images.splits import assign_all
+from visionpipe.images.splits import GroupSplitter, assign_all
 
 PLAIN = SplitParameters()
 GROUPED = SplitParameters(validation=0.3, test=0.3, group_by="sender", holdout={"camera": ["new"]})
@@ -68,6 +68,32 @@ def test_no_group_spans_two_splits(rows):
             together += [(place, other) for row, other in placed if row[2].get("sender") == sender]
     for one, other in together:
         assert (one.group_id, one.split) == (other.group_id, other.split)
+
+
+@settings(max_examples=200, deadline=None)
+@given(arrivals(), st.data())
+def test_what_further_files_of_an_image_say_is_the_same_known_late_or_at_once(rows, data):
+    """They come at any time after their image; a replay knows them when it assigns the image."""
+    splitter, placed, further = GroupSplitter(GROUPED), {}, {}
+    for image_id, *arrived in rows:
+        place = splitter.assign(image_id, *arrived)
+        if place.split:
+            placed[image_id], further[image_id] = place, []
+        for copied in data.draw(st.lists(st.sampled_from(sorted(placed)), max_size=3)) if placed else []:
+            said = {
+                "sender": data.draw(st.sampled_from(["ada", "bob", "eve", "joe", "sue"])),
+                "camera": data.draw(st.sampled_from(["old", "old", "new"])),
+            }
+            conflict, values = splitter.tie(copied, [said])
+            assert placed[copied].split == "test" or said["camera"] == "old" or conflict
+            assert not (conflict and values)
+            further[copied] += [{"sender": value} for value in values]
+    replayed = assign_all([(*row, further[row[0]]) for row in rows if row[0] in placed], GROUPED)
+    assert [place.conflict for place in replayed] == [None] * len(placed)
+    assert [place.split for place in replayed] == [place.split for place in placed.values()]
+    assert [place.group_id for place in replayed] == [
+        splitter.group_of(place.group_id) for place in placed.values()
+    ]
 
 
 @settings(max_examples=100, deadline=None)

@@ -99,6 +99,18 @@ def test_an_image_that_appears_twice_is_listed_and_read_once(tmp_path):
     assert [name for name, _ in store.read_images(tmp_path, ["a", "b"])] == ["a", "b"]
 
 
+def test_a_column_that_an_older_shard_has_not_is_null(tmp_path):
+    older = store.IMAGE_SCHEMA.remove(store.IMAGE_SCHEMA.get_field_index("first_split"))
+    append_shard(tmp_path, [image_row("a", b"x", camera="old")], older, prefix="images")
+    assert store.read_store_index(tmp_path)["first_split"].isna().tolist() == [True]
+    append_shard(
+        tmp_path, [{**image_row("b", b"y"), "first_split": "test"}], store.IMAGE_SCHEMA, prefix="images"
+    )
+    index = store.read_store_index(tmp_path)
+    assert index["first_split"].fillna("none").tolist() == ["none", "test"]
+    assert index["attributes"].tolist() == [(("camera", "old"),), ()]
+
+
 def test_one_image_is_read_from_any_row_group(tmp_path):
     names = [f"{number:03d}" for number in range(150)]
     shard = append(tmp_path, *names)

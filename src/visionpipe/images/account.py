@@ -54,6 +54,17 @@ def log_what_is_gone(
         )
 
 
+def log_what_is_lost(files: FileIndex) -> None:
+    """Warn of images that were stored once and that the store does not hold any more."""
+    if files.n_lost:
+        logger.warning(
+            "%s stored once and not in the store any more (was a shard deleted?); what the sources still hold of it is "
+            "taken in anew, and where other images were tied to it, splits may change: if that is not meant, bring "
+            "the store back (dvc checkout)",
+            f"{files.n_lost:,} {'photo was' if files.n_lost == 1 else 'photos were'}",
+        )
+
+
 def log_contradictions(manifest: pd.DataFrame, store_index: pd.DataFrame) -> None:
     """Say which images in use have labels that contradict each other.
 
@@ -72,6 +83,28 @@ def log_contradictions(manifest: pd.DataFrame, store_index: pd.DataFrame) -> Non
             "%s labels that contradict each other, and one was taken (%s); validation lists them all",
             f"{len(doubtful):,} {'image has' if len(doubtful) == 1 else 'images have'}",
             "; ".join(named) + ("; …" if len(doubtful) > _NAMED else ""),
+        )
+
+
+def log_moved(manifest: pd.DataFrame, store_index: pd.DataFrame) -> None:
+    """Warn of images in use that are in another split than the one they came into.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        `image_id, split`.
+    store_index : DataFrame
+        `image_id, first_split`.
+    """
+    splits = manifest[["image_id", "split"]].merge(store_index[["image_id", "first_split"]], on="image_id")
+    moved = splits[splits["first_split"].notna() & (splits["split"] != splits["first_split"])]
+    if n_moved := len(moved):
+        n_learned = ((moved["first_split"] == "train") & (moved["split"] == "test")).sum()
+        logger.warning(
+            "%s in another split than the one they came into, for `ingestion.split` was changed; %s of them went from "
+            "train to test, so that models trained before have learned from them",
+            f"{n_moved:,} stored {'photo is' if n_moved == 1 else 'photos are'}",
+            f"{n_learned:,}",
         )
 
 

@@ -25,6 +25,10 @@ _KEPT_OUT = {
 }
 IMPORTER_REASONS = {"no_image", "ambiguous_image", "bad_row", "bad_document"}
 """What an importer refuses before any file is opened; it may say something else the next time."""
+_MAY_PASS = {"decoder_hung", "decoder_died", "out_of_memory"}
+"""A slow server or a full memory may cause it as well as the file: it is believed when it comes twice."""
+_NOT_YET_BELIEVED = ""
+"""Stands for the limits of a refusal that is to be looked at again under any."""
 _QUARANTINE = ["source", "path", "reason", "detail", "n_bytes", "sha256"]
 
 
@@ -54,16 +58,26 @@ class FileIndex:
     ----------
     rows : DataFrame
         Rows of `store.FILE_SCHEMA`; the newest row of a path counts.
+    stored : iterable of str
+        The images that the store holds. A file whose image it has lost counts as never looked at.
     parameters : IngestionParameters
         The present limits.
+
+    Attributes
+    ----------
+    n_lost : int
+        Images that these files became and the store no longer holds.
     """
 
-    def __init__(self, rows: pd.DataFrame, parameters: IngestionParameters) -> None:
-        self._limits = parameters.limits_key
-        self._outcomes = {
+    def __init__(self, rows: pd.DataFrame, stored: Iterable[str], parameters: IngestionParameters) -> None:
+        self._limits, self._lasting = parameters.limits_key, parameters.lasting_key
+        outcomes = {
             (intern(row[0]), row[1]): _Outcome(*(_shared(value) for value in row[2:]))
             for row in as_tuples(rows[["source", "path", *_Outcome._fields]])
         }
+        lost = {one.image_id for one in outcomes.values() if one.image_id}.difference(stored)
+        self._outcomes = {place: one for place, one in outcomes.items() if one.image_id not in lost}
+        self.n_lost = len(lost)
 
     def is_known(self, photo: Photo) -> bool:
         """Say whether opening the file again could tell nothing new."""
@@ -103,7 +117,8 @@ class FileIndex:
     def count_under_other_limits(self, listed: Iterable[Photo]) -> int:
         """Count the stored photos that were let in under other limits, rules or privacy settings."""
         outcomes = (self._outcomes.get((photo.source, photo.path)) for photo in listed)
-        return sum(1 for one in outcomes if one and one.reason is None and one.limits != self._limits)
+        stored = (one.limits for one in outcomes if one and one.reason is None)
+        return sum(1 for limits in stored if limits.partition("-")[0] != self._lasting)
 
     def is_refused(self, photo: Photo) -> bool:
         """Say whether the file is in quarantine."""
@@ -126,6 +141,8 @@ class FileIndex:
     ) -> dict | None:
         """Return the row to append, or None where it would say again what the newest row says."""
         reason, detail = refused or (None, None)
+        before = self._outcome_of_same_bytes(photo)
+        is_believed = reason not in _MAY_PASS or (before is not None and before.reason in _MAY_PASS)
         row = {
             "source": photo.source,
             "path": photo.path,
@@ -135,7 +152,7 @@ class FileIndex:
             "image_id": None if refused or isinstance(verdict, Refusal) else verdict.image_id,
             "reason": reason,
             "detail": detail,
-            "limits": self._limits,
+            "limits": self._limits if is_believed else _NOT_YET_BELIEVED,
         }
         outcome = _Outcome(**{column: row[column] for column in _Outcome._fields})
         if self._outcomes.get((photo.source, photo.path)) == outcome:

@@ -15,7 +15,7 @@ import pandas as pd
 from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError
 from visionpipe.images import fork_server
-from visionpipe.images.account import log_outcome, log_what_is_gone
+from visionpipe.images.account import log_outcome, log_what_is_gone, log_what_is_lost
 from visionpipe.images.faces import require_blurring
 from visionpipe.images.file_index import FileIndex
 from visionpipe.images.importers import Photo
@@ -54,9 +54,9 @@ def ingest(
 ) -> Iterator[Chunk]:
     """Inspect the photos that are new and yield what to append, chunk by chunk.
 
-    A file whose source, path, size and modification time are in the file index is not opened again, unless it was
-    refused under other limits, for want of a label that it has now, or because it could not be read. What the
-    sources say of it is compared all the same.
+    A file whose source, path, size and modification time are in the file index is not opened again, unless the store
+    has lost its image, or it was refused under other limits, for want of a label that it has now, because it could not
+    be read, or because its decoder failed for the first time. What the sources say of it is compared all the same.
 
     Parameters
     ----------
@@ -89,7 +89,8 @@ def ingest(
     if not listed and store_index.empty:
         raise VisionpipeError("no photos: the sources of `photos` in the catalog hold no file at all")
     _require_permissions(listed, parameters)
-    files = FileIndex(file_index, parameters)
+    files = FileIndex(file_index, store_index["image_id"], parameters)
+    log_what_is_lost(files)
     listing = _Listing(listed, files)
     labels = LabelLog(label_history, listing.photos_of)
 
@@ -162,7 +163,8 @@ def receive(
     listed = list(photos)
     _require_permissions(listed, parameters)
     kept = set(arrivals_index["image_id"])
-    files = FileIndex(file_index, parameters)
+    files = FileIndex(file_index, kept, parameters)
+    log_what_is_lost(files)
     listing = _Listing(listed, files)
     labels = LabelLog(label_history, listing.photos_of)
 

@@ -43,11 +43,13 @@ class Ledger:
         self._splitter = GroupSplitter(parameters.split)
         self._stored: set[str] = set()
         self._of_refused: dict[str, list[Link]] = {}
-        columns = ["image_id", "duplicate_of", "attributes"]
-        for image_id, links, attributes in as_tuples(store_index[columns]):
+        self._group_by = parameters.split.group_by
+        columns = ["image_id", "duplicate_of", "attributes", "further_attributes"]
+        for image_id, links, attributes, further in as_tuples(store_index[columns]):
             selection = labels.first_selection(image_id, default=None)
             linked = [other for other, _ in links]
-            self._splitter.assign(intern(image_id), linked, dict(attributes), selection)
+            said = [{name: value} for name, value in further]
+            self._splitter.assign(intern(image_id), linked, dict(attributes), selection, said)
             self._stored.add(intern(image_id))
         self._store_index, self._looks = store_index, looks
         self._duplicates: NearDuplicates | None = None
@@ -106,27 +108,39 @@ class Ledger:
         -------
         tuple
             Why it is refused, as (reason, detail), or None; the rows to append to the image store, none if its
-            image is there already; and those to append to the label history.
+            image is there already and nothing new was said of its group; and those to append to the label history.
         """
         if isinstance(seen, Refusal):
             return (seen.reason, seen.detail), [], []
         if not photo.claims:
             return ("no_label", "no label was given: no class folder, no row of a table"), [], []
         images = []
-        if seen.image_id not in self._stored:
+        further = photo.further_attributes
+        if seen.image_id in self._stored:
+            conflict, values = self._splitter.tie(seen.image_id, [photo.attributes, *further])
+            if conflict:
+                return ("group_spans_splits", conflict), [], []
+        else:
             known = self._stored_ones(links.get(seen.image_id, []))
             selection = self._labels.first_selection(seen.image_id, default=photo.claims[0].selection)
             linked = [link.image_id for link in known]
-            place = self._splitter.assign(seen.image_id, linked, photo.attributes, selection)
+            place = self._splitter.assign(seen.image_id, linked, photo.attributes, selection, further)
             if place.conflict:
                 self._of_refused[seen.image_id] = known
                 return ("group_spans_splits", place.conflict), [], []
             self._stored.add(seen.image_id)
-            images.append(image_row(photo, data, seen, known))
+            images.append(image_row(photo, data, seen, known, place.split))
+            own = self._splitter.group_values([photo.attributes])
+            values = [value for value in self._splitter.group_values(further) if value not in own]
+        if values:
+            pairs = [{"name": self._group_by, "value": value} for value in values]
+            images.append({**image_row(photo, data, seen), "image": None, "attributes": pairs})
         return None, images, self._labels.enter(photo, seen.image_id)
 
 
-def image_row(photo: Photo, data: bytes, seen: Inspection, links: Sequence[Link] = ()) -> dict:
+def image_row(
+    photo: Photo, data: bytes, seen: Inspection, links: Sequence[Link] = (), split: str | None = None
+) -> dict:
     """Make a row of `store.IMAGE_SCHEMA`."""
     return {
         **vars(seen),
@@ -135,4 +149,5 @@ def image_row(photo: Photo, data: bytes, seen: Inspection, links: Sequence[Link]
         "arrived_at": photo.arrived_at,
         "duplicate_of": [link._asdict() for link in links],
         "attributes": [{"name": name, "value": value} for name, value in photo.attributes.items()],
+        "first_split": split,
     }

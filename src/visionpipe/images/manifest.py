@@ -54,8 +54,9 @@ def build_manifest(
     labelled = labels.reindex(store_index["image_id"])
     selection = [value if isinstance(value, str) else None for value in labelled["selection"]]
     linked = [[other for other, _ in links] for links in store_index["duplicate_of"]]
+    further = [[{name: value} for name, value in pairs] for pairs in store_index["further_attributes"]]
     placed = assign_all(
-        zip(store_index["image_id"], linked, attributes, selection, strict=True), parameters.split
+        zip(store_index["image_id"], linked, attributes, selection, further, strict=True), parameters.split
     )
     manifest = pd.concat(
         [

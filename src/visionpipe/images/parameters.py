@@ -11,7 +11,10 @@ from visionpipe.images.privacy import PrivacyParameters
 
 
 class SplitParameters(BaseModel):
-    """Shares of the three splits, by group, and what is held out by name."""
+    """Shares of the three splits, by group, and what is held out by name.
+
+    They hold for all that is stored: changing one moves photos from split to split, also from train to test.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -127,6 +130,14 @@ _ACCEPTANCE = {
 """What decides whether a photo is accepted; the rest says what is done with it."""
 
 
+_APPLIED_EACH_TIME = {"split", "labels"}
+"""What is applied in every run to all that is stored."""
+
+
+def _fingerprint(settings: str) -> str:
+    return hashlib.sha256(settings.encode()).hexdigest()[:16]
+
+
 class IngestionParameters(BaseModel):
     """Limits on what may enter the image store, and how it is split."""
 
@@ -161,21 +172,28 @@ class IngestionParameters(BaseModel):
 
     @property
     def limits_key(self) -> str:
-        """Fingerprint of all that decides whether and how a file enters.
+        """Fingerprint of all that decides whether and how a file enters: `lasting_key`, a hyphen, and the rest.
 
         Files that were refused under another fingerprint are looked at again.
         """
-        decisive = self.model_dump_json(
-            exclude={
-                "chunk_images": True,
-                "chunk_bytes": True,
-                "workers": True,
-                "scheduler": True,
-                # who was told, and why: words for the record, which change no file
-                "privacy": {"purpose", "lawful_basis", "retention", "informed"},
-            }
+        return f"{self.lasting_key}-{_fingerprint(self.model_dump_json(include=_APPLIED_EACH_TIME))}"
+
+    @property
+    def lasting_key(self) -> str:
+        """Fingerprint of what is done with a file once, when it enters, and lasts whatever the settings become."""
+        return _fingerprint(
+            self.model_dump_json(
+                exclude={
+                    **dict.fromkeys(_APPLIED_EACH_TIME, True),
+                    "chunk_images": True,
+                    "chunk_bytes": True,
+                    "workers": True,
+                    "scheduler": True,
+                    # who was told, and why: words for the record, which change no file
+                    "privacy": {"purpose", "lawful_basis", "retention", "informed"},
+                }
+            )
         )
-        return hashlib.sha256(decisive.encode()).hexdigest()[:16]
 
     def acceptance(self) -> str:
         """Return as JSON what decides whether a photo is accepted, fit to be read back by this class."""

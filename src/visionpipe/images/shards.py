@@ -37,7 +37,7 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
     folder : Path
         The store; made when absent.
     rows : sequence of dict
-        One dict a row, keyed by the schema's names; missing keys are null, but `image`.
+        One dict a row, keyed by the schema's names; missing keys are null, but `image`, which is given or None.
     schema : pyarrow.Schema
         Exact types on disk.
     prefix : str
@@ -90,11 +90,13 @@ def _to_table(rows: Sequence[dict], schema: pa.Schema) -> pa.Table:
     if "image" not in schema.names:
         return pa.Table.from_pylist(list(rows), schema=schema)
     table = pa.Table.from_pylist([{**row, "image": None} for row in rows], schema=schema)
-    photos = [row["image"]["bytes"] for row in rows]
+    images = [row["image"] or {"bytes": b"", "path": None} for row in rows]
+    photos = [image["bytes"] for image in images]
     ends = np.cumsum([0, *map(len, photos)], dtype=np.int32)
     data = pa.Array.from_buffers(
         pa.binary(), len(photos), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(photos))]
     )
-    paths = pa.array([row["image"]["path"] for row in rows], pa.string())
-    struct = pa.StructArray.from_arrays([data, paths], fields=list(schema.field("image").type))
+    paths = pa.array([image["path"] for image in images], pa.string())
+    is_null = pa.array([row["image"] is None for row in rows])
+    struct = pa.StructArray.from_arrays([data, paths], fields=list(schema.field("image").type), mask=is_null)
     return table.set_column(schema.get_field_index("image"), schema.field("image"), struct)

@@ -1,5 +1,7 @@
 """The append-only image store: Parquet shards in the layout that Hugging Face `datasets` reads as images.
 
+A row is an image. A row whose `image` is null says what a further file of an image that is stored tied it to.
+
 Tables of labels and reviews are kept the same way, without images. `shards` writes them.
 """
 
@@ -45,6 +47,7 @@ IMAGE_SCHEMA = pa.schema(
         ("duplicate_of", pa.list_(pa.struct([("image_id", pa.string()), ("kind", pa.string())]))),
         # pairs, not a map: Hugging Face `datasets` cannot read maps
         ("attributes", pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))),
+        ("first_split", pa.string()),
     ],
     # without it `datasets` takes the image for a struct of bytes
     metadata={"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})},
@@ -113,8 +116,9 @@ def read_store_index(folder: Path) -> pd.DataFrame:
     -------
     DataFrame
         One row an image, oldest first: the measurements, `path`, `attributes` (tuple of (name, value)),
-        `duplicate_of` (tuple of (image_id, kind)), and where it lies (`shard` file name, `row` in it). An image
-        that a crash made appear twice is listed once.
+        `duplicate_of` (tuple of (image_id, kind)), `first_split` (where it came into; null for arrivals),
+        `further_attributes` (tuple of (name, value) that further files of it tied it to), and where it lies (`shard`
+        file name, `row` in it). An image that a crash made appear twice is listed once.
     """
     columns = [name for name in IMAGE_SCHEMA.names if name not in BULKY]
     nested = {"attributes": ("name", "value"), "duplicate_of": ("image_id", "kind")}
@@ -138,15 +142,27 @@ def read_store_index(folder: Path) -> pd.DataFrame:
         shards += [shard.name] * len(table)
         rows += range(len(table))
     if not tables:
-        return pd.DataFrame(columns=[*columns, "path", "shard", "row"])
-    whole_table = pa.concat_tables(tables)
+        return pd.DataFrame(columns=[*columns, "path", "shard", "row", "further_attributes"])
+    # columns that older shards have not are null
+    whole_table = pa.concat_tables(
+        [IMAGE_SCHEMA.empty_table().drop_columns([*BULKY, *lists]), *tables], promote_options="default"
+    )
     del table, tables
     frame = whole_table.to_pandas(self_destruct=True, split_blocks=True)
     del whole_table
     pa.default_memory_pool().release_unused()
     frame = frame.assign(**lists, shard=pd.Categorical(shards), row=rows)
-    is_again = frame.duplicated("image_id")
-    return frame[~is_again].reset_index(drop=True) if is_again.any() else frame
+    is_further = frame["path"].isna()
+    further: dict[str, dict[tuple, None]] = {}
+    for image_id, pairs in as_tuples(frame.loc[is_further, ["image_id", "attributes"]]):
+        further.setdefault(image_id, {}).update(dict.fromkeys(pairs))
+    is_again = frame.loc[~is_further, "image_id"].duplicated().reindex(frame.index, fill_value=True)
+    if is_again.any():
+        frame = frame[~is_again].reset_index(drop=True)
+    said: list[tuple] = [()] * len(frame)
+    if further:
+        said = [tuple(further.get(image_id, ())) for image_id in frame["image_id"]]
+    return frame.assign(further_attributes=pd.Series(said, dtype=object))
 
 
 def read_images(folder: Path, image_ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
@@ -165,7 +181,7 @@ def read_images(folder: Path, image_ids: Iterable[str]) -> Iterator[tuple[str, b
         for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=["image_id", "image"]):
             data = batch.column("image").field("bytes")
             for row, image_id in enumerate(batch.column("image_id").to_pylist()):
-                if image_id in missing:
+                if image_id in missing and data[row].is_valid:
                     missing.remove(image_id)
                     yield image_id, data[row].as_py()
     if missing:

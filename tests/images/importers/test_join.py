@@ -103,6 +103,15 @@ def test_rows_that_disagree_are_several_claims_and_rows_that_agree_are_one(table
     }
 
 
+def test_rows_that_name_other_patients_are_all_kept_and_the_first_is_the_photo_s_own(table):
+    rows = ("1.png,cat,Ada,A", "1.png,cat,Bob,A", "1.png,cat,,A", "2.png,cat,Eve,B", "2.png,cat,Eve,B")
+    lines = "\n".join(["image,label,patient,site", *rows])
+    first, second = table(lines, "1.png", "2.png")
+    assert first.attributes == {"patient": "Ada", "site": "A"}
+    assert first.further_attributes == ({"patient": "Bob"},)
+    assert second.further_attributes == ()
+
+
 class TestFolderLabels:
     """Images lie in class folders and a table labels them too."""
 

@@ -97,6 +97,11 @@ def _photo(
     for row in rows or ():
         for name, value in row.attributes.items():
             attributes.setdefault(name, value)
+    further = [
+        others
+        for row in rows or ()
+        if (others := {name: value for name, value in row.attributes.items() if attributes[name] != value})
+    ]
     trouble = next((f"{row.where}: {row.trouble}" for row in rows or () if row.trouble), None)
     said_by_folder = source.folder_labels or rows is not None
     return file.photo(
@@ -104,6 +109,7 @@ def _photo(
         arrived_at,
         claims=claims_of(file.path if said_by_folder and is_image_name(file.path) else None, rows or ()),
         attributes=attributes,
+        further_attributes=tuple(further),
         refusal=("bad_row", trouble) if trouble else None,
     )
 

@@ -54,6 +54,8 @@ class Photo:
         Empty: nobody says what the photo shows.
     attributes : dict
         The user's own columns.
+    further_attributes : tuple of dict
+        Other values of them, where several rows name the photo and disagree; `attributes` holds the first ones.
     refusal : (str, str) or None
         Reason code and detail when the importer already knows that the input cannot be used: a row of a table
         whose image is missing, say.
@@ -71,6 +73,7 @@ class Photo:
     attributes: dict[str, str] = field(default_factory=dict)
     refusal: tuple[str, str] | None = None
     contains_people: bool = False
+    further_attributes: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import posixpath
 import unicodedata
 import urllib.parse
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from visionpipe.images.importers.places import ListedFile, is_image_name
 
@@ -110,22 +111,24 @@ def _match(
     """Give each key (-> path, name) the file it means, unless another means it as well or owns it already."""
     found: dict[str, ListedFile | Unresolved] = {}
     wishes: dict[str, list[tuple[int, str, ListedFile]]] = defaultdict(list)
+    asked: dict[str, dict[str, str]] = defaultdict(dict)
     for key, (path, name) in named.items():
+        asked[name][key] = path
+    for name, path_of in asked.items():
         same = candidates.get(name, [])
-        depths = [_shared_folders(path, file.path) for file in same]
-        best = [file for file, depth in zip(same, depths, strict=True) if depth == max(depths)]
-        folder = path.rpartition("/")[0]
-        elsewhere = best and not max(depths) and not any(file.path.startswith(f"{folder}/") for file in best)
-        if elsewhere and folder and folder in folders:
-            detail = (
-                f"no such file; {best[0].path} has the {kind}, but there is a folder {folder}, without it"
-            )
-            found[key] = ("no_image", detail)
-        elif len(best) == 1:
-            wishes[best[0].path].append((max(depths), key, best[0]))
-        elif best:
-            paths = ", ".join(file.path for file in best[:3]) + (", …" if len(best) > 3 else "")
-            found[key] = ("ambiguous_image", f"{len(best)} files have the {kind} '{name}': {paths}")
+        in_order = sorted(file.path for file in same)
+        for key, depth, best in _nearest(path_of, same):
+            folder = path_of[key].rpartition("/")[0]
+            if best and not depth and folder and folder in folders and not _is_any_below(folder, in_order):
+                detail = (
+                    f"no such file; {best[0].path} has the {kind}, but there is a folder {folder}, without it"
+                )
+                found[key] = ("no_image", detail)
+            elif len(best) == 1:
+                wishes[best[0].path].append((depth, key, best[0]))
+            elif best:
+                paths = ", ".join(file.path for file in best[:3]) + (", …" if len(best) > 3 else "")
+                found[key] = ("ambiguous_image", f"{len(best)} files have the {kind} '{name}': {paths}")
     for path, askers in wishes.items():
         nearest = max(depth for depth, _, _ in askers)
         winners = [key for depth, key, _ in askers if depth == nearest]
@@ -144,18 +147,43 @@ def _match(
     return found
 
 
-def _shared_folders(one: str, other: str) -> int:
-    """Count the folders right above two files that have the same names.
+def _nearest(
+    path_of: Mapping[str, str], files: Sequence[ListedFile]
+) -> Iterator[tuple[str, int, list[ListedFile]]]:
+    """Find for each key (-> path) the files that share most of the folders right above them, and how many they share.
 
-    >>> _shared_folders("images/cat/1.jpg", "cat/1"), _shared_folders("a/1.jpg", "b/1.jpg")
-    (1, 0)
+    Paths and files go up through their folders together, so the work grows with their number and not with its square.
     """
-    count = 0
-    for mine, theirs in zip(one.split("/")[-2::-1], other.split("/")[-2::-1], strict=False):
-        if mine != theirs:
-            break
-        count += 1
-    return count
+    askers = [(key, _folders_above(path)) for key, path in path_of.items()]
+    levels = [(0, askers, [(file, _folders_above(file.path)) for file in files])]
+    while levels:
+        depth, askers, candidates = levels.pop()
+        files_in, askers_in = defaultdict(list), defaultdict(list)
+        for file, folders in candidates:
+            if depth < len(folders):
+                files_in[folders[depth]].append((file, folders))
+        here = [file for file, _ in candidates]
+        for key, folders in askers:
+            if depth < len(folders) and folders[depth] in files_in:
+                askers_in[folders[depth]].append((key, folders))
+            else:
+                yield key, depth, here
+        levels += [(depth + 1, askers_in[folder], files_in[folder]) for folder in askers_in]
+
+
+def _folders_above(path: str) -> list[str]:
+    """Name the folders of a file, the one right above it first.
+
+    >>> _folders_above("images/cat/1.jpg"), _folders_above("1.jpg")
+    (['cat', 'images'], [])
+    """
+    return path.split("/")[-2::-1]
+
+
+def _is_any_below(folder: str, paths: Sequence[str]) -> bool:
+    """Say whether one of the paths, which are sorted, lies in the folder or further down."""
+    first = bisect_left(paths, f"{folder}/")
+    return first < len(paths) and paths[first].startswith(f"{folder}/")
 
 
 def _name(path: str) -> str:

@@ -31,10 +31,11 @@ def derive_manifest(
     image_store: DataFrame, label_history: DataFrame, file_index: DataFrame, parameters: IngestionParameters
 ) -> tuple[DataFrame, DataFrame]:
     """Derive the manifest and the quarantine from what is stored."""
-    from visionpipe.images.account import log_contradictions
+    from visionpipe.images.account import log_contradictions, log_moved
     from visionpipe.images.file_index import build_quarantine
     from visionpipe.images.manifest import build_manifest
 
     manifest = build_manifest(image_store, label_history, parameters)
     log_contradictions(manifest, image_store)
+    log_moved(manifest, image_store)
     return manifest, build_quarantine(file_index, image_store, label_history, manifest)
