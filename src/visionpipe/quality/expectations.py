@@ -141,7 +141,7 @@ def validate_tables(
             subset=["image_id", "label"]
         )
         labels = current_labels(known)["label"]
-        agreements = measure_agreement(known, parameters.agreement)
+        agreements = measure_agreement(known, manifest, parameters.agreement)
         disagreements = list_disagreements(known, stored_images)
         add_agreement(sheet, agreements, disagreements, parameters.agreement)
         facts |= agreement_facts(agreements, disagreements, parameters.agreement)

@@ -42,7 +42,7 @@ class AgreementParameters(BaseModel):
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Confidence of the two-sided intervals."""
     resamples: Annotated[int, Field(ge=100)] = 2000
-    """Bootstrap resamples over images."""
+    """Bootstrap resamples over groups of near-duplicates."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the bootstrap."""
 
