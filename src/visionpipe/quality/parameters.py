@@ -59,10 +59,10 @@ class BatchParameters(BaseModel):
     outside_quantile: Annotated[float, Field(gt=0, lt=0.5)] = 0.005
     """The reference's range runs from this quantile of the earlier images to its mirror image."""
     max_outside_share: Share = 0.05
-    """Largest part of the new images that may lie outside that range, by column."""
+    """Largest part of the new images that may lie outside that range, by column; more must be beyond chance."""
     outside_severity: Severity = "warning"
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
-    """Family-wise error rate of the drift tests."""
+    """Family-wise error rate of the drift tests, and of those of the range."""
     min_ks_d: Share = 0.2
     """Smallest Kolmogorov-Smirnov distance that counts as drift."""
     min_label_shift: Share = 0.1
