@@ -69,6 +69,14 @@ class BatchComparison:
         return {**facts, "untested": list(self.untested), "columns": columns}
 
 
+def as_numbers(column: pd.Series) -> pd.Series:
+    """Read a column as numbers, for attributes of tables are stored as text; what is none becomes NaN."""
+    import pandas as pd
+
+    is_text = not pd.api.types.is_numeric_dtype(column)  # a time would turn into its nanoseconds
+    return pd.to_numeric(column.astype(str) if is_text else column, errors="coerce")
+
+
 def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) -> BatchComparison:
     """Compare the images of the newest day of arrival with all earlier ones.
 
@@ -107,8 +115,7 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
     found, untested = [], []
     for column in [name for name in parameters.columns if name in manifest]:
         before_N, now_M = (
-            pd.to_numeric(part[column], errors="coerce").dropna().to_numpy(float)
-            for part in (earlier_apart, new_apart)
+            as_numbers(part[column]).dropna().to_numpy(float) for part in (earlier_apart, new_apart)
         )
         test = ks(before_N, now_M)
         if test.p_value is None:

@@ -92,7 +92,7 @@ class ValidationParameters(BaseModel):
     warn_images_per_condition: int = Field(default=1, ge=0)
     """Fewer images than this of a class under a required condition are warned about [images]."""
     ranges: dict[str, ValueRange] = {}
-    """Further limits on numeric columns (`sharpness: {min: 5}`)."""
+    """Further limits on columns of numbers, also those that a table gives as text (`sharpness: {min: 5}`)."""
     max_group_share: Share = 0.2
     """Largest part of all images that one group of near-duplicates may hold [0..1]."""
     group_severity: Severity = "warning"
