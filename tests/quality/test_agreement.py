@@ -144,6 +144,48 @@ def test_the_lower_end_lies_above_the_truth_no_oftener_than_it_may(n_images, dis
     assert above <= 18  # 2.5 % of 400 is 10; more than 18 have a chance of 0.6 %
 
 
+@pytest.mark.parametrize(("n_bursts", "wrong_together"), [(40, True), (40, False), (12, True)])
+def test_intervals_cover_the_truth_where_photos_come_in_bursts(n_bursts, wrong_together):
+    """Bursts of 2 to 18 photos; taken for as many independent ones, the interval holds the truth in half the cases."""
+    random = np.random.default_rng(2)
+    sizes_G = np.resize([2, 18, 10], n_bursts)
+    groups_N = np.repeat(np.arange(n_bursts), sizes_G)
+    inside, above = 0, 0
+    for _ in range(300):
+        truth_N = (random.random(n_bursts) < 0.5)[groups_N]
+        wrong_2N = random.random((2, n_bursts if wrong_together else len(groups_N))) < 0.15
+        first_N, second_N = truth_N ^ (wrong_2N[:, groups_N] if wrong_together else wrong_2N)
+        found = cohen_kappa(first_N.astype(str), second_N.astype(str), groups_N, resamples=300)
+        assert (found.n_images, found.n_groups) == (len(groups_N), n_bursts)
+        inside += found.low <= 0.49 <= found.high
+        above += found.low > 0.49
+    assert inside >= 270 and above <= 16  # of 300: 95 % and 2.5 %, less what few groups and resamples cost
+
+
+def test_each_image_a_group_of_its_own_is_the_same_as_none_and_copies_add_no_certainty():
+    counts_NK = np.random.default_rng(0).multinomial(3, [0.7, 0.3], 60)
+    copied_NK, groups_N = np.repeat(counts_NK, 10, axis=0), np.repeat(np.arange(60), 10)
+    for measure in (krippendorff_alpha, fleiss_kappa):
+        plain, grouped = measure(counts_NK), measure(counts_NK, [f"group {i}" for i in range(60)])
+        copied = measure(copied_NK, groups_N)
+        assert plain == grouped
+        assert (copied.low, copied.high) == pytest.approx((plain.low, plain.high), abs=0.03)
+
+
+def test_bursts_that_agree_without_exception_are_counted_once():
+    alone = krippendorff_alpha([[2, 0], [0, 2]] * 10, **FEW)
+    copied = krippendorff_alpha(
+        np.repeat([[2, 0], [0, 2]] * 10, 50, axis=0), np.repeat(np.arange(20), 50), **FEW
+    )
+    assert copied.low == pytest.approx(alone.low, abs=0.02)
+
+
+def test_five_groups_have_an_estimate_but_no_interval():
+    found = krippendorff_alpha([[2, 0], [0, 2], [1, 1], [2, 0], [0, 2]] * 20, list("abcde") * 20)
+    assert found.estimate is not None and (found.low, found.high) == (None, None)
+    assert "too few images for an interval: 5 groups" in found.reason
+
+
 def test_where_nobody_disagrees_the_lower_end_is_that_of_the_exact_interval():
     n_images = 20
     most_unlike = 1 - 0.025 ** (1 / n_images)  # of Clopper and Pearson, none of 20

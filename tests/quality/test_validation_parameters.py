@@ -1,6 +1,8 @@
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from quality_tables import judge, make_manifest
 from visionpipe.quality.parameters import ValidationParameters, ValueRange
 
 
@@ -30,3 +32,21 @@ def test_a_mistake_in_the_parameters_is_named(values, message):
 def test_parameters_cannot_be_changed_afterwards():
     with pytest.raises(ValidationError, match="frozen"):
         ValueRange(min=1).min = 2
+
+
+def test_a_range_holds_for_numbers_that_a_table_gives_as_text():
+    manifest = make_manifest()
+    read = ["20.5", "7", "-3", None] * 15
+    assert judge(manifest.assign(degrees=read), ranges={"degrees": {"min": -3, "max": 21}}).success
+    (failure,) = judge(manifest.assign(degrees=read), ranges={"degrees": {"min": 0}}).failures
+    assert failure["detail"].startswith(
+        "degrees is 0 or more (validation.ranges.degrees): not so in 15 of 60"
+    )
+    assert failure["rows"][0]["degrees"] == "-3"
+
+
+@pytest.mark.parametrize("value", ["warm", pd.Timestamp("2026-01-01", tz="UTC")])
+def test_a_range_of_what_is_no_number_is_not_met_and_names_the_value(value):
+    (failure,) = judge(make_manifest().assign(degrees=value), ranges={"degrees": {"min": 0}}).failures
+    assert failure["detail"].startswith("each value of degrees is a number (validation.ranges.degrees)")
+    assert failure["rows"][0]["degrees"] == str(value)

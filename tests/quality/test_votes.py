@@ -10,6 +10,7 @@ from visionpipe.quality.parameters import AgreementParameters
 from visionpipe.quality.votes import latest_votes, list_disagreements, measure_agreement, vote_counts
 
 DAY = pd.Timestamp("2026-01-01", tz="UTC")
+ALONE = pd.DataFrame({"image_id": [], "group_id": []})  # no image has near-duplicates
 COLUMNS = ["image_id", "label", "annotator", "origin", "labelled_at"]
 
 
@@ -56,7 +57,7 @@ def test_only_images_with_two_votes_are_counted():
 def test_imports_of_several_annotators_are_votes_and_pairs_are_compared():
     said = {"x": "aabbabbb", "y": "aabbbbba", "z": "ab"}
     rows = [(str(place), label, who) for who, labels in said.items() for place, label in enumerate(labels)]
-    alpha, fleiss, first, *others = measure_agreement(history(*rows), AgreementParameters())
+    alpha, fleiss, first, *others = measure_agreement(history(*rows), ALONE, AgreementParameters())
     assert (alpha.statistic, alpha.n_images) == ("krippendorff_alpha", 8)
     assert (fleiss.statistic, fleiss.n_images) == ("fleiss_kappa", 6)  # two votes are commoner than three
     assert first.annotators == ("x", "y")  # the pair with most images in common comes first
@@ -64,8 +65,25 @@ def test_imports_of_several_annotators_are_votes_and_pairs_are_compared():
     assert [other.annotators for other in others] == [("x", "z"), ("y", "z")]
 
 
+def test_the_photos_of_a_burst_are_one_piece_of_evidence_for_each_measure():
+    """A burst of fifty that two annotators call differently, and fifty photos that nobody knows a group of."""
+    label_of = {str(place): "ab"[place % 2] for place in range(100)}
+    rows = [(image, label, "x") for image, label in label_of.items()]
+    rows += [(image, "a" if int(image) < 50 else label, "y") for image, label in label_of.items()]
+    rows += [(image, label, "z") for image, label in label_of.items()]
+    burst = pd.DataFrame({"image_id": [str(place) for place in range(50)], "group_id": "burst"})
+    for one, apart in zip(
+        measure_agreement(history(*rows), burst, AgreementParameters()),
+        measure_agreement(history(*rows), ALONE, AgreementParameters()),
+        strict=True,
+    ):
+        assert one.estimate == pytest.approx(apart.estimate) and (one.n_images, one.n_groups) == (100, 51)
+        assert apart.n_groups == 100
+        assert one.low < apart.low or one.annotators == ("x", "z")  # those two never disagree
+
+
 def test_with_one_annotator_there_is_a_reason_and_no_number():
-    (alpha,) = measure_agreement(history(("1", "a", "x"), ("2", "b", "x")), AgreementParameters())
+    (alpha,) = measure_agreement(history(("1", "a", "x"), ("2", "b", "x")), ALONE, AgreementParameters())
     assert alpha.estimate is None and "two annotators" in alpha.reason
 
 
@@ -120,14 +138,14 @@ def test_neither_the_order_of_rows_nor_a_place_that_is_unknown_matters():
     assert list_disagreements(table, places("1")) == list_disagreements(shuffled, places("1"))
     assert list_disagreements(table, places("1"))[0]["path"] is None
     parameters = AgreementParameters()
-    assert measure_agreement(table, parameters) == measure_agreement(shuffled, parameters)
+    assert measure_agreement(table, ALONE, parameters) == measure_agreement(shuffled, ALONE, parameters)
 
 
 def test_nothing_changes_the_tables_given():
     table, where = history(("1", "a", "x"), ("1", "b", "y")), places("1")
     before = table.copy(), where.copy()
     list_disagreements(table, where)
-    measure_agreement(table, AgreementParameters())
+    measure_agreement(table, ALONE, AgreementParameters())
     pd.testing.assert_frame_equal(table, before[0])
     pd.testing.assert_frame_equal(where, before[1])
 
@@ -148,7 +166,7 @@ def test_each_contradiction_of_the_clothing_photos_is_listed(clothing):
         for image, folder in folder_of.items()
         if len({label for name, label in claimed if name == image}) > 1
     }
-    alpha, kappa = measure_agreement(history(*rows), AgreementParameters())
+    alpha, kappa = measure_agreement(history(*rows), ALONE, AgreementParameters())
     assert kappa.estimate == pytest.approx(
         cohen_kappa_score(
             [folder_of[image] for image in sorted(folder_of)],

@@ -1,21 +1,25 @@
-"""How far do annotators agree? Chance-corrected agreement on nominal labels, with bootstrap intervals over images.
+"""How far do annotators agree? Chance-corrected agreement on nominal labels, with bootstrap intervals over groups.
 
-Legend: N images, K classes, U distinct patterns of votes, S sums that a statistic is made of, B resamples.
-Each statistic here depends on the images only through sums over them, and images with the same votes add the same.
-So a resample of N images is one multinomial draw over U patterns: 10,000 images x 2,000 resamples take well under
+Legend: N images, G groups of images, K classes, U distinct patterns of votes, S sums that a statistic is made of,
+B resamples. Near-duplicates are labelled alike, right or wrong, so that groups are drawn whole.
+Each statistic here depends on the groups only through sums over them, and groups with the same votes add the same.
+So a resample of G groups is one multinomial draw over U patterns: 10,000 images x 2,000 resamples take well under
 a second, in memory that does not grow with the number of resamples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 
-from visionpipe.stats.intervals import clopper_pearson
+from visionpipe.counting import counted
+from visionpipe.stats.bootstrap import expanded_quantiles, too_few_clusters
+from visionpipe.stats.intervals import cluster_index, clustered_proportion
 
 CELLS_PER_CHUNK = 4_000_000  # draws held at once: 32 MB
 DEFINED_SHARE = 0.5  # of the resamples in which a statistic must exist for its interval to mean something
@@ -34,10 +38,12 @@ class Agreement:
     low: float | None
     high: float | None
     level: float
-    """Confidence of the interval from `low` to `high`, 0 to 1: percentiles of a bootstrap, and `low` no higher than the
-    exact interval of the share of images that disagree allows."""
+    """Confidence of the interval from `low` to `high`, 0 to 1: expanded percentiles of a bootstrap, and `low` no higher
+    than the exact interval of the share of images that disagree allows."""
     n_images: int
     """Images it was measured on: those with two votes or more (Fleiss: with the same number of votes)."""
+    n_groups: int
+    """Groups that these images belong to: the pieces of evidence that the interval counts."""
     annotators: tuple[str, ...] = ()
     """Whom it compares; empty: all of them."""
     reason: str | None = None
@@ -48,7 +54,12 @@ class Agreement:
 
 
 def krippendorff_alpha(
-    counts_NK: ArrayLike, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    counts_NK: ArrayLike,
+    group_ids_N: ArrayLike | None = None,
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Agreement:
     r"""Krippendorff's alpha for nominal data, any number of annotators and missing votes.
 
@@ -62,8 +73,10 @@ def krippendorff_alpha(
     counts_NK
         (N, K) integers >= 0: how many annotators gave image n class k. Rows with fewer than two votes are
         left out: nobody can disagree there.
+    group_ids_N
+        What each image belongs to (near-duplicates, one patient), any type; None: each to itself.
     resamples, level, seed
-        Of the percentile bootstrap over images.
+        Of the percentile bootstrap over groups. With fewer than six (at 95 %) there is an estimate, but no interval.
 
     Examples
     --------
@@ -73,7 +86,9 @@ def krippendorff_alpha(
     (0.686, 6)
     """
     counts_NK = _counts(counts_NK)
-    counts_NK = counts_NK[counts_NK.sum(axis=1) >= 2]
+    groups_N = _groups(group_ids_N, len(counts_NK))
+    several_N = counts_NK.sum(axis=1) >= 2
+    counts_NK, groups_N = counts_NK[several_N], groups_N[several_N]
     votes_N = counts_NK.sum(axis=1)
     within_N = (votes_N**2 - (counts_NK**2).sum(axis=1)) / np.maximum(votes_N - 1, 1)
 
@@ -85,12 +100,24 @@ def krippendorff_alpha(
 
     rows_NS = np.column_stack([within_N, counts_NK])
     return _measure(
-        "krippendorff_alpha", alpha, rows_NS, most_N=votes_N, resamples=resamples, level=level, seed=seed
+        "krippendorff_alpha",
+        alpha,
+        rows_NS,
+        groups_N,
+        most_N=votes_N,
+        resamples=resamples,
+        level=level,
+        seed=seed,
     )
 
 
 def fleiss_kappa(
-    counts_NK: ArrayLike, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    counts_NK: ArrayLike,
+    group_ids_N: ArrayLike | None = None,
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Agreement:
     r"""Fleiss' kappa (1971, Psychological Bulletin 76:378), for a fixed number m of annotators an image.
 
@@ -99,8 +126,8 @@ def fleiss_kappa(
 
     Parameters
     ----------
-    counts_NK
-        (N, K) integers >= 0, as for `krippendorff_alpha`. m is the commonest number of votes of two or more
+    counts_NK, group_ids_N, resamples, level, seed
+        As for `krippendorff_alpha`. m is the commonest number of votes of two or more
         (the larger one of a tie); images with another number are left out.
 
     Examples
@@ -110,13 +137,15 @@ def fleiss_kappa(
     (0.625, 4)
     """
     counts_NK = _counts(counts_NK)
+    groups_N = _groups(group_ids_N, len(counts_NK))
     votes_N = counts_NK.sum(axis=1)
     several = votes_N[votes_N >= 2]
     m = 0
     if len(several):
         numbers, occurrences = np.unique(several, return_counts=True)
         m = int(numbers[occurrences == occurrences.max()][-1])
-    counts_NK = counts_NK[(votes_N == m) & (votes_N >= 2)]
+    measured_N = (votes_N == m) & (votes_N >= 2)
+    counts_NK, groups_N = counts_NK[measured_N], groups_N[measured_N]
     unlike_N = 1 - ((counts_NK**2).sum(axis=1) - m) / max(m * (m - 1), 1)
 
     def kappa(sums_BS: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -127,13 +156,14 @@ def fleiss_kappa(
     rows_NS = np.column_stack([unlike_N, counts_NK])
     most_N = np.ones(len(rows_NS))
     return _measure(
-        "fleiss_kappa", kappa, rows_NS, most_N=most_N, resamples=resamples, level=level, seed=seed
+        "fleiss_kappa", kappa, rows_NS, groups_N, most_N=most_N, resamples=resamples, level=level, seed=seed
     )
 
 
 def cohen_kappa(
     first_N: Sequence[str],
     second_N: Sequence[str],
+    group_ids_N: ArrayLike | None = None,
     *,
     annotators: tuple[str, ...] = (),
     resamples: int = 2000,
@@ -146,6 +176,8 @@ def cohen_kappa(
     ----------
     first_N, second_N
         What each said of the same N images.
+    group_ids_N, resamples, level, seed
+        As for `krippendorff_alpha`.
     annotators
         Their names, for the result.
 
@@ -172,6 +204,7 @@ def cohen_kappa(
         "cohen_kappa",
         kappa,
         rows_NS,
+        _groups(group_ids_N, len(rows_NS)),
         most_N=most_N,
         annotators=annotators,
         resamples=resamples,
@@ -189,6 +222,10 @@ def _counts(counts_NK: ArrayLike) -> NDArray[np.float64]:
     return counts
 
 
+def _groups(group_ids_N: ArrayLike | None, n_images: int) -> NDArray[Any]:
+    return np.arange(n_images) if group_ids_N is None else np.asarray(group_ids_N)
+
+
 def _ratio(observed_B: NDArray[np.float64], expected_B: NDArray[np.float64]) -> NDArray[np.float64]:
     """Divide; NaN where chance alone leaves nothing to disagree about."""
     defined = expected_B > _MANY
@@ -199,6 +236,7 @@ def _measure(
     statistic: str,
     function: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     rows_NS: NDArray[np.float64],
+    groups_N: NDArray[Any],
     *,
     most_N: NDArray[np.float64],
     annotators: tuple[str, ...] = (),
@@ -206,52 +244,57 @@ def _measure(
     level: float,
     seed: int,
 ) -> Agreement:
-    """Evaluate `function` on the sums of all rows, and on those of resamples of the rows.
+    """Evaluate `function` on the sums of all rows, and on those of resamples of the groups.
 
     The first column of `rows_NS` is how much an image's votes disagree, `most_N` how much they could.
     """
     if not 0 < level < 1 or resamples < 1:
-        raise ValueError(
-            f"agreement: level {level} must be between 0 and 1, resamples {resamples} at least 1"
-        )
-    n = len(rows_NS)
-    nothing = Agreement(statistic, None, None, None, level, n, annotators)
+        raise ValueError(f"agreement: level {level} must be between 0 and 1, resamples {resamples} 1 or more")
+    index_N, sizes_G = cluster_index(groups_N)
+    n, n_groups = len(rows_NS), len(sizes_G)
+    nothing = Agreement(statistic, None, None, None, level, n, n_groups, annotators)
     if n == 0:
-        return Agreement(**{**vars(nothing), "reason": "no image was labelled by two annotators"})
-    patterns_US, images_U = np.unique(rows_NS, axis=0, return_counts=True)
-    estimate = float(function((images_U @ patterns_US)[None])[0])
+        return replace(nothing, reason="no image was labelled by two annotators")
+    sums_GS = np.zeros((n_groups, rows_NS.shape[1]))
+    np.add.at(sums_GS, index_N, rows_NS)
+    patterns_US, groups_U = np.unique(sums_GS, axis=0, return_counts=True)
+    estimate = float(function((groups_U @ patterns_US)[None])[0])
     if np.isnan(estimate):
-        return Agreement(**{**vars(nothing), "reason": _ONE_CLASS})
+        return replace(nothing, reason=_ONE_CLASS)
+    if too_few_clusters(n_groups, level):
+        few = f"too few images for an interval: {counted(n_groups, 'group')} of near-duplicates"
+        return replace(nothing, estimate=estimate, reason=few)
     random = np.random.default_rng(seed)
     step = max(1, CELLS_PER_CHUNK // len(patterns_US))
+    share_U = groups_U / n_groups
     values_B = np.concatenate(
         [
-            function(random.multinomial(n, images_U / n, size=min(step, resamples - start)) @ patterns_US)
+            function(random.multinomial(n_groups, share_U, size=min(step, resamples - start)) @ patterns_US)
             for start in range(0, resamples, step)
         ]
     )
     values = values_B[~np.isnan(values_B)]
     if len(values) < DEFINED_SHARE * resamples:
         few = "too few images name a second class for an interval"
-        return Agreement(**{**vars(nothing), "estimate": estimate, "reason": few})
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    low = min(float(low), _low_of_few(function, rows_NS, most_N, level))
-    return Agreement(statistic, estimate, low, float(high), level, n, annotators)
+        return replace(nothing, estimate=estimate, reason=few)
+    low, high = np.quantile(values, ndtr(expanded_quantiles(n_groups, level)))
+    low = min(float(low), _low_of_few(function, rows_NS, index_N, most_N, level))
+    return replace(nothing, estimate=estimate, low=low, high=float(high))
 
 
 def _low_of_few(
     function: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     rows_NS: NDArray[np.float64],
+    index_N: NDArray[np.int64],
     most_N: NDArray[np.float64],
     level: float,
 ) -> float:
-    """Return what the statistic would be if as many images disagreed as their exact interval allows.
+    """Return what the statistic would be if as many images disagreed as the exact interval of their share allows.
 
     Resamples of few contradictions hold few or none, and those of none no doubt at all. Each further image is taken
     to disagree as much as those do that are seen to; where there is none, completely.
     """
-    sums_S, n_images = rows_NS.sum(axis=0), len(rows_NS)
-    n_unlike = int((rows_NS[:, 0] > _MANY).sum())
-    of_each = sums_S[0] / n_unlike if n_unlike else most_N.mean()
-    sums_S[0] = of_each * n_images * clopper_pearson(n_unlike, n_images, level).high
+    sums_S, unlike_N = rows_NS.sum(axis=0), rows_NS[:, 0] > _MANY
+    of_each = sums_S[0] / unlike_N.sum() if unlike_N.any() else most_N.mean()
+    sums_S[0] = of_each * len(rows_NS) * clustered_proportion(unlike_N, index_N, level).high
     return float(function(sums_S[None])[0])

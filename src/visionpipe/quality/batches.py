@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from visionpipe.quality.figures import FigureSheet
     from visionpipe.quality.parameters import BatchParameters
@@ -28,10 +30,14 @@ class ColumnShift:
     drifted: bool
     """A p-value below alpha *and* an effect that counts: a big batch does not fail by its size alone."""
     outside_share: float | None = None
-    """Part of the batch outside the reference's range; None for labels."""
+    """Part of the batch outside the reference's range, of one image of each group; None for labels."""
     low: float | None = None
     high: float | None = None
-    """The reference's range: outer quantiles of the earlier images."""
+    """The reference's range: outer quantiles of one earlier image of each group."""
+    outside_p_adjusted: float | None = None
+    """Of that part or more if nothing had changed, by Holm over all columns with numbers."""
+    strays: bool = False
+    """An `outside_p_adjusted` below alpha *and* a part above the limit: few images leave any range by chance."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +69,19 @@ class BatchComparison:
         return {**facts, "untested": list(self.untested), "columns": columns}
 
 
+def as_numbers(column: pd.Series) -> pd.Series:
+    """Read a column as numbers, for attributes of tables are stored as text; what is none becomes NaN."""
+    import pandas as pd
+
+    is_text = not pd.api.types.is_numeric_dtype(column)  # a time would turn into its nanoseconds
+    return pd.to_numeric(column.astype(str) if is_text else column, errors="coerce")
+
+
 def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) -> BatchComparison:
     """Compare the images of the newest day of arrival with all earlier ones.
 
-    Numbers by Kolmogorov-Smirnov, labels by chi-squared, each of one image of each group; p-values are
-    Holm-adjusted over both. The part of the batch outside the reference's range counts all images.
+    Numbers by Kolmogorov-Smirnov, labels by chi-squared, p-values Holm-adjusted over both; the part of the batch
+    outside the reference's range by its exact distribution, Holm-adjusted apart. All of one image of each group.
 
     Parameters
     ----------
@@ -77,7 +91,6 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
     parameters : BatchParameters
         Limits.
     """
-    import numpy as np
     import pandas as pd
 
     from visionpipe.stats.chi_squared import chi_squared
@@ -101,18 +114,14 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
 
     found, untested = [], []
     for column in [name for name in parameters.columns if name in manifest]:
-        before_N, now_M, before_apart_N, now_apart_M = (
-            pd.to_numeric(part[column], errors="coerce").to_numpy(float)
-            for part in (earlier, new, earlier_apart, new_apart)
+        before_N, now_M = (
+            as_numbers(part[column]).dropna().to_numpy(float) for part in (earlier_apart, new_apart)
         )
-        test = ks(before_apart_N, now_apart_M)
+        test = ks(before_N, now_M)
         if test.p_value is None:
             untested.append(column)
             continue
-        tail = parameters.outside_quantile
-        # an order statistic, not a value between two: it exists for any numbers, infinite ones too
-        low, high = np.nanquantile(before_N, [tail, 1 - tail], method="nearest")
-        outside = float(((now_M < low) | (now_M > high)).mean())
+        share, p_outside, low, high = _outside(before_N, now_M, parameters.outside_quantile)
         found.append(
             (
                 column,
@@ -120,9 +129,10 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
                 test.statistic,
                 parameters.min_ks_d,
                 test.p_value,
-                outside,
+                share,
                 low,
                 high,
+                p_outside,
             )
         )
     labels = chi_squared(
@@ -133,15 +143,28 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
     else:
         shift = labels.total_variation
         found.append(
-            ("label", "chi-squared", shift, parameters.min_label_shift, labels.p_value, None, None, None)
+            (
+                "label",
+                "chi-squared",
+                shift,
+                parameters.min_label_shift,
+                labels.p_value,
+                None,
+                None,
+                None,
+                None,
+            )
         )
     adjusted = holm([each[4] for each in found])
+    ranged = [each for each in found if each[8] is not None]
+    p_of = dict(zip([each[0] for each in ranged], holm([each[8] for each in ranged]).tolist(), strict=True))
     shifts = tuple(
         ColumnShift(
-            column, test, effect, least, float(p), bool(p < parameters.alpha and effect >= least), outside,
-            None if low is None else float(low), None if high is None else float(high),
+            column, test, effect, least, float(p), bool(p < parameters.alpha and effect >= least), share, low, high,
+            None if share is None else p_of[column],
+            share is not None and p_of[column] < parameters.alpha and share > parameters.max_outside_share,
         )
-        for (column, test, effect, least, _, outside, low, high), p in zip(found, adjusted, strict=True)
+        for (column, test, effect, least, _, share, low, high, _), p in zip(found, adjusted, strict=True)
     )  # fmt: skip
     return BatchComparison(
         day,
@@ -154,13 +177,39 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
     )
 
 
+def _outside(
+    before_N: NDArray[np.float64], now_M: NDArray[np.float64], tail: float
+) -> tuple[float, float, float, float]:
+    """Return the share of `now_M` outside the range of `before_N`, its p-value, and the range's two ends.
+
+    The ends are order statistics, not values between two: they exist for any numbers, infinite ones too. How much of
+    an unchanged distribution they leave outside follows a beta distribution, whatever that distribution is, and so
+    how many of M draws from it a beta-binomial one (fewer, where values are tied).
+    """
+    import numpy as np
+    from scipy.stats import betabinom
+
+    ranked_N, n = np.sort(before_N), len(before_N)
+    place = round(tail * (n - 1))
+    low, high = float(ranked_N[place]), float(ranked_N[n - 1 - place])
+    n_outside = int(((now_M < low) | (now_M > high)).sum())
+    beyond, within = 2 * (place + 1), n - 1 - 2 * place  # of the n + 1 gaps between the ranked values
+    p_value = float(betabinom.sf(n_outside - 1, len(now_M), beyond, within)) if within > 0 else 1.0
+    return n_outside / len(now_M), p_value, low, high
+
+
 def add_batch(sheet: FigureSheet, batch: BatchComparison, parameters: BatchParameters) -> None:
     """Hold the newest batch to the reference's range, and to the distribution of the earlier images."""
+    strays = [
+        (f"{shift.column} (adjusted p {shift.outside_p_adjusted:.2g})", shift.outside_share)
+        for shift in batch.shifts
+        if shift.strays
+    ]
     sheet.add(
         "outside the reference",
         f"of the images of {batch.day}, at most {parameters.max_outside_share:g} may lie outside the range of the "
-        "earlier ones (validation.batch.max_outside_share)",
-        [(shift.column, shift.outside_share) for shift in batch.shifts if shift.outside_share is not None],
+        "earlier ones, beyond chance (validation.batch.max_outside_share)",
+        strays or [("no column", 0.0)] * bool(batch.shifts),
         high=parameters.max_outside_share,
         severity=parameters.outside_severity,
     )

@@ -109,6 +109,8 @@ def _context_of(column: str | None) -> str | None:
     """Name what an example row must say beside the value, so that it can be understood."""
     if column and column.startswith("splits_by_"):
         return column.removeprefix("splits_by_")
+    if column and column.endswith(("_as_number", "_is_number")):
+        return column[: -len("_as_number")]
     return {"images_of_class": "label", "splits_of_group": "group_id", "label_is_current": "label"}.get(
         column
     )

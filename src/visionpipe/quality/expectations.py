@@ -141,13 +141,13 @@ def validate_tables(
             subset=["image_id", "label"]
         )
         labels = current_labels(known)["label"]
-        agreements = measure_agreement(known, parameters.agreement)
+        agreements = measure_agreement(known, manifest, parameters.agreement)
         disagreements = list_disagreements(known, stored_images)
         add_agreement(sheet, agreements, disagreements, parameters.agreement)
         facts |= agreement_facts(agreements, disagreements, parameters.agreement)
     if set(MANIFEST_COLUMNS) <= set(manifest.columns):
         group_by = group_by if group_by in manifest else None
-        described = describe_manifest(manifest, labels, group_by=group_by)
+        described = describe_manifest(manifest, labels, group_by=group_by, ranges=parameters.ranges)
         tables["manifest"] = (described, manifest_suite(described, parameters, group_by=group_by), "image_id")
         facts |= add_manifest_figures(sheet, manifest, parameters)
     else:

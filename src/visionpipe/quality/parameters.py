@@ -42,7 +42,7 @@ class AgreementParameters(BaseModel):
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Confidence of the two-sided intervals."""
     resamples: Annotated[int, Field(ge=100)] = 2000
-    """Bootstrap resamples over images."""
+    """Bootstrap resamples over groups of near-duplicates."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the bootstrap."""
 
@@ -59,10 +59,10 @@ class BatchParameters(BaseModel):
     outside_quantile: Annotated[float, Field(gt=0, lt=0.5)] = 0.005
     """The reference's range runs from this quantile of the earlier images to its mirror image."""
     max_outside_share: Share = 0.05
-    """Largest part of the new images that may lie outside that range, by column."""
+    """Largest part of the new images that may lie outside that range, by column; more must be beyond chance."""
     outside_severity: Severity = "warning"
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
-    """Family-wise error rate of the drift tests."""
+    """Family-wise error rate of the drift tests, and of those of the range."""
     min_ks_d: Share = 0.2
     """Smallest Kolmogorov-Smirnov distance that counts as drift."""
     min_label_shift: Share = 0.1
@@ -92,7 +92,7 @@ class ValidationParameters(BaseModel):
     warn_images_per_condition: int = Field(default=1, ge=0)
     """Fewer images than this of a class under a required condition are warned about [images]."""
     ranges: dict[str, ValueRange] = {}
-    """Further limits on numeric columns (`sharpness: {min: 5}`)."""
+    """Further limits on columns of numbers, also those that a table gives as text (`sharpness: {min: 5}`)."""
     max_group_share: Share = 0.2
     """Largest part of all images that one group of near-duplicates may hold [0..1]."""
     group_severity: Severity = "warning"

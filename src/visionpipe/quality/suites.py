@@ -11,9 +11,12 @@ import math
 from typing import TYPE_CHECKING
 
 from visionpipe.counting import counted
+from visionpipe.quality.batches import as_numbers
 from visionpipe.quality.claims import between, claim, contains, in_set, matches, not_null, range_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
     from great_expectations.expectations.expectation import Expectation
 
@@ -32,7 +35,11 @@ LABEL_COLUMNS = ("image_id", "label", "label_confidence", "annotator", "labelled
 
 
 def describe_manifest(
-    manifest: pd.DataFrame, labels: pd.Series | None, *, group_by: str | None = None
+    manifest: pd.DataFrame,
+    labels: pd.Series | None,
+    *,
+    group_by: str | None = None,
+    ranges: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Return a copy with what concerns an image's class, group and label history beside it.
 
@@ -44,23 +51,29 @@ def describe_manifest(
         The label that the history gives each image, by `image_id`; None when there is no usable history.
     group_by : str or None
         The user's own group column, if it is one of the manifest's.
+    ranges : iterable of str
+        Columns that numbers are expected in (`validation.ranges`).
 
     Returns
     -------
     DataFrame
         With `images_of_class`, `splits_of_group` (`train`, or `test, train` for a leak), `splits_by_<group_by>` (the
-        same for the user's own groups) and `label_is_current` (whether the history gives this label).
+        same for the user's own groups), `label_is_current` (whether the history gives this label) and, for each column
+        of `ranges`, `<column>_as_number` and `<column>_is_number` (False where a value is given that is none).
     """
     described = manifest.assign(
         images_of_class=manifest.groupby("label", observed=True)["label"].transform("size"),
         splits_of_group=_splits_of(manifest, "group_id"),
         label_is_current=True if labels is None else manifest["image_id"].map(labels) == manifest["label"],
     )
-    return (
-        described.assign(**{f"splits_by_{group_by}": _splits_of(manifest, group_by)})
-        if group_by
-        else described
-    )
+    if group_by:
+        described[f"splits_by_{group_by}"] = _splits_of(manifest, group_by)
+    for column in ranges:
+        if column in manifest:
+            numbers = as_numbers(manifest[column])
+            described[f"{column}_as_number"] = numbers
+            described[f"{column}_is_number"] = numbers.notna() | manifest[column].isna()
+    return described
 
 
 def describe_labels(label_history: pd.DataFrame, stored_images: pd.DataFrame) -> pd.DataFrame:
@@ -152,11 +165,11 @@ def manifest_suite(
     for column, limits in parameters.ranges.items():
         name = f"validation.ranges.{column}"
         if column in frame:
-            suite.append(
-                between(
-                    column, limits.min, limits.max, f"{range_text(column, limits.min, limits.max)} ({name})"
-                )
-            )
+            text = f"{range_text(column, limits.min, limits.max)} ({name})"
+            suite += [
+                in_set(f"{column}_is_number", [True], f"each value of {column} is a number ({name})"),
+                between(f"{column}_as_number", limits.min, limits.max, text),
+            ]
         else:
             suite.append(gxe.ExpectColumnToExist(column=column, **claim(f"{name} is a column")))
     return suite

@@ -44,8 +44,20 @@ def vote_counts(votes: pd.DataFrame) -> tuple[NDArray[np.int64], list[str], list
     return cells.reshape(len(images), len(classes)), images.tolist(), classes.tolist()
 
 
-def measure_agreement(label_history: pd.DataFrame, parameters: AgreementParameters) -> list[Agreement]:
+def measure_agreement(
+    label_history: pd.DataFrame, manifest: pd.DataFrame, parameters: AgreementParameters
+) -> list[Agreement]:
     """Measure agreement: Krippendorff's alpha of all, Fleiss' kappa, and Cohen's kappa of pairs of annotators.
+
+    Parameters
+    ----------
+    label_history : DataFrame
+        `image_id, label, annotator, origin, labelled_at, ...`.
+    manifest : DataFrame
+        `image_id, group_id`: images of one group are one piece of evidence. An image whose group it does not give
+        stands for itself.
+    parameters : AgreementParameters
+        Of the intervals.
 
     Returns
     -------
@@ -57,17 +69,26 @@ def measure_agreement(label_history: pd.DataFrame, parameters: AgreementParamete
     votes = latest_votes(label_history)
     counts_NK, image_ids, _ = vote_counts(votes)
     votes = votes[votes["image_id"].isin(image_ids)]
-    measured = [krippendorff_alpha(counts_NK, **options)]
+    group_of = _groups_of(image_ids, manifest)
+    groups_N = list(group_of.values())
+    measured = [krippendorff_alpha(counts_NK, groups_N, **options)]
     if votes["annotator"].nunique() > 2:
-        measured.append(fleiss_kappa(counts_NK, **options))
-    together: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        measured.append(fleiss_kappa(counts_NK, groups_N, **options))
+    together: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     rows = zip(*(votes[column].tolist() for column in ("image_id", "annotator", "label")), strict=True)
-    for _, of_image in groupby(rows, key=itemgetter(0)):  # they come sorted by image and annotator
+    for image_id, of_image in groupby(rows, key=itemgetter(0)):  # they come sorted by image and annotator
         for (_, one, its), (_, other, others) in combinations(of_image, 2):
-            together.setdefault((one, other), []).append((its, others))
+            together.setdefault((one, other), []).append((its, others, group_of[image_id]))
     busiest = sorted(together.items(), key=lambda item: (-len(item[1]), item[0]))[:MAX_PAIRS]
     measured += [cohen_kappa(*zip(*said, strict=True), annotators=pair, **options) for pair, said in busiest]
     return measured
+
+
+def _groups_of(image_ids: list[str], manifest: pd.DataFrame) -> dict[str, str]:
+    """Map each image to its group, or to itself; a manifest without these columns fails elsewhere."""
+    known = manifest.reindex(columns=["image_id", "group_id"]).dropna().astype(str)
+    group_of = dict(zip(known["image_id"], known["group_id"], strict=True))
+    return {image_id: group_of.get(image_id, image_id) for image_id in image_ids}
 
 
 def list_disagreements(label_history: pd.DataFrame, stored_images: pd.DataFrame) -> list[dict[str, Any]]:

@@ -27,14 +27,14 @@ def predict_out_of_fold(
 
 
 def audit_agreement(
-    label_history: DataFrame, image_store: DataFrame, validation: ValidationParameters
+    label_history: DataFrame, manifest: DataFrame, image_store: DataFrame, validation: ValidationParameters
 ) -> tuple[dict, list[dict]]:
     """Measure agreement between annotators and list what they disagree about."""
     from visionpipe.quality.facts import agreement_facts
     from visionpipe.quality.votes import list_disagreements, measure_agreement
 
     disagreements = list_disagreements(label_history, image_store)
-    measured = measure_agreement(label_history, validation.agreement)
+    measured = measure_agreement(label_history, manifest, validation.agreement)
     return agreement_facts(measured, disagreements, validation.agreement), disagreements
 
 

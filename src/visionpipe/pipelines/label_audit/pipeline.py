@@ -23,7 +23,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 audit_agreement,
-                inputs=["label_history", "image_store", "params:validation"],
+                inputs=["label_history", "manifest", "image_store", "params:validation"],
                 outputs=["label_agreement", "label_disagreements"],
                 name="audit_agreement",
             ),
