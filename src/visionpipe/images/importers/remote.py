@@ -35,7 +35,7 @@ class ReadUrl:
         """Return the file's bytes; whatever a backend raises becomes an OSError."""
         try:
             return filesystem(self.root, self.storage_options)[0].cat_file(self.path)
-        except OSError:
+        except (OSError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - backends raise what they like
             raise OSError(describe(error)) from None
