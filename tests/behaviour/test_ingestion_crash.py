@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -172,18 +172,6 @@ def test_two_ingestions_at_once_store_every_photo_once(tmp_path, photos):
     assert len(images) == 280
     assert len(rows(data / "01_raw/labels")) == 285
     assert not rows(data / "02_intermediate/file_index").duplicated(["source", "path"]).any()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 3 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk takes root")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 def test_a_disk_that_fills_loses_nothing_and_says_so(tmp_path, small_disk, photos):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import warnings
 from typing import ClassVar
 
@@ -137,6 +139,22 @@ class TestPreparedImages:
             read_prepared(tmp_path)
         write_prepared(self.plan(), tmp_path)
         assert read_prepared(tmp_path).image_ids == ("c", "a", "b")
+
+    def test_a_disk_without_room_is_said_before_anything_is_decoded(self, small_disk):
+        with pytest.raises(OSError, match=r"No space left on device: .*images\.npy") as raised:
+            write_prepared(self.plan(side_px=1_000, files={}), small_disk)  # 9 MB
+        assert raised.value.errno == errno.ENOSPC
+        assert not (small_disk / "images.npy").exists()
+        write_prepared(self.plan(), small_disk)
+        assert len(read_prepared(small_disk).pixels_NHWC) == 3
+
+    def test_a_file_system_that_reserves_no_room_is_written_to_all_the_same(self, tmp_path, monkeypatch):
+        def unknown(*_args):
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+        monkeypatch.setattr(os, "posix_fallocate", unknown)
+        write_prepared(self.plan(), tmp_path)
+        assert len(read_prepared(tmp_path).pixels_NHWC) == 3
 
     def test_an_unknown_image_is_an_error(self, tmp_path):
         write_prepared(self.plan(), tmp_path)

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from photo_files import encode, picture
-from telltale_photos import FILES, PHOTO, PROFILE, SECRET, B, segment
+from telltale_photos import FILES, PHOTO, PROFILE, SECRET, XMP, B, segment, telltale_exif
 from visionpipe.images.exif import KEPT_DETAILS, KEPT_TAGS
 from visionpipe.images.inspect import Inspection, Refusal, inspect_photo
 from visionpipe.images.parameters import IngestionParameters
 
-EVERYTHING = IngestionParameters(formats=("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"))
+EVERYTHING = IngestionParameters(formats=("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000"))
 
 
 def pixels(data: bytes) -> bytes:
@@ -86,7 +86,7 @@ def test_a_jpeg_names_all_that_was_taken_from_it():
     assert removed <= set(strip(FILES["jpeg"])[1].redactions)
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF"])
 def test_a_file_with_nothing_to_remove_keeps_its_bytes(file_format):
     data = encode(PHOTO, file_format)
     stored, seen = strip(data)
@@ -162,6 +162,23 @@ def test_a_gif_loses_its_comments_and_keeps_its_frames():
             after.seek(frame)
             before.seek(frame)
             assert after.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("file_format", "options", "told"),
+    [
+        ("TIFF", {"exif": telltale_exif()}, {"comment", "gps", "other_tags", "owner"}),
+        ("AVIF", {"exif": telltale_exif()}, {"comment", "gps", "maker_note", "owner", "serial_number"}),
+        ("AVIF", {"xmp": XMP}, {"xmp"}),
+        ("JPEG2000", {"comment": SECRET}, {"comment"}),
+    ],
+)
+def test_a_format_that_is_not_written_anew_says_what_it_still_tells(file_format, options, told):
+    data = encode(PHOTO, file_format, **options)
+    stored, seen = inspect_photo(data, EVERYTHING)
+    assert stored == data
+    assert SECRET.encode() in data
+    assert set(seen.redactions) == {f"not_redacted:{name}" for name in told}
 
 
 def test_metadata_stays_where_the_user_wants_it():

@@ -59,7 +59,8 @@ def strip_metadata(data: bytes, image: Image.Image) -> tuple[bytes, tuple[str, .
         The same object when there is nothing to remove.
     removed : tuple of str
         What was removed, in alphabetical order. A TIFF file is left as it is, because its parts hang together by
-        absolute positions: `not_redacted:` and what it holds.
+        absolute positions, and so is a format that is not taken apart here (AVIF, JPEG 2000): `not_redacted:` and
+        what Pillow finds in it.
 
     Raises
     ------
@@ -71,7 +72,9 @@ def strip_metadata(data: bytes, image: Image.Image) -> tuple[bytes, tuple[str, .
         told = {name for tag, name in _TIFF_TELLTALES.items() if tag in getattr(image, "tag_v2", {})}
         return data, tuple(f"not_redacted:{name}" for name in sorted(told))
     if image.format not in _REWRITERS:
-        return data, ()
+        told = redact_exif(image, len(image.info["exif"]))[1] if image.info.get("exif") else set()
+        told |= {"xmp", "comment"} & set(image.info)
+        return data, tuple(f"not_redacted:{name}" for name in sorted(told))
     rewrite, is_known = _REWRITERS[image.format], "exif" in image.info
     block, removed = b"", set()
     if is_known or any(key in image.info for key in _XMP_KEYS):  # XMP may say the orientation

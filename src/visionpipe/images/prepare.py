@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -105,7 +107,13 @@ def decode_batches(
 
 
 def write_prepared(plan: ImagePlan, folder: Path) -> None:
-    """Carry out a plan into `images.npy` and `image_ids.txt`; an array of the same plan is kept as it is."""
+    """Carry out a plan into `images.npy` and `image_ids.txt`; an array of the same plan is kept as it is.
+
+    Raises
+    ------
+    OSError
+        When the disk has no room for the array, before anything is decoded.
+    """
     key_file = folder / "key.txt"
     if key_file.exists() and key_file.read_text() == plan.key:
         return
@@ -113,11 +121,24 @@ def write_prepared(plan: ImagePlan, folder: Path) -> None:
     key_file.unlink(missing_ok=True)  # from here until the key is written again the array counts as stale
     shape = (len(plan.image_ids), plan.side_px, plan.side_px, 3)
     array = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+    _take_room(folder / "images.npy")
     for rows, pixels_BHWC in plan.decode():
         array[rows] = pixels_BHWC
     array.flush()
     (folder / "image_ids.txt").write_text("\n".join(plan.image_ids) + "\n")
     key_file.write_text(plan.key)
+
+
+def _take_room(path: Path) -> None:
+    """Give a file its blocks on the disk: writing to a map of one that has none, the full disk kills the process."""
+    with path.open("rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno in {errno.EOPNOTSUPP, errno.EINVAL}:  # a file system that cannot tell beforehand
+                return
+            path.unlink()  # or what it did get would keep the disk full
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def read_prepared(folder: Path) -> PreparedImages:

@@ -12,6 +12,7 @@ import pytest
 
 from photo_files import encode, picture
 from visionpipe.errors import VisionpipeError
+from visionpipe.images.importers.remote import ReadUrl
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 NAMES = {"_type": "ClassLabel", "names": ["cat", "dog"]}
@@ -190,3 +191,32 @@ def test_parquet_behind_a_url(imported, memory, tmp_path):
     photos = imported("image_parquet", memory(tmp_path))
     assert [photo.read() for photo in photos] == PICTURES[:20]
     assert photos[1].claims[0].label == "dog"
+
+
+class Refused(Exception):  # noqa: N818 - as a backend's own
+    """An error as backends have them: no OSError, and nothing that a worker could hand over."""
+
+    def __init__(self, request: object, status: int) -> None:
+        super().__init__(f"{status} at https://me:SECRET@host/?sig=SECRET")
+
+
+def test_an_error_of_the_backend_costs_what_could_not_be_read(imported, memory, tmp_path, monkeypatch):
+    def refuse(_self):
+        raise Refused(None, 503)
+
+    url = memory(shard(tmp_path / "a.parquet", embedded(2), label=["cat", "dog"]).parent)
+    photos = imported("image_parquet", url)
+    monkeypatch.setattr(ReadUrl, "stream", refuse)
+    with pytest.raises(OSError, match=r"^Parquet: 503 at https://host/$"):
+        photos[1].read()
+    [unread] = imported("image_parquet", url)
+    assert unread.refusal == ("bad_document", "cannot be read as Parquet: 503 at https://host/")
+
+
+@pytest.mark.parametrize("images", [["a"], [1], [{"bytes": [1, 2]}], [{"bytes": "ab"}]])
+def test_a_column_that_cannot_hold_images_is_refused(images, imported, tmp_path):
+    pq.write_table(pa.table({"picture": images}), tmp_path / "a.parquet")
+    with pytest.raises(VisionpipeError, match=r"a\.parquet: column 'picture' .* holds .*, not images"):
+        imported("image_parquet", tmp_path, image_column="picture")
+    with pytest.raises(VisionpipeError, match="no column holds images"):
+        imported("image_parquet", tmp_path)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visionpipe.counting import counted
@@ -21,12 +20,12 @@ from visionpipe.images.importers.photo import LabelClaim, Photo, ReadNothing
 from visionpipe.images.importers.places import ListedFile
 from visionpipe.images.importers.references import resolve
 from visionpipe.images.importers.source import Source
+from visionpipe.images.importers.urls import shown
 from visionpipe.images.importers.values import as_text, scalars, shares
 
 logger = logging.getLogger("visionpipe.images.importers")
 
 SUFFIXES = (".parquet", ".pq")
-_UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises on damage
 
 
 def list_image_parquet(source: Source, arrived_at: datetime) -> Iterator[Photo]:
@@ -76,8 +75,8 @@ def _photos(
     try:
         parquet = pq.ParquetFile(shard.read.stream(), pre_buffer=False)
         metadata = parquet.metadata
-    except _UNREADABLE as error:
-        refusal = ("bad_document", f"cannot be read as Parquet: {first_line(error)}")
+    except Exception as error:  # noqa: BLE001 - pyarrow raises much on damage, and backends what they like
+        refusal = ("bad_document", f"cannot be read as Parquet: {shown(first_line(error))}")
         yield shard.photo(source.name, arrived_at, refusal=refusal)
         return
     columns = image_columns(parquet.schema_arrow, source, shard.path)
@@ -87,9 +86,11 @@ def _photos(
             n_nulls = _null_images(metadata.row_group(group), columns)
             try:
                 rows = _scalar_rows(parquet, group, columns, with_path=n_nulls != 0)
-            except (*_UNREADABLE, OverflowError) as error:
+            except Exception as error:  # noqa: BLE001 - as above
                 n_rows = metadata.row_group(group).num_rows
-                detail = f"rows {first:,} to {first + n_rows - 1:,} cannot be read: {first_line(error)}"
+                detail = (
+                    f"rows {first:,} to {first + n_rows - 1:,} cannot be read: {shown(first_line(error))}"
+                )
                 unread = shard.photo(source.name, arrived_at, refusal=("bad_document", detail))
                 yield replace(unread, path=f"{shard.path}#{first}")
                 first += n_rows

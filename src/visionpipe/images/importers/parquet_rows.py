@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from visionpipe.errors import first_line
 from visionpipe.images.importers.places import Reader
+from visionpipe.images.importers.urls import shown
 
 _BATCH_ROWS = 16
 """Images decoded from Parquet at a time; bounds memory."""
@@ -44,13 +45,13 @@ class ReadParquetImage:
     beside: Reader | None = None
 
     def __call__(self) -> bytes:
-        """Return the image's bytes."""
+        """Return the image's bytes; whatever pyarrow or a backend raises becomes an OSError."""
         try:
             value = _cursor(self).value(self.row)
-        except FileNotFoundError:
+        except (FileNotFoundError, MemoryError):
             raise
-        except (pa.ArrowException, ValueError, OSError) as error:
-            raise OSError(f"Parquet: {first_line(error)}") from None
+        except Exception as error:  # noqa: BLE001 - backends raise what they like, some what no process can hand over
+            raise OSError(f"Parquet: {shown(first_line(error))}") from None
         if value is not None:
             return value
         if self.beside is None:

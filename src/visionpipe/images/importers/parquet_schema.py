@@ -43,12 +43,14 @@ def image_columns(schema: pa.Schema, source: Source, name: str) -> Columns:
     Raises
     ------
     VisionpipeError
-        When there is no image column, or a named column is not there.
+        When there is no image column, or a named column is not there or cannot hold images.
     """
     structs = [
         field.name
         for field in schema
-        if pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
+        if pa.types.is_struct(field.type)
+        and field.type.get_field_index("bytes") >= 0
+        and _may_be_image(field.type.field("bytes").type)
     ]
     image = source.image_column or next(iter(structs), None)
     if image is None:
@@ -56,6 +58,11 @@ def image_columns(schema: pa.Schema, source: Source, name: str) -> Columns:
             f"{name}: no column holds images (a struct of bytes and path); there are: {', '.join(schema.names)}"
         )
     require_column(image, schema.names, name, "image_column")
+    if image not in structs and not _may_be_image(schema.field(image).type):
+        raise VisionpipeError(
+            f"{name}: column '{image}' (option `image_column`) holds {schema.field(image).type}, not images: bytes, "
+            "or a struct of bytes and path"
+        )
     features = class_names(schema)
     label = source.label_column or next((each for each in (*features, "label") if each in schema.names), None)
     if label is not None:
@@ -82,6 +89,10 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
         }
     except (KeyError, ValueError, TypeError, AttributeError):
         return {}
+
+
+def _may_be_image(kind: pa.DataType) -> bool:
+    return _is_bytes(kind) or pa.types.is_null(kind)  # null: all images lie beside the file
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

@@ -17,7 +17,7 @@ from visionpipe.images.importers.places import (
     is_ignored_folder,
     require_document_size,
 )
-from visionpipe.images.importers.urls import describe, filesystem, shown, version_number
+from visionpipe.images.importers.urls import describe, filesystem, origin, shown, version_number
 
 _REQUESTS = 16
 """Files asked about at a time."""
@@ -35,7 +35,7 @@ class ReadUrl:
         """Return the file's bytes; whatever a backend raises becomes an OSError."""
         try:
             return filesystem(self.root, self.storage_options)[0].cat_file(self.path)
-        except OSError:
+        except (OSError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - backends raise what they like
             raise OSError(describe(error)) from None
@@ -47,7 +47,7 @@ class ReadUrl:
 
 @dataclass(frozen=True)
 class RemoteFolder:
-    """A folder behind a URL."""
+    """A folder behind a URL; a file on another web server, by its own URL, is asked for without our options."""
 
     url: str = field(repr=False)
     storage_options: dict[str, Any] = field(repr=False)
@@ -115,22 +115,34 @@ class RemoteFolder:
         return data
 
     def _absolute(self, reference: str) -> str:
-        if not self.can_list:
+        if self.can_list:
+            return f"{self.root}/{reference}"
+        try:
             return urllib.parse.urljoin(self.root + "/", reference)
-        return f"{self.root}/{reference}"
+        except ValueError:  # no URL, though it begins like one: asking for it will say so
+            return reference
+
+    def _options(self, path: str) -> dict[str, Any]:
+        """Return what a file's host may be told: nothing where a document names another than we were given."""
+        try:
+            return self.storage_options if self.can_list or origin(path) == origin(self.root) else {}
+        except ValueError:
+            return {}
 
     def _relative(self, path: str) -> str:
         relative = path[len(self.root) :].strip("/")
         return relative if self.can_list else urllib.parse.unquote(relative)
 
     def _listed(self, name: str, path: str, info: dict[str, Any]) -> ListedFile:
-        read = ReadUrl(self.url, path, self.storage_options)
+        read = ReadUrl(self.url, path, self._options(path))
         return ListedFile(name, int(info.get("size") or 0), version_number(info), read)
 
     def _ask(self, paths: list[str]) -> list[dict[str, Any] | None]:
+        elsewhere = filesystem(self.url, {})[0] if self.storage_options else self.fs
+
         def ask(path: str) -> dict[str, Any] | None:
             try:
-                return self.fs.info(path)
+                return (self.fs if self._options(path) else elsewhere).info(path)
             except Exception as error:  # noqa: BLE001 - backends raise what they like
                 # a server that fails is no proof of a missing file: reading it will say so
                 status = getattr(error.__cause__, "status", None)

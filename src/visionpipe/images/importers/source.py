@@ -54,7 +54,8 @@ class Source(BaseModel):
     path: Annotated[str | None, BeforeValidator(_text)] = None
     """Folder to read: a local path or any fsspec URL (`s3://…`, `gs://…`, `az://…`, `https://…`)."""
     storage_options: Annotated[dict[str, Any], Field(repr=False)] = {}
-    """What fsspec needs to reach the URL (key, token, endpoint); never written to a log."""
+    """What fsspec needs to reach the URL (key, token, endpoint); never written to a log, and told to no web server
+    but those of `path` and of the document."""
 
     where: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     """Keep only photos whose attribute has one of these values."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import urllib.parse
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from visionpipe.errors import VisionpipeError, first_line
@@ -12,10 +15,12 @@ _CHANGE_MARKS = (
     *("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "Digest", "generation", "VersionId"),
     *("LastModified", "last_modified", "Last-Modified", "updated", "modified", "mtime", "created"),
 )
+_NO_SECRETS = frozenset({"host", "accept", "accept-encoding", "connection", "range", "user-agent"})
+"""Headers that any host may see; all others may hold a key."""
 
 
 def filesystem(url: str, storage_options: dict[str, Any]) -> tuple[Any, str]:
-    """Return fsspec's file system for a URL and the path in it.
+    """Return fsspec's file system for a URL and the path in it; headers of `storage_options` stay with its host.
 
     Raises
     ------
@@ -27,7 +32,7 @@ def filesystem(url: str, storage_options: dict[str, Any]) -> tuple[Any, str]:
 
     protocol = url.split("://")[0].rpartition("::")[2]
     try:
-        return url_to_fs(url, **storage_options)
+        return url_to_fs(url, **_kept_at_home(url, storage_options))
     except ImportError as error:
         known = known_implementations.get(protocol, {})
         package = known.get("class", "").split(".")[0]
@@ -37,6 +42,48 @@ def filesystem(url: str, storage_options: dict[str, Any]) -> tuple[Any, str]:
         ) from error
     except Exception as error:
         raise VisionpipeError(f"{shown(url)}: {describe(error)}") from error
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return the scheme, host and port that a URL leads to: who is told of keys and tokens.
+
+    Raises
+    ------
+    ValueError
+        When the text is no URL.
+
+    Examples
+    --------
+    >>> origin("https://me:secret@Example.com/a") == origin("https://example.com:443/b")
+    True
+    """
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+@dataclass(frozen=True)
+class _OnlyAt:
+    """Middleware of aiohttp: a request that leads to another origin, as a redirect may, goes without secrets.
+
+    aiohttp itself leaves out `Authorization` then, and sends on an API key in a header of another name. A
+    dataclass, because fsspec tells connections apart by the repr of what they were opened with.
+    """
+
+    origin: tuple[str, str | None, int | None]
+
+    async def __call__(self, request: Any, send: Callable[[Any], Awaitable[Any]]) -> Any:
+        if origin(str(request.url)) != self.origin:
+            for name in {name for name in request.headers if name.lower() not in _NO_SECRETS}:
+                request.headers.popall(name, None)
+        return await send(request)
+
+
+def _kept_at_home(url: str, storage_options: dict[str, Any]) -> dict[str, Any]:
+    if not storage_options or not url.startswith(("http://", "https://")):
+        return storage_options
+    client = dict(storage_options.get("client_kwargs") or {})
+    client["middlewares"] = (*client.get("middlewares", ()), _OnlyAt(origin(url)))
+    return {**storage_options, "client_kwargs": client}
 
 
 def version_number(info: dict[str, Any]) -> int:
