@@ -9,7 +9,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from visionpipe.cli.errors import one_line_errors
-from visionpipe.cli.project import ENV, find_project, tracking_of
+from visionpipe.cli.project import ENV, dataset_folders, find_project, tracking_of
 from visionpipe.cli.registry import approve, rollback
 from visionpipe.cli.report import report
 from visionpipe.errors import VisionpipeError
@@ -82,7 +82,11 @@ def use(path: str, *, group_by: str | None, dry_run: bool, force: bool, as_json:
     found = look(path, group_by=group_by, **layout)
     if not as_json:
         found.render(Console())
-    written = [] if dry_run else found.write(find_project() / "conf/local", force=force)
+    written = []
+    if not dry_run:
+        project = find_project()
+        found.require_outside(dataset_folders(project))
+        written = found.write(project / "conf/local", force=force)
     if as_json:
         click.echo(json.dumps({**found.as_dict(), "written": [str(file) for file in written]}, indent=2))
     else:

@@ -42,6 +42,17 @@ def configuration_of(project: Path, env: str | None) -> AbstractConfigLoader:
     return settings.CONFIG_LOADER_CLASS(source, env=env, **settings.CONFIG_LOADER_ARGS)
 
 
+def dataset_folders(project: Path) -> set[Path]:
+    """Return the folders that the datasets of conf/base lie in, absolute: `make forget` empties them."""
+    folders = set()
+    for entry in configuration_of(project, "base")["catalog"].values():
+        if "path" in entry:
+            folders.add(project / entry["path"])
+        elif "filepath" in entry:
+            folders.add((project / entry["filepath"]).parent)
+    return folders
+
+
 def tracking_of(project: Path, env: str | None) -> TrackingParameters:
     """Return where the project's MLflow store is."""
     from visionpipe.promotion.tracking import tracking_parameters
