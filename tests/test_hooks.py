@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import mlflow
@@ -129,17 +131,65 @@ def test_a_store_that_fails_too_does_not_hide_the_error(begin, monkeypatch):
         hook.on_pipeline_error(VisionpipeError("the data ran out"))
 
 
-def test_an_orchestrators_run_is_joined_and_left_open(begin, monkeypatch):
+@pytest.fixture
+def quarterly(begin, monkeypatch):
+    """An orchestrator's run, to be joined."""
     with mlflow.start_run(run_name="quarterly") as outer:
         pass
     monkeypatch.setenv("MLFLOW_RUN_ID", outer.info.run_id)
+    return outer.info.run_id
+
+
+def test_an_orchestrators_run_is_joined_and_left_open(begin, quarterly):
+    for part in (evaluation(), {"metrics": {"brier": {"estimate": 0.1}}}):
+        hook = begin()
+        hook.after_dataset_saved("evaluation", part)
+        hook.after_pipeline_run(catalog={}, pipeline=NOTHING)
+        assert mlflow.active_run() is None  # MLflow would end it with the process
+    run = runs()["quarterly"]
+    assert (run.info.run_id, run.info.status) == (quarterly, "RUNNING")
+    assert (run.data.metrics["test_accuracy"], run.data.metrics["test_brier"]) == (0.9, 0.1)
+
+
+def test_a_part_that_fails_says_so_in_the_run_that_it_joined(begin, quarterly):
+    begin().on_pipeline_error(VisionpipeError("the data ran out"))
+    assert mlflow.active_run() is None
+    run = runs()["quarterly"]
+    assert (run.info.run_id, run.info.status) == (quarterly, "RUNNING")
+    assert run.data.tags["visionpipe.error"] == "VisionpipeError: the data ran out"
+
+
+def test_a_run_that_was_interrupted_does_not_stand_in_the_way_of_the_next(begin):
+    """As in a notebook: Kedro tells nobody of an interrupt."""
     hook = begin()
-    hook.after_dataset_saved("evaluation", evaluation())
+    hook.before_pipeline_run({"pipeline_names": ["scoring"]})
     hook.after_pipeline_run(catalog={}, pipeline=NOTHING)
-    (run,) = runs().values()
-    assert run.info.run_id == outer.info.run_id
-    assert run.info.status == "RUNNING"
-    assert run.data.metrics["test_accuracy"] == 0.9
+    assert {name: run.info.status for name, run in runs().items()} == {
+        "__default__": "KILLED",
+        "scoring": "FINISHED",
+    }
+
+
+@pytest.mark.parametrize(("joined", "status"), [(False, "KILLED"), (True, "RUNNING")])
+def test_a_process_that_ends_in_the_middle_did_not_finish_its_run(
+    joined, status, begin, monkeypatch, tmp_path
+):
+    begin().after_pipeline_run(catalog={}, pipeline=NOTHING)
+    if joined:
+        (run,) = runs().values()
+        monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    code = (
+        "from pathlib import Path; from types import SimpleNamespace; from visionpipe.hooks import TrackingHook; "
+        "hook = TrackingHook(); loader = {'mlflow': {}, 'parameters': {}}; "
+        "context = SimpleNamespace(project_path=Path.cwd(), config_loader=loader); "
+        "hook.after_context_created(context); hook.before_pipeline_run({'pipeline_names': ['cut short']}); "
+        "raise KeyboardInterrupt"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
+    assert runs()["__default__" if joined else "cut short"].info.status == status
 
 
 def test_a_run_that_cannot_be_joined_costs_one_line(begin, monkeypatch):
@@ -187,7 +237,7 @@ class TestAServerThatGoesAway:
         moody.gone = {"runs/"}
         hook.on_pipeline_error(VisionpipeError("the data ran out"))
         assert mlflow.active_run() is None
-        assert "MLflow has not taken note of the run's failure" in told.text
+        assert "MLflow has not taken note of the run's end" in told.text
 
     @pytest.mark.parametrize("part", ["runs/create", "runs/log-batch"])
     def test_before_the_run_it_costs_one_line(self, part, begin, moody):

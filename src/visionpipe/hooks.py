@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from pathlib import Path
@@ -109,7 +110,8 @@ class TrackingHook:
 
     def __init__(self) -> None:
         self._context: KedroContext | None = None
-        self._joined = False
+        self._run_id: str | None = None
+        self._joined: str | None = None
         self._metrics: dict[str, float] = {}
 
     @hook_impl
@@ -125,21 +127,38 @@ class TrackingHook:
         from visionpipe.progress import doing
         from visionpipe.promotion.tracking import connect, tracking_parameters
 
+        self._leave("KILLED")  # a run that was interrupted in this process
         with doing("connecting to MLflow"):
             connect(self._context.project_path, tracking_parameters(self._context.config_loader["mlflow"]))
         import mlflow
         from mlflow.exceptions import MlflowException
 
+        atexit.unregister(self._leave)
+        atexit.register(self._leave, "KILLED")  # before MLflow's own, which would say FINISHED
         self._metrics = {}
-        self._joined = bool(os.environ.get("MLFLOW_RUN_ID"))
+        self._joined = os.environ.get("MLFLOW_RUN_ID")
+        name = None if self._joined else ", ".join(run_params["pipeline_names"] or ["__default__"])
         try:
-            mlflow.start_run(run_name=", ".join(run_params["pipeline_names"] or ["__default__"]))
+            self._run_id = mlflow.start_run(run_name=name).info.run_id
             mlflow.log_params(flat_parameters(self._context.config_loader["parameters"]))
         except MlflowException as error:  # a run to join that is not there, or that has other parameters
-            if not self._joined:
-                with telling_mlflow("the run's failure"):
-                    mlflow.end_run("FAILED")
+            self._leave("FAILED")
             raise VisionpipeError(f"MLflow run: {first_line(error)}") from error
+
+    def _leave(self, status: str) -> None:
+        """End the run, if it is still under way; one that was joined goes on, and the next part may join it, too."""
+        if self._run_id is None:
+            return
+        import mlflow
+
+        ours, self._run_id = self._run_id, None
+        active = mlflow.active_run()
+        if active is None or active.info.run_id != ours:
+            return
+        with telling_mlflow("the run's end"):
+            mlflow.end_run("RUNNING" if self._joined else status)
+        if self._joined:
+            os.environ["MLFLOW_RUN_ID"] = self._joined
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
@@ -167,9 +186,7 @@ class TrackingHook:
                     path := _path_of(catalog, name)
                 ):
                     mlflow.log_artifact(str(path), "reports")
-        if not self._joined:
-            with telling_mlflow("the run's end"):
-                mlflow.end_run()
+        self._leave("FINISHED")
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
@@ -178,12 +195,11 @@ class TrackingHook:
 
         from visionpipe.errors import redacted
 
-        if mlflow.active_run() and not self._joined:
+        if mlflow.active_run():
             with telling_mlflow("the error"):
                 said = redacted(f"{type(error).__name__}: {error}")
                 mlflow.set_tag("visionpipe.error", said[:_ERROR_CHARACTERS])
-            with telling_mlflow("the run's failure"):
-                mlflow.end_run(status="FAILED")
+            self._leave("FAILED")
 
 
 class SummaryHook:
