@@ -12,6 +12,7 @@ from visionpipe.cli.errors import one_line_errors
 from visionpipe.cli.project import ENV, dataset_folders, find_project, tracking_of
 from visionpipe.cli.registry import approve, rollback
 from visionpipe.cli.report import report
+from visionpipe.cli.termination import ends_tidily
 from visionpipe.errors import VisionpipeError
 
 
@@ -34,7 +35,7 @@ cli.add_command(
     click.Command(
         name="run",
         params=kedro_run.params,
-        callback=one_line_errors(kedro_run.callback),
+        callback=ends_tidily(one_line_errors(kedro_run.callback)),
         help=kedro_run.help,
         short_help=kedro_run.short_help,
     )
@@ -96,6 +97,7 @@ def use(path: str, *, group_by: str | None, dry_run: bool, force: bool, as_json:
 @main.command()
 @click.option("--env", default=None, help="Kedro environment, e.g. gpu.")
 @click.option("--params", default="", callback=_split, help="Kedro parameters, e.g. training.epochs=4.")
+@ends_tidily
 @one_line_errors
 def retrain(env: str | None, params: dict[str, Any]) -> None:
     """Take in reviewed labels, train a challenger, promote it only if it is proven better.
