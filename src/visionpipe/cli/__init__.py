@@ -95,7 +95,7 @@ def use(path: str, *, group_by: str | None, dry_run: bool, force: bool, as_json:
 
 
 @main.command()
-@click.option("--env", default=None, help="Kedro environment, e.g. gpu.")
+@ENV
 @click.option("--params", default="", callback=_split, help="Kedro parameters, e.g. training.epochs=4.")
 @ends_tidily
 @one_line_errors
@@ -145,10 +145,12 @@ def trace(model_uri: str, *, quick: bool, env: str | None, as_json: bool) -> Non
 
 @main.command("dvc-stages")
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 when dvc.yaml is out of date.")
-@click.option("--env", default=None, help="Kedro environment; `base` leaves conf/local out.")
+@ENV
 @one_line_errors
 def dvc_stages(*, check: bool, env: str | None) -> None:
     """Write dvc.yaml from the pipelines and the catalog.
+
+    What is committed is made with `--env base`, which leaves conf/local out.
 
     \N{BACKSPACE}
     Example:
