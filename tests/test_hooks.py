@@ -8,15 +8,12 @@ from types import SimpleNamespace
 
 import mlflow
 import pytest
-from kedro.framework.project import configure_project
 from mlflow.exceptions import MlflowException
 
 from mlflow_store import clean_environment, new_store
 from moody_server import moody_server
-from visionpipe.datasets.origin import TrainingOrigin
-from visionpipe.datasets.photos import PhotoSources, ShardedTable
 from visionpipe.errors import VisionpipeError
-from visionpipe.hooks import LineageHook, TrackingHook
+from visionpipe.hooks import TrackingHook
 
 PARAMETERS = {
     "training": {"epochs": 3, "views": ["identity"]},
@@ -267,33 +264,3 @@ def test_an_unknown_setting_is_named(begin):
     ):
         begin(tracking_url="sqlite:///other.db", timeout_s=0)
     assert mlflow.active_run() is None
-
-
-@pytest.mark.parametrize(
-    ("params", "options"), [({}, ""), ({"training": {"epochs": 3}}, "--params training.epochs=3")]
-)
-def test_what_records_where_a_model_comes_from_is_told_how_the_run_was_started(params, options, tmp_path):
-    path = {"path": str(tmp_path)}
-    origin = TrainingOrigin(project=path, outs={}, admitted=path)
-    pipeline = SimpleNamespace(inputs=lambda: {"training_origin", "params:training"})
-    hook = LineageHook()
-    loader = {"parameters": PARAMETERS}
-    hook.after_context_created(SimpleNamespace(project_path=tmp_path, config_loader=loader))
-    run = {"env": None, "runtime_params": params}
-    hook.before_pipeline_run(run, pipeline, {"training_origin": origin})
-    assert (origin.run_options, origin.parameters) == (options, PARAMETERS)
-
-
-def test_a_table_that_nobody_has_written_to_has_a_folder_for_dvc_to_hash(tmp_path):
-    configure_project("visionpipe")
-    (tmp_path / "dvc.yaml").write_text("cmd: kedro run --pipelines ingestion")
-    hook = LineageHook()
-    hook.after_context_created(SimpleNamespace(project_path=tmp_path))
-    catalog = {
-        "labels": ShardedTable(path=str(tmp_path / "labels"), table="labels"),
-        "reviewed": PhotoSources(sources={"production": {"importer": "reviewed", "path": str(tmp_path)}}),
-    }
-    pipeline = SimpleNamespace(inputs=lambda: set(catalog), nodes=[])
-    hook.after_pipeline_run({"env": None, "runtime_params": {}}, pipeline, catalog)
-    assert (tmp_path / "labels").is_dir()
-    assert (tmp_path / "reviews").is_dir()

@@ -74,10 +74,13 @@ class LineageHook:
 
         if self._project is None or not (self._project / "dvc.yaml").exists():
             return
+        ran = {node.name for node in pipeline.nodes}
+        whole = [stage for stage in _STAGES if {node.name for node in pipelines[stage].nodes} <= ran]
         if run_params["runtime_params"] or not self._dvc_runs_this(run_params["env"]):
-            logger.warning(
-                "dvc.lock is left as it was: DVC can't see --params, nor an --env it was not generated for"
-            )
+            if whole:
+                logger.warning(
+                    "dvc.lock is left as it was: DVC can't see --params, nor an --env it was not generated for"
+                )
             return
         from visionpipe.datasets.photos import PhotoSources, ShardedTable
         from visionpipe.lineage.dvc_recording import commit_stage
@@ -88,10 +91,8 @@ class LineageHook:
         ]
         for folder in (*tables, *reviews):  # read as empty; DVC cannot hash an absent folder
             folder.mkdir(parents=True, exist_ok=True)
-        ran = {node.name for node in pipeline.nodes}
-        for stage in _STAGES:
-            if {node.name for node in pipelines[stage].nodes} <= ran:
-                commit_stage(self._project, stage)
+        for stage in whole:
+            commit_stage(self._project, stage)
 
     def _dvc_runs_this(self, env: str | None) -> bool:
         assert self._project is not None, "Kedro makes a context before it runs a pipeline"

@@ -61,12 +61,12 @@ def tracking_of(project: Path, env: str | None) -> TrackingParameters:
 
 
 def connected_model(env: str | None) -> str:
-    """Connect to the project's MLflow store and return the name of its registered model."""
+    """Connect to the project's MLflow store, which must be there, and return the name of its registered model."""
     from visionpipe.progress import doing
 
     project = find_project()
     with doing("connecting to the model registry"):
-        from visionpipe.promotion.tracking import connect
+        from visionpipe.promotion.tracking import connect_to_read
 
-        connect(project, tracking_of(project, env))
+        connect_to_read(project, tracking_of(project, env))
     return configuration_of(project, env)["catalog"]["model_registry"]["model_name"]
