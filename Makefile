@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
+# where the datasets of conf/base/catalog.yml lie
+MADE := $(addprefix data/01_raw/,images labels arrivals delayed_labels predictions reviews) data/02_intermediate \
+	data/03_primary data/05_model_input/prepared_images data/06_models/checkpoints data/06_models/candidate \
+	data/07_model_output data/08_reporting
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,7 +37,7 @@ check: setup ## lint, format, and see that dvc.yaml is up to date
 	PATH="$(CURDIR)/$(BIN):$$PATH" visionpipe dvc-stages --env base --check
 
 forget: ## delete data, models and runs made here, to start over with other photos
-	find data -type f ! -name .gitkeep -delete
+	for made in $(MADE); do test ! -d $$made || find $$made/ -type f ! -name .gitkeep -delete || exit 1; done
 	rm -rf mlflow.db mlflow.db-* mlartifacts dvc.lock .dvc/cache .dvc/tmp
 
 lock: ## write requirements.lock anew (hashes, no index host)

@@ -15,6 +15,7 @@ from visionpipe.configuration import LayeredConfigLoader, check_parameters
 from visionpipe.errors import VisionpipeError
 from visionpipe.metrics.parameters import EvaluationParameters
 from visionpipe.promotion.parameters import PromotionParameters
+from visionpipe.settings import CONFIG_LOADER_ARGS
 
 
 @pytest.fixture
@@ -142,3 +143,27 @@ def test_as_many_must_be_timed_as_give_an_upper_bound(level, needed):
     check_parameters(timed(needed, level), PIPELINES)
     with pytest.raises(VisionpipeError, match="too few predictions are timed to prove it"):
         check_parameters(timed(needed - 1, level), PIPELINES)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            b"training:\n  epochs: ${foo}",
+            "parameters: Interpolation key 'foo' not found full_key: training.epochs",
+        ),
+        (b"# caf\xe9\ntraining: {epochs: 3}", "parameters: 'utf-8' codec can't decode byte 0xe9"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line(text, said, conf):
+    (conf / "local/parameters.yml").write_bytes(text)
+    with pytest.raises(VisionpipeError, match=f"^configuration: {said}") as wrong:
+        LayeredConfigLoader(str(conf), **CONFIG_LOADER_ARGS)["parameters"]
+    assert "\n" not in str(wrong.value)
+
+
+def test_a_section_that_is_no_word_is_named():
+    with pytest.raises(
+        VisionpipeError, match=r"no pipeline reads a section 1; .*no pipeline reads a section 'a'"
+    ):
+        check_parameters({1: 2, "a": 3}, {"__default__": pipeline([])})

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import mlflow
 import pytest
-from kedro.framework.project import configure_project
 from mlflow.exceptions import MlflowException
 
 from mlflow_store import clean_environment, new_store
 from moody_server import moody_server
-from visionpipe.datasets.origin import TrainingOrigin
-from visionpipe.datasets.photos import PhotoSources, ShardedTable
 from visionpipe.errors import VisionpipeError
-from visionpipe.hooks import LineageHook, TrackingHook
+from visionpipe.hooks import TrackingHook
 
 PARAMETERS = {
     "training": {"epochs": 3, "views": ["identity"]},
@@ -129,17 +128,65 @@ def test_a_store_that_fails_too_does_not_hide_the_error(begin, monkeypatch):
         hook.on_pipeline_error(VisionpipeError("the data ran out"))
 
 
-def test_an_orchestrators_run_is_joined_and_left_open(begin, monkeypatch):
+@pytest.fixture
+def quarterly(begin, monkeypatch):
+    """An orchestrator's run, to be joined."""
     with mlflow.start_run(run_name="quarterly") as outer:
         pass
     monkeypatch.setenv("MLFLOW_RUN_ID", outer.info.run_id)
+    return outer.info.run_id
+
+
+def test_an_orchestrators_run_is_joined_and_left_open(begin, quarterly):
+    for part in (evaluation(), {"metrics": {"brier": {"estimate": 0.1}}}):
+        hook = begin()
+        hook.after_dataset_saved("evaluation", part)
+        hook.after_pipeline_run(catalog={}, pipeline=NOTHING)
+        assert mlflow.active_run() is None  # MLflow would end it with the process
+    run = runs()["quarterly"]
+    assert (run.info.run_id, run.info.status) == (quarterly, "RUNNING")
+    assert (run.data.metrics["test_accuracy"], run.data.metrics["test_brier"]) == (0.9, 0.1)
+
+
+def test_a_part_that_fails_says_so_in_the_run_that_it_joined(begin, quarterly):
+    begin().on_pipeline_error(VisionpipeError("the data ran out"))
+    assert mlflow.active_run() is None
+    run = runs()["quarterly"]
+    assert (run.info.run_id, run.info.status) == (quarterly, "RUNNING")
+    assert run.data.tags["visionpipe.error"] == "VisionpipeError: the data ran out"
+
+
+def test_a_run_that_was_interrupted_does_not_stand_in_the_way_of_the_next(begin):
+    """As in a notebook: Kedro tells nobody of an interrupt."""
     hook = begin()
-    hook.after_dataset_saved("evaluation", evaluation())
+    hook.before_pipeline_run({"pipeline_names": ["scoring"]})
     hook.after_pipeline_run(catalog={}, pipeline=NOTHING)
-    (run,) = runs().values()
-    assert run.info.run_id == outer.info.run_id
-    assert run.info.status == "RUNNING"
-    assert run.data.metrics["test_accuracy"] == 0.9
+    assert {name: run.info.status for name, run in runs().items()} == {
+        "__default__": "KILLED",
+        "scoring": "FINISHED",
+    }
+
+
+@pytest.mark.parametrize(("joined", "status"), [(False, "KILLED"), (True, "RUNNING")])
+def test_a_process_that_ends_in_the_middle_did_not_finish_its_run(
+    joined, status, begin, monkeypatch, tmp_path
+):
+    begin().after_pipeline_run(catalog={}, pipeline=NOTHING)
+    if joined:
+        (run,) = runs().values()
+        monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    code = (
+        "from pathlib import Path; from types import SimpleNamespace; from visionpipe.hooks import TrackingHook; "
+        "hook = TrackingHook(); loader = {'mlflow': {}, 'parameters': {}}; "
+        "context = SimpleNamespace(project_path=Path.cwd(), config_loader=loader); "
+        "hook.after_context_created(context); hook.before_pipeline_run({'pipeline_names': ['cut short']}); "
+        "raise KeyboardInterrupt"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
+    assert runs()["__default__" if joined else "cut short"].info.status == status
 
 
 def test_a_run_that_cannot_be_joined_costs_one_line(begin, monkeypatch):
@@ -187,7 +234,7 @@ class TestAServerThatGoesAway:
         moody.gone = {"runs/"}
         hook.on_pipeline_error(VisionpipeError("the data ran out"))
         assert mlflow.active_run() is None
-        assert "MLflow has not taken note of the run's failure" in told.text
+        assert "MLflow has not taken note of the run's end" in told.text
 
     @pytest.mark.parametrize("part", ["runs/create", "runs/log-batch"])
     def test_before_the_run_it_costs_one_line(self, part, begin, moody):
@@ -217,33 +264,3 @@ def test_an_unknown_setting_is_named(begin):
     ):
         begin(tracking_url="sqlite:///other.db", timeout_s=0)
     assert mlflow.active_run() is None
-
-
-@pytest.mark.parametrize(
-    ("params", "options"), [({}, ""), ({"training": {"epochs": 3}}, "--params training.epochs=3")]
-)
-def test_what_records_where_a_model_comes_from_is_told_how_the_run_was_started(params, options, tmp_path):
-    path = {"path": str(tmp_path)}
-    origin = TrainingOrigin(project=path, outs={}, admitted=path)
-    pipeline = SimpleNamespace(inputs=lambda: {"training_origin", "params:training"})
-    hook = LineageHook()
-    loader = {"parameters": PARAMETERS}
-    hook.after_context_created(SimpleNamespace(project_path=tmp_path, config_loader=loader))
-    run = {"env": None, "runtime_params": params}
-    hook.before_pipeline_run(run, pipeline, {"training_origin": origin})
-    assert (origin.run_options, origin.parameters) == (options, PARAMETERS)
-
-
-def test_a_table_that_nobody_has_written_to_has_a_folder_for_dvc_to_hash(tmp_path):
-    configure_project("visionpipe")
-    (tmp_path / "dvc.yaml").write_text("cmd: kedro run --pipelines ingestion")
-    hook = LineageHook()
-    hook.after_context_created(SimpleNamespace(project_path=tmp_path))
-    catalog = {
-        "labels": ShardedTable(path=str(tmp_path / "labels"), table="labels"),
-        "reviewed": PhotoSources(sources={"production": {"importer": "reviewed", "path": str(tmp_path)}}),
-    }
-    pipeline = SimpleNamespace(inputs=lambda: set(catalog), nodes=[])
-    hook.after_pipeline_run({"env": None, "runtime_params": {}}, pipeline, catalog)
-    assert (tmp_path / "labels").is_dir()
-    assert (tmp_path / "reviews").is_dir()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
@@ -28,6 +29,21 @@ class LayeredConfigLoader(OmegaConfigLoader):
     photos it was told to use and train on the demo's. And where another layer names its `photos`, the arrivals of
     conf/base would still be scored, and the labels of their simulated reviewers would become training data.
     """
+
+    def __getitem__(self, key: str) -> Any:
+        """Return what the files of a kind say, merged.
+
+        Raises
+        ------
+        VisionpipeError
+            When a file is no UTF-8 text, or refers to what is not there.
+        """
+        try:
+            return super().__getitem__(key)
+        except (OmegaConfBaseException, UnicodeDecodeError) as error:
+            from visionpipe.errors import VisionpipeError
+
+            raise VisionpipeError(f"configuration: {key}: {' '.join(str(error).split())}") from error
 
     def _read_raw_config(
         self, key: str
@@ -95,8 +111,8 @@ def check_parameters(given: Mapping[str, Any], pipelines: Mapping[str, Pipeline]
     inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
     sections = sorted({name[7:].split(".")[0] for name in inputs if name.startswith("params:")})
     wrong = [
-        f"no pipeline reads a section {name!r}; {meant(name, sections)}"
-        for name in sorted(set(given) - {*sections})
+        f"no pipeline reads a section {name!r}; {meant(str(name), sections)}"
+        for name in sorted(set(given) - {*sections}, key=str)
     ]
     read: dict[str, Any] = {}
     for name, model in models.items():

@@ -1,7 +1,8 @@
-"""What happens around a run: it waits its turn, MLflow tracks it, DVC records its data, a table ends it."""
+"""What happens around a run: MLflow tracks it, DVC records its data, a table ends it."""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from pathlib import Path
@@ -12,7 +13,6 @@ from kedro.framework.hooks import hook_impl
 from visionpipe.promotion.run_log import flat_parameters, log_curves, telling_mlflow
 
 if TYPE_CHECKING:
-    from filelock import FileLock
     from kedro.framework.context import KedroContext
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
@@ -34,51 +34,6 @@ class ParameterHook:
         from visionpipe.configuration import check_parameters
 
         check_parameters(context.config_loader["parameters"], pipelines)
-
-
-class RunLockHook:
-    """Holds a lock on every append-only table that a run writes, from before its first node to its end.
-
-    A run reads such a table, decides what is new and appends it: two at once would append it twice. The operating
-    system releases the lock of a run that is killed.
-    """
-
-    def __init__(self) -> None:
-        self._held: list[FileLock] = []
-
-    @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Wait until no other run writes the tables that this one appends to."""
-        self._release()
-        from filelock import FileLock, Timeout
-
-        from visionpipe.datasets.photos import ShardedTable
-
-        written = (catalog.get(name) for name in pipeline.all_outputs() if name in catalog)
-        tables = {dataset.path for dataset in written if isinstance(dataset, ShardedTable)}
-        for path in sorted(tables):  # in one order always, so that two runs never wait for each other
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path.with_name(f".{path.name}.lock"))
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                logger.warning("another run is writing %s: waiting for it to end", path)
-                lock.acquire()
-            self._held.append(lock)
-
-    @hook_impl(trylast=True)
-    def after_pipeline_run(self) -> None:
-        """Let the next run go on."""
-        self._release()
-
-    @hook_impl(trylast=True)
-    def on_pipeline_error(self) -> None:
-        """Let the next run go on."""
-        self._release()
-
-    def _release(self) -> None:
-        while self._held:
-            self._held.pop().release()
 
 
 class LineageHook:
@@ -119,10 +74,13 @@ class LineageHook:
 
         if self._project is None or not (self._project / "dvc.yaml").exists():
             return
+        ran = {node.name for node in pipeline.nodes}
+        whole = [stage for stage in _STAGES if {node.name for node in pipelines[stage].nodes} <= ran]
         if run_params["runtime_params"] or not self._dvc_runs_this(run_params["env"]):
-            logger.warning(
-                "dvc.lock is left as it was: DVC can't see --params, nor an --env it was not generated for"
-            )
+            if whole:
+                logger.warning(
+                    "dvc.lock is left as it was: DVC can't see --params, nor an --env it was not generated for"
+                )
             return
         from visionpipe.datasets.photos import PhotoSources, ShardedTable
         from visionpipe.lineage.dvc_recording import commit_stage
@@ -133,10 +91,8 @@ class LineageHook:
         ]
         for folder in (*tables, *reviews):  # read as empty; DVC cannot hash an absent folder
             folder.mkdir(parents=True, exist_ok=True)
-        ran = {node.name for node in pipeline.nodes}
-        for stage in _STAGES:
-            if {node.name for node in pipelines[stage].nodes} <= ran:
-                commit_stage(self._project, stage)
+        for stage in whole:
+            commit_stage(self._project, stage)
 
     def _dvc_runs_this(self, env: str | None) -> bool:
         assert self._project is not None, "Kedro makes a context before it runs a pipeline"
@@ -155,7 +111,8 @@ class TrackingHook:
 
     def __init__(self) -> None:
         self._context: KedroContext | None = None
-        self._joined = False
+        self._run_id: str | None = None
+        self._joined: str | None = None
         self._metrics: dict[str, float] = {}
 
     @hook_impl
@@ -171,21 +128,38 @@ class TrackingHook:
         from visionpipe.progress import doing
         from visionpipe.promotion.tracking import connect, tracking_parameters
 
+        self._leave("KILLED")  # a run that was interrupted in this process
         with doing("connecting to MLflow"):
             connect(self._context.project_path, tracking_parameters(self._context.config_loader["mlflow"]))
         import mlflow
         from mlflow.exceptions import MlflowException
 
+        atexit.unregister(self._leave)
+        atexit.register(self._leave, "KILLED")  # before MLflow's own, which would say FINISHED
         self._metrics = {}
-        self._joined = bool(os.environ.get("MLFLOW_RUN_ID"))
+        self._joined = os.environ.get("MLFLOW_RUN_ID")
+        name = None if self._joined else ", ".join(run_params["pipeline_names"] or ["__default__"])
         try:
-            mlflow.start_run(run_name=", ".join(run_params["pipeline_names"] or ["__default__"]))
+            self._run_id = mlflow.start_run(run_name=name).info.run_id
             mlflow.log_params(flat_parameters(self._context.config_loader["parameters"]))
         except MlflowException as error:  # a run to join that is not there, or that has other parameters
-            if not self._joined:
-                with telling_mlflow("the run's failure"):
-                    mlflow.end_run("FAILED")
+            self._leave("FAILED")
             raise VisionpipeError(f"MLflow run: {first_line(error)}") from error
+
+    def _leave(self, status: str) -> None:
+        """End the run, if it is still under way; one that was joined goes on, and the next part may join it, too."""
+        if self._run_id is None:
+            return
+        import mlflow
+
+        ours, self._run_id = self._run_id, None
+        active = mlflow.active_run()
+        if active is None or active.info.run_id != ours:
+            return
+        with telling_mlflow("the run's end"):
+            mlflow.end_run("RUNNING" if self._joined else status)
+        if self._joined:
+            os.environ["MLFLOW_RUN_ID"] = self._joined
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
@@ -213,9 +187,7 @@ class TrackingHook:
                     path := _path_of(catalog, name)
                 ):
                     mlflow.log_artifact(str(path), "reports")
-        if not self._joined:
-            with telling_mlflow("the run's end"):
-                mlflow.end_run()
+        self._leave("FINISHED")
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
@@ -224,12 +196,11 @@ class TrackingHook:
 
         from visionpipe.errors import redacted
 
-        if mlflow.active_run() and not self._joined:
+        if mlflow.active_run():
             with telling_mlflow("the error"):
                 said = redacted(f"{type(error).__name__}: {error}")
                 mlflow.set_tag("visionpipe.error", said[:_ERROR_CHARACTERS])
-            with telling_mlflow("the run's failure"):
-                mlflow.end_run(status="FAILED")
+            self._leave("FAILED")
 
 
 class SummaryHook:

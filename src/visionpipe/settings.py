@@ -1,7 +1,8 @@
 """Kedro's project settings."""
 
 from visionpipe.configuration import LayeredConfigLoader
-from visionpipe.hooks import LineageHook, ParameterHook, RunLockHook, SummaryHook, TrackingHook
+from visionpipe.hooks import LineageHook, ParameterHook, SummaryHook, TrackingHook
+from visionpipe.run_lock import RunLockHook
 
 HOOKS = (ParameterHook(), RunLockHook(), LineageHook(), TrackingHook(), SummaryHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-viz")  # no telemetry; no statistics files of every run

@@ -59,6 +59,17 @@ def test_a_catalog_entry_that_is_none(project, entry, line):
     assert line in message
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["visionpipe dvc-stages --check", "visionpipe report --print", "visionpipe retrain", "kedro run"],
+)
+def test_an_environment_that_is_not_there_is_told_of_by_every_command(project, command):
+    done = project.run(*command.split(), KEDRO_ENV="nosuch")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: configuration: Given configuration path either does not exist")
+    assert done.stderr.endswith("/conf/nosuch\n")
+
+
 @pytest.mark.parametrize("command", ["kedro run", "visionpipe retrain"])
 def test_parameters_without_a_value_are_a_mistake_of_the_command_line(project, command):
     message = said(project, *command.split(), "--params", "foo", status=2)

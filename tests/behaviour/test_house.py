@@ -17,7 +17,14 @@ from project_copy import ROOT
 
 SRC = ROOT / "src/visionpipe"
 FOUNDATION = {"atomic", "counting", "errors", "progress"}  # top-level modules that everybody may use
-ENTRANCE = {"cli", "configuration", "hooks", "pipeline_registry", "settings"}  # and those that nobody may
+ENTRANCE = {
+    "cli",
+    "configuration",
+    "hooks",
+    "pipeline_registry",
+    "run_lock",
+    "settings",
+}  # and those that nobody may
 ROOMS = """
     pipelines datasets serving retraining lineage promotion monitoring models reports quality metrics images stats
     """.split()  # noqa: SIM905 - reads as the line of the design that it is

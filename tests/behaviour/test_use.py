@@ -220,6 +220,26 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, wrong, use, pet
     assert list(local.iterdir()) == []
 
 
+@pytest.mark.parametrize("folder", ["data/01_raw/images", "data/02_intermediate/deep", "data/08_reporting"])
+def test_photos_where_runs_write_would_be_lost(folder, use, pets, local, template, tmp_path):
+    inside = template.path / folder / "pets"
+    inside.parent.mkdir(parents=True, exist_ok=True)
+    pets.rename(inside)
+    (tmp_path / "link").symlink_to(inside)
+    for path in (inside, tmp_path / "link"):
+        done = use(path)
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+        assert "`make forget` empties it: move your photos" in done.stderr
+    assert list(local.iterdir()) == []
+
+
+def test_photos_beside_them_are_the_users_own(use, pets, template):
+    beside = template.path / "data/01_raw/pets"
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    pets.rename(beside)
+    assert use(beside).exit_code == 0
+
+
 def test_json_is_for_machines(use, pets, local):
     done = use(pets, "--json", "--name", "animals")
     said = json.loads(done.stdout)

@@ -37,6 +37,14 @@ def refused(project, *command) -> str:
     return line
 
 
+@pytest.mark.parametrize("command", ["approve", "rollback"])
+def test_a_refusal_makes_no_store(command, tmp_path):
+    clone = copy_project(tmp_path / "clone", git=False)
+    line = refused(clone, command, "--by", "A. Jones", "--why", "looks right")
+    assert line.endswith("mlflow.db: `kedro run` makes the first version")
+    assert not (clone.path / "mlflow.db").exists()
+
+
 def test_a_model_is_approved_and_taken_back_by_hand(project, promote):
     promote("poor", model_name=NAME)
     promote("good", model_name=NAME, mode="propose")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from card_facts import card_decision, card_facts
@@ -45,3 +47,10 @@ def test_arrivals_of_a_class_that_the_model_does_not_know_are_named(printed):
     summary = {"model_version": "3", "n_logged": 100, "n_deferred": 2, "own_test": figures}
     text = printed(scoring_summary={**summary, "arrivals": {**figures, "unknown_classes": {"cracked": 50}}})
     assert "50 of them of a class that the model does not know: cracked" in text
+
+
+def test_a_folder_with_brackets_in_its_name_is_printed_whole(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    page = Path("/plant [old]/[/b]/index.html")
+    print_summary({}, [page])
+    assert str(page) in capsys.readouterr().out

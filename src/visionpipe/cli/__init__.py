@@ -9,9 +9,10 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from visionpipe.cli.errors import one_line_errors
-from visionpipe.cli.project import ENV, find_project, tracking_of
+from visionpipe.cli.project import ENV, dataset_folders, find_project, tracking_of
 from visionpipe.cli.registry import approve, rollback
 from visionpipe.cli.report import report
+from visionpipe.cli.termination import ends_tidily
 from visionpipe.errors import VisionpipeError
 
 
@@ -34,7 +35,7 @@ cli.add_command(
     click.Command(
         name="run",
         params=kedro_run.params,
-        callback=one_line_errors(kedro_run.callback),
+        callback=ends_tidily(one_line_errors(kedro_run.callback)),
         help=kedro_run.help,
         short_help=kedro_run.short_help,
     )
@@ -82,7 +83,11 @@ def use(path: str, *, group_by: str | None, dry_run: bool, force: bool, as_json:
     found = look(path, group_by=group_by, **layout)
     if not as_json:
         found.render(Console())
-    written = [] if dry_run else found.write(find_project() / "conf/local", force=force)
+    written = []
+    if not dry_run:
+        project = find_project()
+        found.require_outside(dataset_folders(project))
+        written = found.write(project / "conf/local", force=force)
     if as_json:
         click.echo(json.dumps({**found.as_dict(), "written": [str(file) for file in written]}, indent=2))
     else:
@@ -90,8 +95,9 @@ def use(path: str, *, group_by: str | None, dry_run: bool, force: bool, as_json:
 
 
 @main.command()
-@click.option("--env", default=None, help="Kedro environment, e.g. gpu.")
+@ENV
 @click.option("--params", default="", callback=_split, help="Kedro parameters, e.g. training.epochs=4.")
+@ends_tidily
 @one_line_errors
 def retrain(env: str | None, params: dict[str, Any]) -> None:
     """Take in reviewed labels, train a challenger, promote it only if it is proven better.
@@ -139,10 +145,12 @@ def trace(model_uri: str, *, quick: bool, env: str | None, as_json: bool) -> Non
 
 @main.command("dvc-stages")
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 when dvc.yaml is out of date.")
-@click.option("--env", default=None, help="Kedro environment; `base` leaves conf/local out.")
+@ENV
 @one_line_errors
 def dvc_stages(*, check: bool, env: str | None) -> None:
     """Write dvc.yaml from the pipelines and the catalog.
+
+    What is committed is made with `--env base`, which leaves conf/local out.
 
     \N{BACKSPACE}
     Example:

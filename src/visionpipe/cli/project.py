@@ -42,6 +42,17 @@ def configuration_of(project: Path, env: str | None) -> AbstractConfigLoader:
     return settings.CONFIG_LOADER_CLASS(source, env=env, **settings.CONFIG_LOADER_ARGS)
 
 
+def dataset_folders(project: Path) -> set[Path]:
+    """Return the folders that the datasets of conf/base lie in, absolute: `make forget` empties them."""
+    folders = set()
+    for entry in configuration_of(project, "base")["catalog"].values():
+        if "path" in entry:
+            folders.add(project / entry["path"])
+        elif "filepath" in entry:
+            folders.add((project / entry["filepath"]).parent)
+    return folders
+
+
 def tracking_of(project: Path, env: str | None) -> TrackingParameters:
     """Return where the project's MLflow store is."""
     from visionpipe.promotion.tracking import tracking_parameters
@@ -50,12 +61,12 @@ def tracking_of(project: Path, env: str | None) -> TrackingParameters:
 
 
 def connected_model(env: str | None) -> str:
-    """Connect to the project's MLflow store and return the name of its registered model."""
+    """Connect to the project's MLflow store, which must be there, and return the name of its registered model."""
     from visionpipe.progress import doing
 
     project = find_project()
     with doing("connecting to the model registry"):
-        from visionpipe.promotion.tracking import connect
+        from visionpipe.promotion.tracking import connect_to_read
 
-        connect(project, tracking_of(project, env))
+        connect_to_read(project, tracking_of(project, env))
     return configuration_of(project, env)["catalog"]["model_registry"]["model_name"]

@@ -28,6 +28,11 @@ class CandidateFolder(AbstractDataset["Candidate", "Candidate"]):
         self._path = Path(path)
         self.metadata = metadata
 
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._path
+
     def load(self) -> Candidate:
         """Read the model; nothing is unpickled.
 

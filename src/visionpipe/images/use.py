@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,22 @@ class Found:
     def render(self, console: Console) -> None:
         """Print it."""
         render(self.survey, self.layout.description, self.layout.notes, console)
+
+    def require_outside(self, made: Iterable[Path]) -> None:
+        """Refuse photos in the folders that runs write to.
+
+        Raises
+        ------
+        VisionpipeError
+            Names the first of these folders.
+        """
+        for folder in sorted(made):
+            for source in self.layout.sources.values():
+                if Path(source["path"]).resolve().is_relative_to(folder.resolve()):
+                    raise VisionpipeError(
+                        f"{source['path']}: runs write to {folder}, and `make forget` empties it: "
+                        "move your photos to another folder"
+                    )
 
     def write(self, conf_local: Path, *, force: bool) -> list[Path]:
         """Write it into conf/local; return the files that changed.

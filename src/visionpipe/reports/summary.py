@@ -41,7 +41,7 @@ def print_summary(made: dict[str, dict], reports: list[Path]) -> None:
         word = {True: "[bold red]yes[/]", False: "[green]no[/]", None: "cannot be judged"}[verdict["drifted"]]
         table.add_row("drift", f"{word} - {_plain(verdict['reason'])}")
     for path in reports:
-        table.add_row("report", str(path))
+        table.add_row("report", _plain(str(path)))
     if table.row_count:
         Console().print(table)
 
@@ -64,7 +64,7 @@ def _add_decision(table: Table, decision: dict, metrics: dict[str, dict]) -> Non
         )
     else:
         registered = "nothing registered"
-    table.add_row("model", registered)
+    table.add_row("model", _plain(registered))
     table.add_row("decision", f"{decision['outcome'].replace('_', ' ')}: {_plain(decision['reason'])}")
     for check in decision["checks"]:
         if check["kind"] == "gain" and check["low"] is not None:
