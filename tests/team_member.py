@@ -24,13 +24,17 @@ TABLES = {
 
 
 def network(seed: int) -> nn.Module:
-    """Return a small network, its weights channels-last as a classifier's are, its batch norm frozen."""
+    """Return a small network, its weights channels-last as a classifier's are, its batch norm frozen.
+
+    One weight its forward does not read, as in `timm/efficientvim_m1`.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = nn.Sequential(
             *(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
             nn.Linear(8, N_CLASSES),
         )
+    module.register_parameter("unread", nn.Parameter(torch.ones(2)))
     module[1].running_mean.fill_(seed)
     module[1].num_batches_tracked.fill_(seed)
     return module.to(memory_format=torch.channels_last).eval()

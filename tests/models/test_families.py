@@ -8,8 +8,10 @@ import pytest
 import timm
 import torch
 import torchvision
+from torch import nn
 from torch.nn import functional
 
+from networks import run_stages
 from visionpipe.models.backbones import build_backbone
 from visionpipe.models.classifier import ImageClassifier, ModelSpec
 
@@ -156,6 +158,8 @@ WHOLE = {
 TOO_LARGE = {"deepseek_vit"}  # its smallest has 412 million weights
 UNUSED_WEIGHTS = {"timm/efficientvim_m1"}  # timm gives it a parameter that its forward does not read
 
+DROPS_WITHIN = {"torchvision/alexnet", "torchvision/vgg11"}  # between linear layers of their own
+
 
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_a_network_of_this_family_gives_logits_and_gradients(name):
@@ -178,6 +182,28 @@ def test_a_network_of_this_family_gives_logits_and_gradients(name):
         weights = list(stage.parameters())
         assert not weights or any(weight.grad is not None and weight.grad.any() for weight in weights)
     assert (len(classifier.stages) == 1) == (name in WHOLE)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted(name for name in QUICK if name.startswith("torchvision/")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW if name.startswith("torchvision/")),
+        "timm/rexnet_100",
+    ],
+)
+def test_features_are_dropped_by_the_recipe_alone(name):
+    """A library's own dropout before its classifier would drop them a second time, whatever `training.dropout` is."""
+    size_px = (QUICK | SLOW)[name]
+    backbone = build_backbone(name, "none", size_px)
+    images_NCHW = torch.rand((2, 3, size_px, size_px), generator=torch.Generator().manual_seed(0))
+    expected_ND = run_stages(backbone, images_NCHW)
+    assert (expected_ND[0] != expected_ND[1]).any()
+    for layer in backbone.stages.modules():
+        layer.training = isinstance(layer, nn.Dropout)
+    torch.manual_seed(0)
+    is_dropped = bool((run_stages(backbone, images_NCHW) != expected_ND).any())
+    assert is_dropped == (name in DROPS_WITHIN)
 
 
 def test_no_family_of_timm_is_left_out():

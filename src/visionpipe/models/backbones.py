@@ -73,6 +73,7 @@ def build_backbone(name: str, weights: str, image_size_px: int) -> Backbone:
         )
     module.eval()
     _keep_inputs(module)
+    _keep_features(module)
     _subsample_first(module)
     try:
         stages, n_features = cut(module, image_size_px)
@@ -133,6 +134,18 @@ def _keep_inputs(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Hardtanh | nn.SiLU | nn.Hardswish | nn.Mish):
             layer.inplace = False
+
+
+def _keep_features(module: nn.Module) -> None:
+    """Take off a dropout behind the last weights: features are dropped by `training.dropout`, once.
+
+    Dropout between layers of the network's own stays (AlexNet and VGG have it between their linear ones).
+    """
+    for path, layer in reversed(list(module.named_modules())):
+        if any(True for _ in layer.parameters(recurse=False)):
+            return
+        if isinstance(layer, nn.Dropout):
+            module.set_submodule(path, nn.Identity())
 
 
 class SubsamplingPointwise(nn.Conv2d):

@@ -22,6 +22,7 @@ from visionpipe.models.backbones import Backbone, build_backbone
 from visionpipe.models.decisions import Decision
 from visionpipe.models.parameters import View
 from visionpipe.models.symmetries import view
+from visionpipe.models.tensor_files import tensor_bytes
 from visionpipe.models.training.memory import in_halves
 
 EMBEDDING_WIDTH = 32
@@ -231,21 +232,13 @@ def softmax(logits_NK: np.ndarray, temperature: float) -> np.ndarray:
 
 def save_classifier(classifier: ImageClassifier, folder: Path) -> None:
     """Write `weights.safetensors` and `model.json` into a folder."""
-    from safetensors.torch import save_file
-
-    save_file(_state(classifier), folder / "weights.safetensors")
+    (folder / "weights.safetensors").write_bytes(tensor_bytes(classifier.state_dict()))
     (folder / "model.json").write_text(classifier.spec.model_dump_json(indent=2) + "\n")
 
 
 def weights_sha256(classifier: ImageClassifier) -> str:
     """Return the SHA-256 of `weights.safetensors` as `save_classifier` writes it."""
-    from safetensors.torch import save
-
-    return hashlib.sha256(save(_state(classifier))).hexdigest()
-
-
-def _state(classifier: ImageClassifier) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
+    return hashlib.sha256(tensor_bytes(classifier.state_dict())).hexdigest()
 
 
 def load_classifier(folder: Path) -> ImageClassifier:

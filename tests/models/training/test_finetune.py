@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +268,14 @@ class TestSoftTargets:
         np.testing.assert_allclose(targets_NK.sum(axis=1), 1, atol=1e-6)
         assert targets_NK.min() >= 0
         np.testing.assert_allclose(targets_NK[np.arange(200), labels_N], confidence_N, atol=1e-6)
+
+    def test_no_table_of_all_classes_is_held_but_the_targets(self):
+        labels_N, confidence_N = np.zeros(2000, int), np.full(2000, 0.9)
+        tracemalloc.start()
+        targets_NK = soft_targets(labels_N, confidence_N, 500, [(3, 7, 0.25, 0.2)])
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak_bytes < 1.5 * targets_NK.nbytes
 
     def test_a_doubtful_label_teaches_doubt(self, photos):
         """A model of labels that are right in 7 of 10 cases is about 70 % sure, not 100 %."""

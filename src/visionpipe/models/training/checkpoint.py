@@ -18,6 +18,7 @@ from torch import nn
 from visionpipe import __version__
 from visionpipe.atomic import new_file
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.tensor_files import tensor_bytes
 
 logger = logging.getLogger(__name__)
 _FORMAT = "2"  # of what a snapshot holds; those of another are left alone
@@ -69,12 +70,9 @@ class Checkpoints:
 
     def save(self, phase: int, epoch: int, snapshot: Snapshot) -> None:
         """Write a snapshot, then remove those before it."""
-        from safetensors.torch import save_file
-
-        tensors = {name: each.detach().cpu().contiguous() for name, each in snapshot.tensors.items()}
         path = self._own / f"{phase:02d}-{epoch:05d}.safetensors"
         with new_file(path) as temporary:
-            save_file(tensors, temporary, metadata={"facts": json.dumps(snapshot.facts)})
+            temporary.write_bytes(tensor_bytes(snapshot.tensors, {"facts": json.dumps(snapshot.facts)}))
         for other in _trainings(self._folder):
             if other != self._own:
                 logger.info("Checkpoint of another training removed: %s", other)

@@ -86,13 +86,16 @@ class Team:
         """Return the module to call in place of this one while training: its gradients are averaged over the team.
 
         The module keeps the weights, and names in its state dict are unchanged; only what requires a gradient now is
-        averaged, so wrap anew when that changes. Batch normalisation in training mode sees the share alone, and the
-        running statistics are the first process's.
+        averaged, so wrap anew when that changes. Every step must read the same weights, which need not be all of them.
+        Batch normalisation in training mode sees the share alone, and the running statistics are the first process's.
         """
         if self.size == 1:
             return module
         on_gpu = self.device is not None and self.device.type == "cuda"
-        return DistributedDataParallel(module, device_ids=[self.device] if on_gpu else None)
+        # static: the first step tells which weights the forward does not read; otherwise they are waited for
+        return DistributedDataParallel(
+            module, device_ids=[self.device] if on_gpu else None, static_graph=True
+        )
 
     def mean(self, value: float) -> float:
         """Return the mean of a number over the processes, the same to the bit in each of them."""

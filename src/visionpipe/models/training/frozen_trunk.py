@@ -1,6 +1,6 @@
 """Labelled pixels, and the activations that a frozen trunk makes of them.
 
-Legend: N images, B batch, K classes, V views, C x H x W activations at the freezing point.
+Legend: N images, B batch, K classes, R rivals, V views, C x H x W activations at the freezing point.
 """
 
 from __future__ import annotations
@@ -99,14 +99,18 @@ def soft_targets(
     torch.Tensor
         (N, K) float32 rows that sum to 1.
     """
-    votes_NK, weight_NK = np.zeros((2, len(labels_N), n_classes))
-    for row, code, votes, weight in rivals:
-        votes_NK[row, code], weight_NK[row, code] = votes, weight
-    own = np.arange(len(labels_N)), labels_N
-    votes_NK[own], weight_NK[own] = 1 - votes_NK.sum(1), confidence_N
-    doubt_NK = votes_NK - weight_NK
-    others_NK = doubt_NK.sum(1, keepdims=True) - doubt_NK
-    return torch.from_numpy(weight_NK + others_NK / max(n_classes - 1, 1)).float()
+    rows_R, codes_R, votes_R, weight_R = np.array(rivals, float).reshape(-1, 4).T
+    rows_R, codes_R = rows_R.astype(int), codes_R.astype(int)
+    n_others, n_images = max(n_classes - 1, 1), len(labels_N)
+    own_doubt_N = 1 - np.bincount(rows_R, votes_R, n_images) - confidence_N
+    rival_doubt_R = votes_R - weight_R
+    doubt_N = own_doubt_N + np.bincount(rows_R, rival_doubt_R, n_images)
+    # one table and no more: with many classes it is larger than all else here
+    targets_NK = np.empty((n_images, n_classes), np.float32)
+    targets_NK[:] = (doubt_N / n_others)[:, None]
+    targets_NK[np.arange(n_images), labels_N] = confidence_N + (doubt_N - own_doubt_N) / n_others
+    targets_NK[rows_R, codes_R] = weight_R + (doubt_N[rows_R] - rival_doubt_R) / n_others
+    return torch.from_numpy(targets_NK)
 
 
 def autocast(parameters: TrainingParameters, device: torch.device) -> torch.autocast | nullcontext:
