@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from photo_sets import TINY, TUNED, good_candidate, parameters, photo_set, weights_of
 from visionpipe.metrics.evaluation import codes_of
+from visionpipe.models.backbones import build_backbone
 from visionpipe.models.candidate import predict_manifest, train_candidate
 from visionpipe.models.training import phase
 from visionpipe.models.training.curves import Score
@@ -126,6 +127,19 @@ class TestMovingAverage:
             if tensor.is_floating_point():
                 torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-5)
                 assert tensor.ndim < 2 or not torch.equal(tensor, seen[-1][name])
+
+    def test_buffers_of_integers_stay_what_they_are(self, monkeypatch):
+        """Swin looks its relative positions up in a table of 0 to 168; 0.9 * 3 + 0.1 * 3 is less than 3."""
+        photos, backbone = photo_set(train=4, validation=4, seed=4), "torchvision/swin_t"
+        recipe = TINY | {"backbone": backbone, "mode": "scratch", "batch_size": 2, "image_size_px": 32}
+        validating(monkeypatch, [1.0, 0.9])
+        network = good_candidate(photos, **recipe, whole_network_epochs=2, ema_decay=0.9).classifier
+        fresh = build_backbone(backbone, "none", 32).stages
+        kept = dict(network.stages.named_buffers())
+        positions = {name: index for name, index in fresh.named_buffers() if not index.is_floating_point()}
+        assert positions
+        for name, index in positions.items():
+            assert torch.equal(kept[name], index), name
 
 
 def test_a_class_that_is_rare_is_seen_as_often(photos):

@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from visionpipe.models.classifier import ImageClassifier, inference_batch_size
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.training.average import moving_average
 from visionpipe.models.training.chance import generator, seed_libraries
 from visionpipe.models.training.checkpoint import Checkpoints, Snapshot
 from visionpipe.models.training.curves import Curves, Score, finite, score
@@ -94,10 +95,8 @@ class PhaseTraining:
         for weight in self._tail.parameters():
             weight.requires_grad_(True)
         self._optimiser = make_optimiser(self._tail, parameters)
-        self._ema: AveragedModel | None = None
-        if decay := float(parameters.ema_decay):
-            average = get_ema_multi_avg_fn(decay)
-            self._ema = AveragedModel(self._tail, multi_avg_fn=average, use_buffers=True).eval()
+        decay = float(parameters.ema_decay)
+        self._ema: AveragedModel | None = moving_average(self._tail, decay) if decay else None
         start = None if setting.start is None else setting.start[feed.first :]
         cuts = phase.name == WHOLE_NETWORK  # which is fed photos
         self._step = Step(
