@@ -17,6 +17,7 @@ from visionpipe.models.candidate import predict_manifest, train_candidate
 from visionpipe.models.training import phase
 from visionpipe.models.training.curves import Score
 from visionpipe.models.training.selection import calibrated_losses
+from visionpipe.models.training.tail import Tail
 
 
 def validating(monkeypatch, losses):
@@ -215,10 +216,18 @@ def test_what_is_told_to_be_kept_is_what_is_delivered(photos, monkeypatch):
 
 
 @pytest.mark.parametrize("n_images", [3, 15])
-def test_no_batch_of_the_whole_network_is_a_single_image(n_images):
+def test_no_pass_of_the_whole_network_is_a_single_image(n_images, monkeypatch):
     """Batch normalisation cannot be fed one image: 15 images in twos would leave one alone."""
-    photos = photo_set(train=n_images, validation=4, seed=2)
-    recipe = TINY | {"mode": "scratch", "whole_network_epochs": 1, "batch_size": 2}
+    photos = photo_set(train=n_images // 2 + 1, validation=4, seed=2)
     rows = photos.manifest[photos.manifest["split"] == "train"].index[:1]
     odd = dataclasses.replace(photos, manifest=photos.manifest.drop(rows))
+    passed, forward = [], Tail.forward
+
+    def watched(self, activations, kept=None):
+        passed.append(len(activations))
+        return forward(self, activations, kept)
+
+    monkeypatch.setattr(Tail, "forward", watched)
+    recipe = TINY | {"mode": "scratch", "whole_network_epochs": 1, "batch_size": 2}
     assert good_candidate(odd, **recipe).curves["epoch"] == [1]
+    assert sorted(passed) == [2] * (n_images // 2 - 1) + [3]

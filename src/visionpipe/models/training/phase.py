@@ -29,13 +29,12 @@ from visionpipe.models.training.frozen_trunk import autocast
 from visionpipe.models.training.losses import Loss, balanced_order
 from visionpipe.models.training.memory import in_halves
 from visionpipe.models.training.selection import Selection
-from visionpipe.models.training.step import Draw, Step
+from visionpipe.models.training.step import FEWEST_NORMALISED, Draw, Step
 from visionpipe.models.training.tail import Tail, make_optimiser, pooled, set_rate, warm_up_cosine
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 LAST_STAGES, WHOLE_NETWORK = "last_stages", "whole_network"
-_FEWEST_NORMALISED = 2  # images that batch normalisation needs in each process
 _LOOKS = 32  # steps between two looks at whether the loss is still a number; each makes a GPU wait
 
 
@@ -169,7 +168,7 @@ class PhaseTraining:
     @property
     def _steps_per_epoch(self) -> int:
         n_images, batch_size = len(self._feed.targets_NK), self._setting.parameters.batch_size
-        steps, fewest = math.ceil(n_images / batch_size), _FEWEST_NORMALISED * self._setting.team.size
+        steps, fewest = math.ceil(n_images / batch_size), FEWEST_NORMALISED * self._setting.team.size
         if self._phase.name == WHOLE_NETWORK and n_images // steps < fewest:
             return max(1, n_images // max(batch_size, fewest))
         return steps
