@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import shutil
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,7 +17,7 @@ from visionpipe.models.classifier import ImageClassifier, ModelSpec
 from visionpipe.models.training import depthwise
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.losses import build_loss
-from visionpipe.models.training.memory import TeamOutOfMemoryError, in_halves
+from visionpipe.models.training.memory import TeamOutOfMemoryError
 from visionpipe.models.training.recipe import resolve
 from visionpipe.models.training.step import Draw, Step, copy_of_start
 from visionpipe.models.training.tail import Tail, make_optimiser
@@ -187,19 +186,6 @@ class TestOutOfMemory:
         assert max(map(max, parts)) <= at_once + (n_all % 2)
         assert [sum(seen) for seen in parts] == [n_all // 2, n_all - n_all // 2]
 
-    @pytest.mark.parametrize("error", [torch.OutOfMemoryError("out of memory"), MemoryError()])
-    def test_prediction_goes_on_in_halves(self, error):
-        sizes = []
-
-        def run(index_B):
-            sizes.append(len(index_B))
-            if len(index_B) > 2:
-                raise error
-            return torch.from_numpy(index_B) * 2
-
-        assert in_halves(run, np.arange(7)).tolist() == [0, 2, 4, 6, 8, 10, 12]
-        assert max(sizes[2:]) <= 4
-
 
 class TestAgainstForgetting:
     def test_distance_to_start_is_the_gradient_of_half_the_squared_distance(
@@ -276,6 +262,12 @@ class TestOptions:
             pytest.raises(VisionpipeError, match=r"no-such-compiler.*; set training\.compile to false"),
         ):
             stepped(network, batch, compile=True)
+
+    def test_what_a_network_itself_raises_is_quoted(self, network, batch):
+        misfit = copy.deepcopy(network)
+        misfit.stages.insert(0, nn.Flatten())
+        with pytest.raises(VisionpipeError, match=r"here \(.*[Ee]xpected.*input.*\); set training\.compile"):
+            stepped(misfit, batch, compile=True)
 
     @pytest.mark.parametrize(
         ("changes", "ours"), [({}, True), ({"compile": True}, False), ({"precision": "float32"}, False)]

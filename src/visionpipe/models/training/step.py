@@ -172,9 +172,13 @@ def _require_compiled(error: RuntimeError | MemoryError) -> None:
     """Say in one line that compiling failed, if it is that."""
     compiler = sys.modules.get("torch._dynamo.exc")  # loaded by the first compilation
     if compiler is not None and isinstance(error, compiler.TorchDynamoException):
-        reason = next(filter(None, str(error).splitlines()), type(error).__name__)
+        reason: BaseException = error
+        if isinstance(error, compiler.TorchRuntimeError):  # around what the network itself raised
+            while inner := reason.__cause__ or reason.__context__:
+                reason = inner
+        told = next(filter(None, str(reason).splitlines()), type(reason).__name__)
         raise VisionpipeError(
-            f"torch.compile cannot compile this network here ({reason}); set training.compile to false"
+            f"torch.compile cannot compile this network here ({told}); set training.compile to false"
         ) from error
 
 
