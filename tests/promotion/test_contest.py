@@ -49,10 +49,6 @@ def champion_of(candidate):
     return Champion("cells", "7", candidate, {})
 
 
-def run_out(*args):
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-
 def predicted(candidate, test, photos):
     """Predict one photo at a time, with the file's own bytes, as a user would."""
     spec = candidate.classifier.spec
@@ -157,7 +153,11 @@ class TestBadModels:
         assert decision.outcome in {"reject", "insufficient_evidence"}
         return decision
 
-    def test_memory_that_runs_out_says_nothing_of_the_champion(self, photos, models):
+    @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])
+    def test_memory_that_runs_out_says_nothing_of_the_champion(self, error, photos, models):
+        def run_out(*args):
+            raise error
+
         good, champion = (load_candidate(models[name]) for name in ("good", "poor"))
         champion.classifier.head.register_forward_hook(run_out)
         with pytest.raises(

@@ -47,7 +47,7 @@ class LossParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label_smoothing: Auto | Annotated[float, Field(ge=0, lt=1)] = "auto"
-    """Share of each target that is spread over all classes [0-1) (Szegedy et al. 2016)."""
+    """Share of each target that is spread over all classes, evenly once `imbalance` has weighed them [0-1)."""
     mix_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of batches that are mixed [0-1]; each takes mixup or cutmix, evenly where both are on."""
     mixup_alpha: Auto | Annotated[float, Field(ge=0)] = "auto"

@@ -126,7 +126,7 @@ def judge_of(
         if champion is not None:
             try:
                 incumbent = _contestant(champion.candidate, test, read)
-            except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            except (RuntimeError, MemoryError, ValueError, TypeError, LookupError, AttributeError) as error:
                 if is_out_of_memory(error):  # says nothing of the champion
                     raise VisionpipeError(
                         f"memory ran out while the champion (version {version}) predicted the test images: "

@@ -12,10 +12,12 @@ from torch.nn import functional
 
 from photo_sets import TINY, TUNED, good_candidate, parameters, photo_set, weights_of
 from visionpipe.metrics.evaluation import codes_of
+from visionpipe.models.backbones import build_backbone
 from visionpipe.models.candidate import predict_manifest, train_candidate
 from visionpipe.models.training import phase
 from visionpipe.models.training.curves import Score
 from visionpipe.models.training.selection import calibrated_losses
+from visionpipe.models.training.tail import Tail
 
 
 def validating(monkeypatch, losses):
@@ -127,6 +129,19 @@ class TestMovingAverage:
                 torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-5)
                 assert tensor.ndim < 2 or not torch.equal(tensor, seen[-1][name])
 
+    def test_buffers_of_integers_stay_what_they_are(self, monkeypatch):
+        """Swin looks its relative positions up in a table of 0 to 168; 0.9 * 3 + 0.1 * 3 is less than 3."""
+        photos, backbone = photo_set(train=4, validation=4, seed=4), "torchvision/swin_t"
+        recipe = TINY | {"backbone": backbone, "mode": "scratch", "batch_size": 2, "image_size_px": 32}
+        validating(monkeypatch, [1.0, 0.9])
+        network = good_candidate(photos, **recipe, whole_network_epochs=2, ema_decay=0.9).classifier
+        fresh = build_backbone(backbone, "none", 32).stages
+        kept = dict(network.stages.named_buffers())
+        positions = {name: index for name, index in fresh.named_buffers() if not index.is_floating_point()}
+        assert positions
+        for name, index in positions.items():
+            assert torch.equal(kept[name], index), name
+
 
 def test_a_class_that_is_rare_is_seen_as_often(photos):
     """`balanced_sampling` reaches the loop: the rare class is drawn in half of all places."""
@@ -201,10 +216,18 @@ def test_what_is_told_to_be_kept_is_what_is_delivered(photos, monkeypatch):
 
 
 @pytest.mark.parametrize("n_images", [3, 15])
-def test_no_batch_of_the_whole_network_is_a_single_image(n_images):
+def test_no_pass_of_the_whole_network_is_a_single_image(n_images, monkeypatch):
     """Batch normalisation cannot be fed one image: 15 images in twos would leave one alone."""
-    photos = photo_set(train=n_images, validation=4, seed=2)
-    recipe = TINY | {"mode": "scratch", "whole_network_epochs": 1, "batch_size": 2}
+    photos = photo_set(train=n_images // 2 + 1, validation=4, seed=2)
     rows = photos.manifest[photos.manifest["split"] == "train"].index[:1]
     odd = dataclasses.replace(photos, manifest=photos.manifest.drop(rows))
+    passed, forward = [], Tail.forward
+
+    def watched(self, activations, kept=None):
+        passed.append(len(activations))
+        return forward(self, activations, kept)
+
+    monkeypatch.setattr(Tail, "forward", watched)
+    recipe = TINY | {"mode": "scratch", "whole_network_epochs": 1, "batch_size": 2}
     assert good_candidate(odd, **recipe).curves["epoch"] == [1]
+    assert sorted(passed) == [2] * (n_images // 2 - 1) + [3]

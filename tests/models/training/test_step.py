@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import shutil
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,10 +17,10 @@ from visionpipe.models.classifier import ImageClassifier, ModelSpec
 from visionpipe.models.training import depthwise
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.losses import build_loss
-from visionpipe.models.training.memory import TeamOutOfMemoryError, in_halves
+from visionpipe.models.training.memory import TeamOutOfMemoryError
 from visionpipe.models.training.recipe import resolve
 from visionpipe.models.training.step import Draw, Step, copy_of_start
-from visionpipe.models.training.tail import Tail, make_optimiser, set_rate, warm_up_cosine
+from visionpipe.models.training.tail import Tail, make_optimiser
 
 BATCH = 8
 
@@ -109,16 +108,48 @@ class TestOutOfMemory:
         with pytest.raises(VisionpipeError, match=r"a single image .* training\.image_size_px"):
             step.take(*batch, BATCH, draw())
 
+    @pytest.mark.parametrize(("n_images", "most", "seen"), [(8, 2, [8, 4, 2, 2, 2, 2]), (5, 3, [5, 3, 2])])
+    def test_batch_normalisation_that_learns_is_never_fed_one_image(
+        self, network, batch, monkeypatch, n_images, most, seen
+    ):
+        step, tail = stepping(network)
+        tail.train()
+        found = forgetful(step, monkeypatch, most)
+        step.take(*(tensor[:n_images] for tensor in batch), n_images, draw())
+        assert found == seen
+
+    @pytest.mark.parametrize("n_images", [8, 5, 3])
+    def test_when_two_images_are_too_much_for_it_it_says_what_to_do(
+        self, network, batch, monkeypatch, n_images
+    ):
+        step, tail = stepping(network)
+        tail.train()
+        found = forgetful(step, monkeypatch, most=1)
+        with pytest.raises(VisionpipeError, match=r"the 2 images of batch normalisation .*image_size_px"):
+            step.take(*(tensor[:n_images] for tensor in batch), n_images, draw())
+        assert min(found) >= 2
+
+    def test_other_networks_learn_from_one_image_at_a_time(self, batch, monkeypatch):
+        step, tail = stepping(network_of("timm/test_vit"))
+        tail.train()
+        found = forgetful(step, monkeypatch, most=1)
+        step.take(*batch, BATCH, draw())
+        assert found == [8, 4, 2] + [1] * 8
+
     def test_what_the_cpu_says_counts_too_and_other_errors_do_not(self, network, batch, monkeypatch):
         step, _ = stepping(network)
         forward = step._called.forward
-        for text, halved in (("DefaultCPUAllocator: can't allocate memory", True), ("shapes differ", False)):
+        for error, halved in (
+            (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+            (MemoryError(), True),
+            (RuntimeError("shapes differ"), False),
+        ):
             failed = []
 
-            def failing(activations, kept, text=text, failed=failed):
+            def failing(activations, kept, error=error, failed=failed):
                 if not failed:
                     failed.append(1)
-                    raise RuntimeError(text)
+                    raise error
                 return forward(activations, kept)
 
             step.micro_batch.size = BATCH
@@ -154,18 +185,6 @@ class TestOutOfMemory:
         assert len(parts[0]) == len(parts[1])
         assert max(map(max, parts)) <= at_once + (n_all % 2)
         assert [sum(seen) for seen in parts] == [n_all // 2, n_all - n_all // 2]
-
-    def test_prediction_goes_on_in_halves(self):
-        sizes = []
-
-        def run(index_B):
-            sizes.append(len(index_B))
-            if len(index_B) > 2:
-                raise torch.OutOfMemoryError("out of memory")
-            return torch.from_numpy(index_B) * 2
-
-        assert in_halves(run, np.arange(7)).tolist() == [0, 2, 4, 6, 8, 10, 12]
-        assert max(sizes[2:]) <= 4
 
 
 class TestAgainstForgetting:
@@ -209,37 +228,6 @@ class TestAgainstForgetting:
         assert copy_of_start(network.stages, parameters()) is None
 
 
-class TestRates:
-    def test_each_stage_learns_slower_than_the_next_and_the_head_three_times_as_fast(self, network):
-        _, tail = stepping(network)
-        recipe = parameters(learning_rate=1e-2, layer_decay=0.5)
-        optimiser = make_optimiser(tail, recipe)
-        rate_of = {id(w): group["peak"] for group in optimiser.param_groups for w in group["params"]}
-        stages = [stage for stage in tail.stages if list(stage.parameters())]
-        for depth, stage in enumerate(reversed(stages)):
-            assert [rate_of[id(w)] for w in stage.parameters()] == pytest.approx(
-                [1e-2 * 0.5**depth] * len(list(stage.parameters()))
-            )
-        assert [rate_of[id(w)] for w in tail.head.parameters()] == pytest.approx([3e-2, 3e-2])
-        assert len(rate_of) == len(list(tail.parameters()))
-
-    def test_vectors_are_not_decayed(self, network):
-        _, tail = stepping(network)
-        for group in make_optimiser(tail, parameters(learning_rate=1e-2, weight_decay=0.1)).param_groups:
-            assert {w.ndim > 1 for w in group["params"]} == {group["weight_decay"] == 0.1}
-
-    def test_the_rate_warms_up_and_falls_to_nothing(self, network):
-        rates = [warm_up_cosine(step, 50) for step in range(51)]
-        assert rates[:5] == sorted(rates[:5])
-        assert rates[5:] == sorted(rates[5:], reverse=True)
-        assert max(rates) == 1
-        assert rates[-1] == pytest.approx(0)
-        _, tail = stepping(network)
-        optimiser = make_optimiser(tail, parameters(learning_rate=1e-2))
-        set_rate(optimiser, 30, 50)
-        assert all(group["lr"] == group["peak"] * rates[30] for group in optimiser.param_groups)
-
-
 class TestOptions:
     def test_dropout_drops(self, network, batch):
         losses = {rate: stepped(network, batch, dropout=rate)[1].item() for rate in (0.0, 0.5)}
@@ -274,6 +262,12 @@ class TestOptions:
             pytest.raises(VisionpipeError, match=r"no-such-compiler.*; set training\.compile to false"),
         ):
             stepped(network, batch, compile=True)
+
+    def test_what_a_network_itself_raises_is_quoted(self, network, batch):
+        misfit = copy.deepcopy(network)
+        misfit.stages.insert(0, nn.Flatten())
+        with pytest.raises(VisionpipeError, match=r"here \(.*[Ee]xpected.*input.*\); set training\.compile"):
+            stepped(misfit, batch, compile=True)
 
     @pytest.mark.parametrize(
         ("changes", "ours"), [({}, True), ({"compile": True}, False), ({"precision": "float32"}, False)]

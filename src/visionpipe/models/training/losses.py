@@ -6,6 +6,7 @@ Legend: N images, B batch, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.nn import functional
@@ -20,7 +21,9 @@ _FEWEST = 1e-3  # images of a class in sums of soft targets
 def build_loss(parameters: LossParameters, counts_K: torch.Tensor) -> Loss:
     """Return the loss to train with.
 
-    `balanced_sampling` changes the order of the images (`balanced_order`), not the loss.
+    `balanced_sampling` changes the order of the images (`balanced_order`), not the loss. Label smoothing is spread so
+    that it ends up even over the classes after `class_weights` and `logit_adjustment`, at inverse frequency by the
+    classes' shares: an even share of a rare class, weighed like one of its images, would outweigh a common label.
 
     Parameters
     ----------
@@ -29,24 +32,18 @@ def build_loss(parameters: LossParameters, counts_K: torch.Tensor) -> Loss:
     counts_K : torch.Tensor
         Training images of each class, all > 0; sums of soft targets will do. On the device of the logits.
     """
-    smoothing = float(parameters.label_smoothing)
-
-    def cross_entropy(logits_BK: torch.Tensor, targets_BK: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(logits_BK, targets_BK, label_smoothing=smoothing)
-
+    spread_K = torch.ones_like(counts_K)
+    loss: Loss = functional.cross_entropy
     if parameters.imbalance == "class_weights":
         weights_K = _class_weights(parameters, counts_K)
-        return lambda logits_BK, targets_BK: functional.cross_entropy(
-            logits_BK, targets_BK, weight=weights_K, label_smoothing=smoothing
-        )
-    if parameters.imbalance == "focal":
-        return lambda logits_BK, targets_BK: focal_loss(
-            logits_BK, smooth_targets(targets_BK, smoothing), parameters.focal_gamma
-        )
-    if parameters.imbalance == "logit_adjustment":
+        loss, spread_K = partial(functional.cross_entropy, weight=weights_K), 1 / weights_K
+    elif parameters.imbalance == "focal":
+        loss = partial(focal_loss, gamma=parameters.focal_gamma)
+    elif parameters.imbalance == "logit_adjustment":
         shift_K = logit_shift(counts_K, parameters.logit_adjustment_tau)
-        return lambda logits_BK, targets_BK: cross_entropy(logits_BK + shift_K, targets_BK)
-    return cross_entropy
+        loss, spread_K = partial(_shifted_cross_entropy, shift_K=shift_K), shift_K.softmax(0)
+    smoothing = float(parameters.label_smoothing)
+    return lambda logits_BK, targets_BK: loss(logits_BK, smooth_targets(targets_BK, smoothing, spread_K))
 
 
 def judging_weights(
@@ -104,9 +101,17 @@ def _class_weights(parameters: LossParameters, counts_K: torch.Tensor) -> torch.
     return inverse_frequency_weights(counts_K)
 
 
-def smooth_targets(targets_BK: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """Spread a share of each target evenly over all classes (Szegedy et al., CVPR 2016, section 7)."""
-    return targets_BK * (1 - smoothing) + smoothing / targets_BK.shape[1]
+def smooth_targets(targets_BK: torch.Tensor, smoothing: float, spread_K: torch.Tensor) -> torch.Tensor:
+    """Spread a share of each target over all classes (Szegedy et al., CVPR 2016, section 7).
+
+    Parameters
+    ----------
+    smoothing : float
+        The share [0-1).
+    spread_K : torch.Tensor
+        What the classes get of it, in any unit, > 0 in sum.
+    """
+    return targets_BK * (1 - smoothing) + smoothing * spread_K / spread_K.sum()
 
 
 def inverse_frequency_weights(counts_K: torch.Tensor) -> torch.Tensor:
@@ -149,6 +154,12 @@ def focal_loss(logits_BK: torch.Tensor, targets_BK: torch.Tensor, gamma: float) 
     wrong_BK = -torch.expm1(log_p_BK)  # 1 - p, without cancellation
     played_down_BK = wrong_BK.clamp(min=1e-12) ** gamma  # at 0, gamma < 1 has no finite slope
     return -(targets_BK * played_down_BK * log_p_BK).sum(1).mean()
+
+
+def _shifted_cross_entropy(
+    logits_BK: torch.Tensor, targets_BK: torch.Tensor, shift_K: torch.Tensor
+) -> torch.Tensor:
+    return functional.cross_entropy(logits_BK + shift_K, targets_BK)
 
 
 def logit_shift(counts_K: torch.Tensor, tau: float) -> torch.Tensor:

@@ -72,7 +72,7 @@ def in_halves(run: Callable[[np.ndarray], torch.Tensor], index_B: np.ndarray) ->
     """
     try:
         return run(index_B)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if len(index_B) == 1 or not is_out_of_memory(error):
             raise
     # here, not above: the error holds the tensors of the attempt
@@ -109,20 +109,28 @@ class MicroBatch:
     def __init__(self, size: int) -> None:
         self.size = size
 
-    def halve(self) -> None:
+    def halve(self, fewest: int = 1) -> None:
         """Make it half as large, and say so.
+
+        Parameters
+        ----------
+        fewest : int
+            Images that it cannot go below.
 
         Raises
         ------
         VisionpipeError
-            When a single image is too much.
+            When so few are too much.
         """
-        if self.size == 1:
-            raise VisionpipeError(
-                "training: a single image needs more memory than there is; lower training.image_size_px, or take "
-                "a smaller training.backbone"
+        if self.size <= fewest:
+            images = (
+                "a single image needs" if fewest == 1 else f"the {fewest} images of batch normalisation need"
             )
-        self.size = -(-self.size // 2)
+            raise VisionpipeError(
+                f"training: {images} more memory than there is; lower training.image_size_px, or take a smaller "
+                "training.backbone"
+            )
+        self.size = max(fewest, -(-self.size // 2))
         logger.warning(
             "Out of memory: a step now goes through its images %d at a time and adds the gradients up; "
             "training.batch_size stays what it is, but batch normalisation that learns sees so many only",

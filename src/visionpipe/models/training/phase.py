@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from visionpipe.models.classifier import ImageClassifier, inference_batch_size
 from visionpipe.models.parameters import TrainingParameters
+from visionpipe.models.training.average import moving_average
 from visionpipe.models.training.chance import generator, seed_libraries
 from visionpipe.models.training.checkpoint import Checkpoints, Snapshot
 from visionpipe.models.training.curves import Curves, Score, finite, score
@@ -28,13 +29,12 @@ from visionpipe.models.training.frozen_trunk import autocast
 from visionpipe.models.training.losses import Loss, balanced_order
 from visionpipe.models.training.memory import in_halves
 from visionpipe.models.training.selection import Selection
-from visionpipe.models.training.step import Draw, Step
+from visionpipe.models.training.step import FEWEST_NORMALISED, Draw, Step
 from visionpipe.models.training.tail import Tail, make_optimiser, pooled, set_rate, warm_up_cosine
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 LAST_STAGES, WHOLE_NETWORK = "last_stages", "whole_network"
-_FEWEST_NORMALISED = 2  # images that batch normalisation needs in each process
 _LOOKS = 32  # steps between two looks at whether the loss is still a number; each makes a GPU wait
 
 
@@ -94,10 +94,8 @@ class PhaseTraining:
         for weight in self._tail.parameters():
             weight.requires_grad_(True)
         self._optimiser = make_optimiser(self._tail, parameters)
-        self._ema: AveragedModel | None = None
-        if decay := float(parameters.ema_decay):
-            average = get_ema_multi_avg_fn(decay)
-            self._ema = AveragedModel(self._tail, multi_avg_fn=average, use_buffers=True).eval()
+        decay = float(parameters.ema_decay)
+        self._ema: AveragedModel | None = moving_average(self._tail, decay) if decay else None
         start = None if setting.start is None else setting.start[feed.first :]
         cuts = phase.name == WHOLE_NETWORK  # which is fed photos
         self._step = Step(
@@ -170,7 +168,7 @@ class PhaseTraining:
     @property
     def _steps_per_epoch(self) -> int:
         n_images, batch_size = len(self._feed.targets_NK), self._setting.parameters.batch_size
-        steps, fewest = math.ceil(n_images / batch_size), _FEWEST_NORMALISED * self._setting.team.size
+        steps, fewest = math.ceil(n_images / batch_size), FEWEST_NORMALISED * self._setting.team.size
         if self._phase.name == WHOLE_NETWORK and n_images // steps < fewest:
             return max(1, n_images // max(batch_size, fewest))
         return steps

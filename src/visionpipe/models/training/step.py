@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.parameters import TrainingParameters
@@ -24,6 +25,8 @@ from visionpipe.models.training.memory import MicroBatch, TeamOutOfMemoryError, 
 from visionpipe.models.training.mixing import mix
 from visionpipe.models.training.tail import Tail, pooled
 
+FEWEST_NORMALISED = 2
+"""Images that batch normalisation needs, in each process and at once, to learn from."""
 _LARGEST_GRADIENT = 1.0  # norm beyond which gradients are scaled down
 
 
@@ -89,7 +92,8 @@ class Step:
         Raises
         ------
         VisionpipeError
-            When `torch.compile` is asked for and cannot compile the network, or memory does not suffice for an image.
+            When `torch.compile` is asked for and cannot compile the network, or memory does not suffice for an image
+            (for two, where batch normalisation learns).
         """
         inputs, targets_BK = mix(inputs, targets_BK, self._parameters.loss, draw.own, cuts=self._cuts)
         kept_BD = self._team.share(self._kept(n_all, draw.common)).to(inputs.device)
@@ -97,14 +101,14 @@ class Step:
             try:
                 loss = self._gradients(inputs, targets_BK, kept_BD, n_all)
                 break
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     _require_compiled(error)
                     raise
                 if self._team.size > 1:  # the others are already waiting for this one's gradients
                     raise TeamOutOfMemoryError(math.ceil(len(inputs) / self._n_parts(n_all))) from error
             self._optimiser.zero_grad(set_to_none=True)
-            self.micro_batch.halve()
+            self.micro_batch.halve(self._fewest())
         self._hold_on_to_start()
         nn.utils.clip_grad_norm_(self._tail.parameters(), _LARGEST_GRADIENT)
         self._optimiser.step()
@@ -119,7 +123,12 @@ class Step:
     def _n_parts(self, n_all: int) -> int:
         """Say into how many micro-batches a step is cut: as many in each process, however many images it has."""
         smallest, largest = n_all // self._team.size, math.ceil(n_all / self._team.size)
-        return max(1, min(math.ceil(largest / self.micro_batch.size), smallest))
+        return max(1, min(math.ceil(largest / self.micro_batch.size), smallest // self._fewest()))
+
+    def _fewest(self) -> int:
+        """Say how many images a micro-batch holds at least."""
+        learns = any(isinstance(each, _BatchNorm) and each.training for each in self._tail.modules())
+        return FEWEST_NORMALISED if learns else 1
 
     def _gradients(
         self, inputs: torch.Tensor, targets_BK: torch.Tensor, kept_BD: torch.Tensor, n_all: int
@@ -159,13 +168,17 @@ class Step:
                     weight.grad.add_(weight - at_start, alpha=self._parameters.distance_to_start)
 
 
-def _require_compiled(error: RuntimeError) -> None:
+def _require_compiled(error: RuntimeError | MemoryError) -> None:
     """Say in one line that compiling failed, if it is that."""
     compiler = sys.modules.get("torch._dynamo.exc")  # loaded by the first compilation
     if compiler is not None and isinstance(error, compiler.TorchDynamoException):
-        reason = next(filter(None, str(error).splitlines()), type(error).__name__)
+        reason: BaseException = error
+        if isinstance(error, compiler.TorchRuntimeError):  # around what the network itself raised
+            while inner := reason.__cause__ or reason.__context__:
+                reason = inner
+        told = next(filter(None, str(reason).splitlines()), type(reason).__name__)
         raise VisionpipeError(
-            f"torch.compile cannot compile this network here ({reason}); set training.compile to false"
+            f"torch.compile cannot compile this network here ({told}); set training.compile to false"
         ) from error
 
 
