@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from visionpipe.images import faces
 from visionpipe.images.inspect import Inspection, inspect_photo
 from visionpipe.images.parameters import IngestionParameters
 
-BLUR = IngestionParameters(
-    privacy={"blur_faces": True}, formats=("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"), rules={}
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+BLUR = IngestionParameters(privacy={"blur_faces": True}, formats=FORMATS, rules={})
+BLUR_ALONE = IngestionParameters(
+    privacy={"blur_faces": True, "strip_metadata": False}, formats=FORMATS, rules={}
 )
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FACE = (182, 58, 270, 178)  # of the astronaut, drawn by eye: left, top, right, bottom
@@ -137,6 +140,38 @@ def test_a_photo_held_sideways_is_looked_at_upright_and_keeps_profile_orientatio
         assert after.layer == before.layer  # subsampling
         upright = after.transpose(Image.Transpose.ROTATE_270)
         assert len(faces.find_faces(upright)) == 0
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(("parameters", "artist"), [(BLUR, None), (BLUR_ALONE, "Ada")])
+def test_the_preview_and_the_makers_note_do_not_keep_the_face(astronaut, file_format, parameters, artist):
+    preview = encode(astronaut.resize((64, 64)), "JPEG")
+    note = b"maker" + preview
+    # main directory (artist, Exif directory), Exif directory (maker's note), directory of the preview
+    exif, details, small = 8 + 2 + 24 + 4, 8 + 2 + 24 + 4 + 2 + 12 + 4, 2 + 36 + 4
+    main_directory = struct.pack("<HHHI4sHHIII", 2, 0x13B, 2, 4, b"Ada", 0x8769, 4, 1, exif, details)
+    exif_directory = struct.pack("<HHHIII", 1, 0x927C, 7, len(note), details + small, 0)
+    entries = ((0x103, 3, 6), (0x201, 4, details + small + len(note)), (0x202, 4, len(preview)))
+    packed = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    small_directory = struct.pack("<H", 3) + packed + struct.pack("<I", 0)
+    block = (
+        b"II*\0" + struct.pack("<I", 8) + main_directory + exif_directory + small_directory + note + preview
+    )
+    data = encode(astronaut, file_format, exif=b"Exif\0\0" + block)
+    assert data.count(preview) == 2
+    stored, seen = inspect_photo(data, parameters)
+    assert "faces:1" in seen.redactions
+    assert preview[100:200] not in stored
+    with Image.open(io.BytesIO(stored)) as after:
+        assert after.getexif().get(ExifTags.Base.Artist) == artist
+
+
+@pytest.mark.parametrize("damaged", [b"II*\0\x08\0\0\0\xff\xff", b"nothing of the kind"])
+def test_a_damaged_exif_block_goes_with_the_face(astronaut, damaged):
+    data = encode(astronaut, "JPEG", exif=b"Exif\0\0" + damaged)
+    stored, seen = inspect_photo(data, BLUR_ALONE)
+    assert seen.redactions == ("faces:1",)
+    assert damaged not in stored
 
 
 def test_a_photo_without_faces_keeps_its_bytes():

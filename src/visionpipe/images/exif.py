@@ -126,6 +126,19 @@ def redact_exif(image: Image.Image, block_length: int) -> tuple[bytes, set[str]]
     return block, removed
 
 
+def without_preview(image: Image.Image) -> bytes:
+    """Write the photo's EXIF block anew without what may hold a smaller copy of it: the preview, the maker's note.
+
+    Of a damaged block, which Pillow cannot write, the kept tags remain.
+    """
+    with contextlib.suppress(Exception):  # the parser raises nearly anything on hostile bytes
+        exif = image.getexif()
+        exif.get_ifd(ExifTags.IFD.Exif).pop(ExifTags.IFD.MakerNote, None)
+        return exif.tobytes()  # Pillow never writes IFD1, where the preview is
+    main, details = _directory(image), _directory(image, ExifTags.IFD.Exif)
+    return _minimal_block(main, details, orientation(image))
+
+
 def _minimal_block(main: dict[int, Any], details: dict[int, Any], turned: int) -> bytes:
     """Serialise the kept tags; values that the writer does not take (a damaged block has such) are left out."""
     for allowed in (KEPT_DETAILS, {_B.DateTimeOriginal, _B.OffsetTimeOriginal}, set()):

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, JpegImagePlugin
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.decode import to_8_bit
-from visionpipe.images.exif import INVERSE_TURNS, upright_turn
+from visionpipe.images.exif import INVERSE_TURNS, upright_turn, without_preview
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -65,7 +65,8 @@ def blur_faces(data: bytes) -> tuple[bytes, int] | None:
     -------
     blurred : bytes
         Encoded with the quantisation tables and the subsampling of the original where that is a JPEG, so that the
-        rest of the photo changes by little; colour profile and EXIF are those of `data`.
+        rest of the photo changes by little; colour profile and EXIF are those of `data`, but for the preview and
+        the maker's note, which show the face as it was.
     n_faces : int
         How many were blurred.
     None
@@ -199,7 +200,9 @@ def _blur(picture: Image.Image, box: np.ndarray) -> None:
 
 def _encode_like(image: Image.Image, picture: Image.Image, data: bytes) -> bytes:
     """Encode a changed picture as the file that it came from."""
-    options = {key: image.info[key] for key in ("icc_profile", "exif", "dpi") if image.info.get(key)}
+    options = {key: image.info[key] for key in ("icc_profile", "dpi") if image.info.get(key)}
+    if image.info.get("exif"):
+        options["exif"] = without_preview(image)
     file_format = "JPEG" if image.format == "MPO" else str(image.format)
     if file_format == "JPEG":
         options |= {"qtables": image.quantization, "progressive": "progressive" in image.info}
