@@ -147,8 +147,8 @@ class IngestionParameters(BaseModel):
     """Accepted formats, by their Pillow names."""
     min_side_px: Annotated[int, Field(ge=1)] = 32
     """Shorter side below which a photo is quarantined [pixels]."""
-    max_pixels: Annotated[int, Field(ge=1)] = 80_000_000
-    """Width x height above which a file counts as a decompression bomb [pixels]."""
+    max_pixels: Annotated[int, Field(ge=1, le=178_956_970)] = 80_000_000
+    """Width x height above which a file counts as a decompression bomb [pixels]; Pillow itself opens none larger."""
     max_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
     """File size above which a file is not opened [bytes]."""
     chunk_images: Annotated[int, Field(ge=1)] = 1024

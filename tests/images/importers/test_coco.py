@@ -69,11 +69,17 @@ def test_an_image_s_own_keys_are_attributes_and_coco_s_are_not(coco):
         coco(DOCUMENT, attributes=["camera"])
 
 
-def test_an_unknown_category_costs_its_image(coco, said):
-    document = {**DOCUMENT, "annotations": [{"image_id": 1, "category_id": 5}]}
+@pytest.mark.parametrize(("category_id", "shown"), [(5, "5"), (0, "0"), (None, "null")])
+def test_an_unknown_category_costs_its_image(coco, said, category_id, shown):
+    document = {**DOCUMENT, "annotations": [{"image_id": 1, "category_id": category_id}]}
     photos = coco(document)
     assert said(photos)["1.png"] == ["! bad_row"]
-    assert photos[0].refusal[1] == "images[0]: category_id 5 is not among the categories"
+    assert photos[0].refusal[1] == f"images[0]: category_id {shown} is not among the categories"
+
+
+def test_ids_that_a_program_wrote_with_a_decimal_point_are_the_same_numbers(coco, said):
+    document = {**DOCUMENT, "annotations": [{"image_id": 1.0, "category_id": 7.0}]}
+    assert said(coco(document))["1.png"] == ["coco: cat"]
 
 
 @pytest.mark.parametrize(

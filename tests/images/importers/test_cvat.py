@@ -92,3 +92,8 @@ def test_what_is_no_cvat_document_is_said_in_one_line(text, wrong, cvat):
     with pytest.raises(VisionpipeError, match=rf"^source mine: annotations\.xml: .*{wrong}") as raised:
         cvat(text)
     assert "\n" not in str(raised.value)
+
+
+def test_an_encoding_of_many_bytes_is_refused_with_the_files_name(cvat):
+    with pytest.raises(VisionpipeError, match=r"annotations\.xml: is no complete XML document: multi-byte"):
+        cvat('<?xml version="1.0" encoding="shift_jis"?><annotations/>')

@@ -38,6 +38,12 @@ def test_a_file_beside_the_class_folders_has_no_label(tmp_path, listed):
     assert [photo.claims for photo in listed(tmp_path)] == [()]
 
 
+def test_a_folder_without_a_name_is_no_class(tmp_path, listed):
+    (tmp_path / " ").mkdir()
+    (tmp_path / " " / "0.png").write_bytes(encode(picture(0), "PNG"))
+    assert [photo.claims for photo in listed(tmp_path)] == [()]
+
+
 def test_production_photos_come_without_labels(tmp_path, listed):
     photos = listed(class_folders(tmp_path, cat=1), labelled=False)
     assert [photo.claims for photo in photos] == [()]

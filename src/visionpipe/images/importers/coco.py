@@ -54,7 +54,8 @@ def parse_coco(document: Any, name: str, attributes: tuple[str, ...] | None) -> 
         where = f"{name}: annotations[{position}]"
         require(annotation, dict, where)
         image_id = _hashable(annotation.get("image_id"), where)
-        labels[image_id].append(_hashable(annotation.get("category_id"), where))
+        category_id = annotation.get("category_id")
+        labels[image_id].append(None if category_id is None else _hashable(category_id, where))
 
     rows = []
     names: dict[str, None] = {}
@@ -93,9 +94,13 @@ def _row(
     unknown = [each for each in said if each not in categories]
     known = [label for each in said if (label := categories.get(each)) is not None]
     claims = tuple(LabelClaim(label, share, "coco") for label, share in shares(known).items())
-    trouble = f"category_id {unknown[0]} is not among the categories" if unknown else None
+    trouble = (
+        f"category_id {'null' if unknown[0] is None else unknown[0]} is not among the categories"
+        if unknown
+        else None
+    )
     return Row(references, where, claims, attributes, trouble)
 
 
 def _hashable(value: Any, where: str) -> Any:
-    return require(value, (int, str), f"{where}: an id")
+    return require(value, (int, float, str), f"{where}: an id")

@@ -91,7 +91,11 @@ def parse_xml(
     parser.CharacterDataHandler = text.append
     try:
         parser.Parse(data, True)
-    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding that nobody knows
+    except (
+        expat.ExpatError,
+        LookupError,
+        ValueError,
+    ) as error:  # an encoding that nobody knows, or of many bytes
         raise VisionpipeError(f"{name}: is no complete XML document: {first_line(error)}") from error
 
 
@@ -103,7 +107,8 @@ def require(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
     visionpipe.errors.VisionpipeError: labels.json: images[3] is a list, not an object
     """
     if not isinstance(value, kind) or (isinstance(value, bool) and bool not in _kinds(kind)):
-        wanted = " or ".join(_JSON_NAMES.get(each, each.__name__) for each in _kinds(kind))
+        names = dict.fromkeys(_JSON_NAMES.get(each, each.__name__) for each in _kinds(kind))
+        wanted = " or ".join(names)
         raise VisionpipeError(
             f"{where} is {_JSON_NAMES.get(type(value), type(value).__name__)}, not {wanted}"
         )

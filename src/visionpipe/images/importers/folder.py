@@ -22,7 +22,8 @@ def list_folder(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     for file in files:
         label, slash, _ = file.path.partition("/")
         if slash and label not in claims:
-            claims[label] = (LabelClaim(composed(label), annotator="folder"),)
+            name = composed(label)
+            claims[label] = (LabelClaim(name, annotator="folder"),) if name else ()
         yield file.photo(source.name, arrived_at, claims=claims[label] if slash else ())
-    found, folders = counted(len(files), "file"), counted(len(claims), "class folder")
+    found, folders = counted(len(files), "file"), counted(sum(map(bool, claims.values())), "class folder")
     logger.info("source %s: %s in %s", source.name, found, folders)
