@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from datetime import UTC, datetime
 
 import pytest
@@ -179,6 +181,55 @@ def test_a_format_that_is_not_written_anew_says_what_it_still_tells(file_format,
     assert stored == data
     assert SECRET.encode() in data
     assert set(seen.redactions) == {f"not_redacted:{name}" for name in told}
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_what_stands_behind_the_picture_of_a_bmp_is_removed(mode):
+    data = encode(PHOTO.resize((63, 64)).convert(mode), "BMP")
+    stored, seen = strip(data + SECRET.encode())
+    assert stored == data
+    assert seen.redactions == ("trailer",)
+
+
+def test_the_colour_profile_behind_the_pixels_of_a_bmp_stays():
+    data = encode(PHOTO, "BMP")
+    n_pixels = len(data) - 54
+    header = (
+        struct.pack("<I", 124) + data[18:54] + bytes(72) + struct.pack("<II", 124 + n_pixels, len(PROFILE))
+    )
+    whole = data[:2] + struct.pack("<III", 138 + n_pixels + len(PROFILE), 0, 138) + header + bytes(4)
+    whole += data[54:] + PROFILE
+    assert strip(whole)[0] == whole
+    assert strip(whole + SECRET.encode())[0] == whole
+
+
+def test_a_run_length_encoded_bmp_ends_where_its_header_says():
+    rows = b"".join(bytes([64, row, 0, 0]) for row in range(64)) + b"\0\1"
+    palette = bytes(value for grey in range(256) for value in (grey, grey, grey, 0))
+    header = struct.pack("<IiiHHIIiiII", 40, 64, 64, 1, 8, 1, len(rows), 2835, 2835, 256, 0)
+    data = (
+        b"BM" + struct.pack("<III", 14 + 40 + 1024 + len(rows), 0, 14 + 40 + 1024) + header + palette + rows
+    )
+    assert strip(data + SECRET.encode())[0] == data
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"), [(b"tIME", struct.pack(">HBBBBB", 2026, 1, 5, 10, 0, 0)), (b"SEcR", SECRET.encode())]
+)
+def test_times_of_editing_and_unknown_chunks_of_a_png_are_removed(kind, body):
+    data = encode(PHOTO, "PNG")
+    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    stored, seen = strip(data[:33] + chunk + data[33:])
+    assert stored == data
+    assert seen.redactions == ("other_segments",)
+
+
+def test_what_follows_adobe_s_colour_transform_is_removed():
+    adobe = b"Adobe\0d\0\0\0\0\1"
+    data = encode(PHOTO, "JPEG")
+    stored, seen = strip(data[:2] + segment(0xEE, adobe + SECRET.encode()) + data[2:])
+    assert stored == data[:2] + segment(0xEE, adobe) + data[2:]
+    assert seen.redactions == ("other_segments",)
 
 
 def test_metadata_stays_where_the_user_wants_it():

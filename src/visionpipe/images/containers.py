@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 
 _MARKER_IN_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _XMP = (b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0")
+_ADOBE_BYTES = 12  # its colour transform is the last of them
 _PNG_KEPT = {
+    b"IHDR",
+    b"PLTE",
+    b"IDAT",
     b"tRNS",
     b"cHRM",
     b"gAMA",
@@ -21,11 +25,8 @@ _PNG_KEPT = {
     b"sRGB",
     b"bKGD",
     b"hIST",
-    b"pHYs",
-    b"sPLT",
-    b"tIME",
 }
-_PNG_KEPT |= {b"cICP", b"mDCV", b"cLLI", b"acTL", b"fcTL", b"fdAT"}
+_PNG_KEPT |= {b"pHYs", b"sPLT", b"cICP", b"mDCV", b"cLLI", b"acTL", b"fcTL", b"fdAT"}
 _WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"ANIM", b"ANMF"}
 _GIF_KEPT = (b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012")
 _PNG_TEXTS = {b"tEXt": "comment", b"zTXt": "comment", b"iTXt": "comment"}
@@ -138,10 +139,10 @@ def _judge_jpeg_segment(marker: int, body: bytes) -> tuple[bytes | None, str | N
         return None, "exif"
     if marker == 0xE1 and body.startswith(_XMP):
         return None, "xmp"
-    if (marker == 0xE2 and body.startswith(b"ICC_PROFILE\0")) or (
-        marker == 0xEE and body.startswith(b"Adobe")
-    ):
+    if marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
         return body, None
+    if marker == 0xEE and body.startswith(b"Adobe"):
+        return (body, None) if len(body) <= _ADOBE_BYTES else (body[:_ADOBE_BYTES], "other_segments")
     if (marker == 0xE0 and body.startswith(b"JFXX\0")) or (marker == 0xE2 and body.startswith(b"MPF\0")):
         return None, "thumbnail"
     if marker == 0xED and body.startswith(b"Photoshop"):
@@ -168,7 +169,8 @@ def rewrite_png(data: bytes, exif: bytes | None) -> Rewritten:
                 new.parts.append(data[position:])
             return new
         new.n_exif += kind == b"eXIf"
-        if kind[:1].isupper() or kind in _PNG_KEPT or (kind == b"eXIf" and exif is None):
+        new.irregular |= kind[:1].isupper() and kind not in _PNG_KEPT  # "critical", but decoders pass it over
+        if kind in _PNG_KEPT or (kind == b"eXIf" and exif is None):
             new.parts.append(chunk)
         elif kind != b"eXIf":
             is_xmp = kind == b"iTXt" and chunk[8:].startswith(b"XML:com.adobe.xmp\0")
@@ -178,6 +180,31 @@ def rewrite_png(data: bytes, exif: bytes | None) -> Rewritten:
 
 def _png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def rewrite_bmp(data: bytes, exif: bytes | None) -> Rewritten:
+    """Copy a BMP file without what stands behind its pixels and colour profile; a BMP has no EXIF."""
+    start, header = struct.unpack_from("<II", data, 10)
+    if not start:
+        raise UnreadableContainerError("the BMP does not say where its pixels start")
+    new = Rewritten([data])
+    if header == 12:  # OS/2
+        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
+        compression = n_bytes = 0
+    else:
+        width, height, _, bits, compression, n_bytes = struct.unpack_from("<iiHHII", data, 18)
+    if compression in (1, 2):  # run lengths: only the header knows how many bytes there are
+        end = start + n_bytes if n_bytes else len(data)
+    else:
+        end = start + (width * bits + 31) // 32 * 4 * abs(height)
+    if header >= 124:
+        profile_at, n_profile = struct.unpack_from("<II", data, 14 + 112)
+        end = max(end, 14 + profile_at + n_profile if n_profile else 0)
+    if data[end:].strip(b"\0"):
+        new.parts = [data[:2] + struct.pack("<I", end) + data[6:end]]
+        new.removed.add("trailer")
+        new.irregular = True  # the header may be wrong
+    return new
 
 
 def rewrite_webp(data: bytes, exif: bytes | None) -> Rewritten:

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 from visionpipe.images.containers import (
     Rewritten,
     UnreadableContainerError,
+    rewrite_bmp,
     rewrite_gif,
     rewrite_jpeg,
     rewrite_png,
@@ -27,6 +28,7 @@ _REWRITERS = {
     "PNG": rewrite_png,
     "WEBP": rewrite_webp,
     "GIF": rewrite_gif,
+    "BMP": rewrite_bmp,
 }
 _XMP_KEYS = ("xmp", "XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type xmp")
 _TIFF_TELLTALES = {  # tag -> what it tells
