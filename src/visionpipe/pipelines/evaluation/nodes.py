@@ -25,19 +25,22 @@ def evaluate_candidate(
     from visionpipe.images.manifest import attribute_columns, describe_manifest
     from visionpipe.metrics.evaluation import evaluate
     from visionpipe.models.candidate import describe_model
+    from visionpipe.progress import doing
 
-    return {
-        "model": describe_model(candidate),
-        "data": describe_manifest(admitted_manifest),
-        "title": "Evaluation on unseen images",
-        "demo_notice": parameters.notice_of(admitted_manifest["source"].unique()),
-        **evaluate(
+    with doing("measuring, each metric with its interval"):  # minutes, with many classes
+        measured = evaluate(
             test_predictions,
             candidate.classifier.spec.classes,
             attribute_columns(admitted_manifest),
             parameters,
             deferral_confidence=candidate.classifier.spec.deferral_confidence,
-        ),
+        )
+    return {
+        "model": describe_model(candidate),
+        "data": describe_manifest(admitted_manifest),
+        "title": "Evaluation on unseen images",
+        "demo_notice": parameters.notice_of(admitted_manifest["source"].unique()),
+        **measured,
     }
 
 
