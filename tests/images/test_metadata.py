@@ -213,15 +213,21 @@ def test_a_run_length_encoded_bmp_ends_where_its_header_says():
     assert strip(data + SECRET.encode())[0] == data
 
 
-@pytest.mark.parametrize(
-    ("kind", "body"), [(b"tIME", struct.pack(">HBBBBB", 2026, 1, 5, 10, 0, 0)), (b"SEcR", SECRET.encode())]
-)
-def test_times_of_editing_and_unknown_chunks_of_a_png_are_removed(kind, body):
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def test_unknown_chunks_of_a_png_are_removed_even_if_they_call_themselves_critical():
     data = encode(PHOTO, "PNG")
-    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    stored, seen = strip(data[:33] + chunk + data[33:])
+    stored, seen = strip(data[:33] + png_chunk(b"SEcR", SECRET.encode()) + data[33:])
     assert stored == data
     assert seen.redactions == ("other_segments",)
+
+
+def test_a_png_keeps_its_time_as_exif_does():
+    data = encode(PHOTO, "PNG")
+    data = data[:33] + png_chunk(b"tIME", struct.pack(">HBBBBB", 2026, 1, 5, 10, 0, 0)) + data[33:]
+    assert strip(data)[0] == data
 
 
 def test_what_follows_adobe_s_colour_transform_is_removed():

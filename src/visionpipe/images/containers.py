@@ -26,7 +26,7 @@ _PNG_KEPT = {
     b"bKGD",
     b"hIST",
 }
-_PNG_KEPT |= {b"pHYs", b"sPLT", b"cICP", b"mDCV", b"cLLI", b"acTL", b"fcTL", b"fdAT"}
+_PNG_KEPT |= {b"pHYs", b"sPLT", b"tIME", b"cICP", b"mDCV", b"cLLI", b"acTL", b"fcTL", b"fdAT"}
 _WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"ANIM", b"ANMF"}
 _GIF_KEPT = (b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012")
 _PNG_TEXTS = {b"tEXt": "comment", b"zTXt": "comment", b"iTXt": "comment"}
@@ -151,7 +151,7 @@ def _judge_jpeg_segment(marker: int, body: bytes) -> tuple[bytes | None, str | N
 
 
 def rewrite_png(data: bytes, exif: bytes | None) -> Rewritten:
-    """Copy a PNG file without text, times of editing, EXIF and private chunks; parameters as `rewrite_jpeg`."""
+    """Copy a PNG file without text, EXIF and unknown chunks; times stay, as in EXIF. Parameters as `rewrite_jpeg`."""
     new, position = Rewritten([data[:8]]), 8
     pending = exif and _png_chunk(b"eXIf", exif)
     while position < len(data):
