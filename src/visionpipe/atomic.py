@@ -18,10 +18,10 @@ _STALE_S = 3600  # no write takes so long: a temporary file that old was left by
 def new_file(path: Path) -> Iterator[Path]:
     """Give a path beside `path`, to be written, that takes its place when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
+    temporary = beside(path)
     try:
         yield temporary
-        _to_disk(temporary)
+        to_disk(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -38,14 +38,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     for retired in _left_by_others(path, ".old"):
         _give_back(retired, path)
     remove_stale(path)
-    temporary = _beside(path)
+    temporary = beside(path)
     retired = temporary.with_suffix(".old")
     temporary.mkdir()
     try:
         yield temporary
         for written in temporary.rglob("*"):
             if written.is_file():
-                _to_disk(written)
+                to_disk(written)
         if path.exists():
             path.rename(retired)
         temporary.rename(path)
@@ -77,12 +77,12 @@ def _left_by_others(path: Path, suffix: str) -> list[Path]:
     return list(path.parent.glob(f".{glob.escape(path.name)}-*{suffix}"))
 
 
-def _to_disk(path: Path) -> None:
+def to_disk(path: Path) -> None:
     """Wait until a file is on disk: a power cut must not leave the final name on half a file."""
     with path.open("rb") as written:
         os.fsync(written.fileno())
 
 
-def _beside(path: Path) -> Path:
+def beside(path: Path) -> Path:
     """Return a new hidden name; `tempfile` would make what bears it private, whatever the umask."""
     return path.with_name(f".{path.name}-{uuid.uuid4().hex}.tmp")

@@ -62,7 +62,7 @@ def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(tmp_path, m
 
     checkpoints = Checkpoints(tmp_path, "k" * 64)
     checkpoints.save(1, 1, Snapshot({"epoch": 1}, {"a": torch.zeros(3)}))
-    monkeypatch.setattr("visionpipe.atomic._beside", full)
+    monkeypatch.setattr("visionpipe.atomic.beside", full)
     with pytest.raises(OSError, match="No space left") as told:
         checkpoints.save(1, 2, Snapshot({"epoch": 2}, {"a": torch.zeros(3)}))
     assert told.value.errno == errno.ENOSPC

@@ -38,7 +38,7 @@ def log_what_is_gone(
     if n_gone := len(set(stored_before) - {image_id for _, image_id in became}):
         logger.info(
             "%s no longer in the sources; what was taken in stays in use",
-            f"{n_gone:,} stored {'photo is' if n_gone == 1 else 'photos are'}",
+            f"{counted(n_gone, 'stored photo')} {'is' if n_gone == 1 else 'are'}",
         )
     labelled = {image_id for photo, image_id in became if photo.claims}
     silent = {
@@ -49,7 +49,7 @@ def log_what_is_gone(
     if silent:
         logger.warning(
             "the sources no longer say a label of %s (%s); each keeps the one it had until another one is said",
-            f"{len(silent):,} stored {'photo' if len(silent) == 1 else 'photos'}",
+            counted(len(silent), "stored photo"),
             ", ".join(list(silent.values())[:_NAMED]) + (", …" if len(silent) > _NAMED else ""),
         )
 
@@ -61,7 +61,7 @@ def log_what_is_lost(files: FileIndex) -> None:
             "%s stored once and not in the store any more (was a shard deleted?); what the sources still hold of it is "
             "taken in anew, and where other images were tied to it, splits may change: if that is not meant, bring "
             "the store back (dvc checkout)",
-            f"{files.n_lost:,} {'photo was' if files.n_lost == 1 else 'photos were'}",
+            f"{counted(files.n_lost, 'photo')} {'was' if files.n_lost == 1 else 'were'}",
         )
 
 
@@ -103,7 +103,7 @@ def log_moved(manifest: pd.DataFrame, store_index: pd.DataFrame) -> None:
         logger.warning(
             "%s in another split than the one they came into, for `ingestion.split` was changed; %s of them went from "
             "train to test, so that models trained before have learned from them",
-            f"{n_moved:,} stored {'photo is' if n_moved == 1 else 'photos are'}",
+            f"{counted(n_moved, 'stored photo')} {'is' if n_moved == 1 else 'are'}",
             f"{n_learned:,}",
         )
 

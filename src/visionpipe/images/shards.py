@@ -7,7 +7,6 @@ writers never take the same number.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from visionpipe.atomic import remove_stale
+from visionpipe.atomic import beside, remove_stale, to_disk
 
 ROWS_PER_GROUP = 64
 """Of photos; one is read back by decoding at most this many."""
@@ -53,7 +52,7 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
     group = ROWS_PER_GROUP if has_images else max(len(rows), 1)
     # beside the folder, not in it: what a killed run leaves behind must not change the folder's DVC hash
     remove_stale(folder)
-    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}.tmp")
+    temporary = beside(folder)
     try:
         with pq.ParquetWriter(
             temporary,
@@ -69,8 +68,7 @@ def append_shard(folder: Path, rows: Sequence[dict], schema: pa.Schema, *, prefi
             for first in range(0, len(rows), group):
                 writer.write_table(_to_table(rows[first : first + group], schema), row_group_size=group)
         pa.default_memory_pool().release_unused()
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        to_disk(temporary)
         written_numbers = (shard.stem.rpartition("-")[2] for shard in list_shards(folder))
         number = max((int(digits) for digits in written_numbers if digits.isdigit()), default=-1) + 1
         while True:

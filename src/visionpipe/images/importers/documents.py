@@ -91,11 +91,8 @@ def parse_xml(
     parser.CharacterDataHandler = text.append
     try:
         parser.Parse(data, True)
-    except (
-        expat.ExpatError,
-        LookupError,
-        ValueError,
-    ) as error:  # an encoding that nobody knows, or of many bytes
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        # LookupError: an encoding that nobody knows; ValueError: one of many bytes
         raise VisionpipeError(f"{name}: is no complete XML document: {first_line(error)}") from error
 
 
