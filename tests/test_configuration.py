@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kedro.pipeline import node, pipeline
+from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import _validate_model_name
 from scipy.stats import quantile_test
 
 from project_copy import ROOT
-from visionpipe.configuration import LayeredConfigLoader, check_parameters
+from visionpipe.configuration import LayeredConfigLoader, check_parameters, registered_model
 from visionpipe.errors import VisionpipeError
 from visionpipe.metrics.parameters import EvaluationParameters
 from visionpipe.promotion.parameters import PromotionParameters
@@ -160,6 +164,24 @@ def test_a_file_that_cannot_be_read_is_one_line(text, said, conf):
     with pytest.raises(VisionpipeError, match=f"^configuration: {said}") as wrong:
         LayeredConfigLoader(str(conf), **CONFIG_LOADER_ARGS)["parameters"]
     assert "\n" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("name", [5, None, "", "  ", "shop/shelf", "shop:1", "..", "...", "s" * 257])
+def test_a_name_that_mlflow_would_refuse_after_the_training_is_refused_before(name):
+    with pytest.raises(VisionpipeError, match=r"^model_name: "):
+        registered_model({"model_registry": {"model_name": name}})
+
+
+@given(st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), max_size=260))
+def test_what_is_let_through_is_what_mlflow_takes(name):
+    try:
+        registered_model({"model_registry": {"model_name": name}})
+    except VisionpipeError:
+        return
+    try:
+        _validate_model_name(name)
+    except MlflowException as error:
+        raise AssertionError(name) from error
 
 
 def test_a_section_that_is_no_word_is_named():

@@ -21,6 +21,8 @@ _GO_WITH_PHOTOS: dict[str, tuple[str, str, Any]] = {
 }
 """What conf/base says for its own `photos` alone: kind of file -> entry, key, and what stands for nothing."""
 
+_LONGEST_NAME = 256  # characters that MLflow's tables keep
+
 
 class LayeredConfigLoader(OmegaConfigLoader):
     """Keeps conf/local under `--env NAME`, and the demo's production away from other photos.
@@ -83,6 +85,27 @@ class LayeredConfigLoader(OmegaConfigLoader):
             for files in (base, environment)
         )
         return bool(other) and own != other
+
+
+def registered_model(catalog: Mapping[str, Any]) -> str:
+    """Return the name of the registered model, `model_name` of `globals.yml`.
+
+    Raises
+    ------
+    VisionpipeError
+        When MLflow would refuse it, which it says only after the training.
+    """
+    from visionpipe.errors import VisionpipeError
+
+    name = catalog["model_registry"]["model_name"]
+    if not isinstance(name, str):
+        raise VisionpipeError(f"model_name: {name!r} is no text; in conf/*/globals.yml, put it in quotes")
+    if not name.strip() or len(name) > _LONGEST_NAME or {*name} & {*"/:"} or name.startswith("."):
+        raise VisionpipeError(
+            f"model_name: {name!r} is no name for a registered model: 1 to {_LONGEST_NAME} characters, "
+            "no slash, no colon, no dot at the start"
+        )
+    return name
 
 
 def check_parameters(given: Mapping[str, Any], pipelines: Mapping[str, Pipeline]) -> None:

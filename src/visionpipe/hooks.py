@@ -31,9 +31,10 @@ class ParameterHook:
         """Compare what is given with what the pipelines read."""
         from kedro.framework.project import pipelines
 
-        from visionpipe.configuration import check_parameters
+        from visionpipe.configuration import check_parameters, registered_model
 
         check_parameters(context.config_loader["parameters"], pipelines)
+        registered_model(context.config_loader["catalog"])
 
 
 class LineageHook:

@@ -84,7 +84,9 @@ class CountedReads(list):
     """Photos whose every read is counted."""
 
     def __init__(self, photos: Iterable[Photo]) -> None:
-        self._diary = Path(tempfile.mkstemp()[1])
+        self._folder = tempfile.TemporaryDirectory()
+        self._diary = Path(self._folder.name) / "diary"
+        self._diary.touch()
         super().__init__(
             replace(photo, read=CountedRead(photo.read, photo.path, self._diary)) for photo in photos
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from visionpipe.configuration import registered_model
 from visionpipe.errors import VisionpipeError
 
 if TYPE_CHECKING:
@@ -69,4 +70,4 @@ def connected_model(env: str | None) -> str:
         from visionpipe.promotion.tracking import connect_to_read
 
         connect_to_read(project, tracking_of(project, env))
-    return configuration_of(project, env)["catalog"]["model_registry"]["model_name"]
+    return registered_model(configuration_of(project, env)["catalog"])
