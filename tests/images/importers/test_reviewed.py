@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def test_a_reviewer_who_comes_back_is_heard_again_and_once(root, warehouse):
         ({"label_confidence": 7.0}, "label_confidence '7' is no number from 0 to 1"),
         ({"label_confidence": -0.1}, "label_confidence '-0.1' is no number from 0 to 1"),
         ({"label_confidence": None}, "label_confidence 'nan' is no number from 0 to 1"),
+        ({"selection": "Active"}, "selection 'active' is none of uncertain, random_audit"),
     ],
 )
 def test_a_bad_row_is_refused_before_it_is_in_the_history_for_good(row, trouble, root, warehouse):
@@ -100,6 +102,20 @@ def test_a_review_need_not_say_why_the_image_was_chosen(root, warehouse):
     review(root, store.read_store_index(root / "arrivals")["image_id"][0], selection=None, label=" dog ")
     warehouse.take_in(reviewed(root))
     assert warehouse.manifest()["label"].tolist() == ["dog"]
+
+
+@pytest.mark.parametrize("selection", ["uncertain", "Uncertain", " uncertain "])
+def test_photos_chosen_for_being_uncertain_only_train_however_it_is_written(
+    selection, tmp_path, listed, warehouse
+):
+    production = replace(warehouse, root=tmp_path / "production")
+    production.take_in(listed(class_folders(tmp_path / "photos", cat=12)))
+    (production.root / "images").rename(tmp_path / "arrivals")
+    image_ids = store.read_store_index(tmp_path / "arrivals")["image_id"]
+    for image_id in image_ids:
+        review(tmp_path, image_id, selection=selection)
+    warehouse.take_in(reviewed(tmp_path))
+    assert warehouse.manifest()["split"].tolist() == ["train"] * 12
 
 
 @pytest.mark.parametrize("column", ["labelled_at", "label_confidence"])

@@ -16,6 +16,9 @@ from visionpipe.images.importers.source import Source
 if TYPE_CHECKING:
     import pandas as pd
 
+_WORDS = {"selection": ("uncertain", "random_audit")}
+"""Columns that hold one of a few words or nothing: a word misspelled would let a biased photo test."""
+
 
 def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Take labels from `reviews/` and bytes from `arrivals/`; a photo keeps the time at which it arrived."""
@@ -47,7 +50,7 @@ def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             annotator=review.annotator,
             labelled_at=labelled_at,
             origin="review",
-            selection=review.selection if isinstance(review.selection, str) else None,
+            selection=_word(review.selection),
         )
         yield Photo(
             source=source.name,
@@ -76,6 +79,11 @@ def _read(folder: Path) -> pd.DataFrame:
     return pd.concat(frames[1:] or frames, ignore_index=True)
 
 
+def _word(value: Any) -> str | None:
+    """Return a word as `_WORDS` spells it, None for a null or blanks."""
+    return (value.strip().casefold() or None) if isinstance(value, str) else None
+
+
 def _trouble(review: Any) -> str | None:
     """Say what is wrong with a row, if it cannot be used."""
     for column in ("image_id", "label", "annotator"):
@@ -84,6 +92,9 @@ def _trouble(review: Any) -> str | None:
             return f"{column} is empty"
     if not 0 <= review.label_confidence <= 1:  # nor is a null
         return f"label_confidence '{review.label_confidence:g}' is no number from 0 to 1"
+    for column, known in _WORDS.items():
+        if (word := _word(getattr(review, column))) and word not in known:
+            return f"{column} '{word}' is none of {', '.join(known)}"
     return (
         None if review.labelled_at == review.labelled_at else "labelled_at is empty"
     )  # a null is unlike itself
