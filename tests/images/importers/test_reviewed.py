@@ -104,6 +104,41 @@ def test_a_review_need_not_say_why_the_image_was_chosen(root, warehouse):
     assert warehouse.manifest()["label"].tolist() == ["dog"]
 
 
+@pytest.mark.parametrize(
+    ("classes", "said", "label"),
+    [
+        (["cat"], "Cat", "cat"),
+        (["t shirt"], " T-Shirt", "t shirt"),
+        (["caf\u00e9"], "cafe\u0301", "caf\u00e9"),
+        (["A", "a"], "a", "a"),
+        (["cat"], "dog", "dog"),
+    ],
+)
+def test_a_reviewers_spelling_is_that_of_the_class(classes, said, label, tmp_path, listed, root, warehouse):
+    folders = listed(class_folders(tmp_path / "classes", first_seed=9, **dict.fromkeys(classes, 1)))
+    review(root, store.read_store_index(root / "arrivals")["image_id"][0], label=said)
+    warehouse = replace(warehouse, root=tmp_path / "another")
+    warehouse.take_in([*reviewed(root), *folders])
+    assert sorted(warehouse.manifest()["label"]) == sorted([*classes, label])
+    before = warehouse.labels
+    warehouse.take_in(reviewed(root))  # the class is known from the history
+    pd.testing.assert_frame_equal(warehouse.labels, before)
+
+
+def test_a_class_that_only_reviewers_name_is_spelled_as_at_first(tmp_path, listed, warehouse, caplog):
+    production = replace(warehouse, root=tmp_path / "production")
+    production.take_in(listed(class_folders(tmp_path / "photos", cat=2)))
+    (production.root / "images").rename(tmp_path / "arrivals")
+    first, second = store.read_store_index(tmp_path / "arrivals")["image_id"]
+    review(tmp_path, first, label="scratch")
+    warehouse.take_in(reviewed(tmp_path))
+    review(tmp_path, second, label="Scratch", labelled_at=NOW - timedelta(days=1))
+    with caplog.at_level("INFO"):
+        warehouse.take_in(reviewed(tmp_path))
+    assert warehouse.labels["label"].tolist() == ["scratch", "scratch"]
+    assert "source production: 1 label unified (Scratch = scratch)" in caplog.messages
+
+
 @pytest.mark.parametrize("selection", ["uncertain", "Uncertain", " uncertain "])
 def test_photos_chosen_for_being_uncertain_only_train_however_it_is_written(
     selection, tmp_path, listed, warehouse
