@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from photo_files import class_folders
@@ -41,8 +42,8 @@ def review(root: Path, image_id: str, **row) -> None:
     append_shard(root / "reviews", rows, store.LABEL_SCHEMA, prefix="labels")
 
 
-def reviewed(root: Path):
-    return list(iterate_photos(Source(name="production", importer="reviewed", path=root), NOW))
+def reviewed(root: Path, now: datetime = NOW):
+    return list(iterate_photos(Source(name="production", importer="reviewed", path=root), now))
 
 
 def test_nothing_reviewed_is_no_error(root):
@@ -63,11 +64,12 @@ def test_a_reviewer_who_comes_back_is_heard_again_and_once(root, warehouse):
     image_id = store.read_store_index(root / "arrivals")["image_id"][0]
     for day, label in enumerate(["dog", "cat", "dog"]):
         review(root, image_id, label=label, labelled_at=NOW + timedelta(days=day))
-    warehouse.take_in(reviewed(root))
+    later = NOW + timedelta(days=7)
+    warehouse.take_in(reviewed(root, later))
     assert warehouse.labels.query("origin == 'review'")["label"].tolist() == ["dog", "cat", "dog"]
     assert warehouse.manifest()["label"].tolist() == ["dog"]
     before = warehouse.files
-    warehouse.take_in(reviewed(root))
+    warehouse.take_in(reviewed(root, later))
     pd.testing.assert_frame_equal(warehouse.files, before)
 
 
@@ -82,6 +84,10 @@ def test_a_reviewer_who_comes_back_is_heard_again_and_once(root, warehouse):
         ({"label_confidence": 7.0}, "label_confidence '7' is no number from 0 to 1"),
         ({"label_confidence": -0.1}, "label_confidence '-0.1' is no number from 0 to 1"),
         ({"label_confidence": None}, "label_confidence 'nan' is no number from 0 to 1"),
+        ({"labelled_at": NOW + timedelta(minutes=6)}, "labelled_at is in the future"),
+        ({"labelled_at": datetime(9999, 12, 31, tzinfo=UTC)}, "labelled_at is in the future"),
+        ({"labelled_at": pa.scalar(10**18, pa.timestamp("us", "UTC"))}, "labelled_at is in the future"),
+        ({"labelled_at": datetime(1, 1, 1, tzinfo=UTC)}, "labelled_at is before 1970"),
         ({"selection": "Active"}, "selection 'active' is none of uncertain, random_audit"),
     ],
 )
@@ -96,6 +102,19 @@ def test_a_bad_row_is_refused_before_it_is_in_the_history_for_good(row, trouble,
     (root / "reviews/labels-00000.parquet").unlink()
     warehouse.take_in(reviewed(root))
     assert warehouse.quarantine().empty
+
+
+def test_a_reviewers_clock_may_run_a_little_ahead(root):
+    image_id = store.read_store_index(root / "arrivals")["image_id"][0]
+    review(root, image_id, labelled_at=NOW + timedelta(minutes=4))
+    [photo] = reviewed(root)
+    assert photo.refusal is None
+
+
+def test_photos_that_arrive_at_a_simulated_time_are_reviewed_then(root):
+    review(root, store.read_store_index(root / "arrivals")["image_id"][0])
+    [photo] = reviewed(root, NOW - timedelta(days=90))
+    assert photo.refusal is None
 
 
 def test_a_review_need_not_say_why_the_image_was_chosen(root, warehouse):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionpipe.errors import VisionpipeError
+from visionpipe.images.clock import CLOCK_TOLERANCE
 from visionpipe.images.importers.local import LocalFolder
 from visionpipe.images.importers.opening import place_of
 from visionpipe.images.importers.photo import LabelClaim, Photo, ReadNothing
@@ -22,6 +23,8 @@ _WORDS = {"selection": ("uncertain", "random_audit")}
 
 def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Take labels from `reviews/` and bytes from `arrivals/`; a photo keeps the time at which it arrived."""
+    import pandas as pd
+
     from visionpipe.images.store import ReadStored, read_store_index
 
     place = place_of(source)
@@ -32,8 +35,10 @@ def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     if reviews.empty:
         return
     arrivals = read_store_index(root / "arrivals").set_index("image_id")
+    # photos whose time of arrival is simulated may come from the future, and what is said of them with them
+    now = pd.to_datetime([arrived_at, arrivals["arrived_at"].max()], utc=True).max()
     for review in reviews.sort_values(["labelled_at", "image_id"]).itertuples():
-        if trouble := _trouble(review):
+        if trouble := _trouble(review, now):
             refusal = ("bad_row", trouble)  # before it is in the label history, from where nothing is removed
             yield Photo(source.name, review.where, 0, 0, ReadNothing(trouble), arrived_at, refusal=refusal)
             continue
@@ -84,7 +89,7 @@ def _word(value: Any) -> str | None:
     return (value.strip().casefold() or None) if isinstance(value, str) else None
 
 
-def _trouble(review: Any) -> str | None:
+def _trouble(review: Any, now: pd.Timestamp) -> str | None:
     """Say what is wrong with a row, if it cannot be used."""
     for column in ("image_id", "label", "annotator"):
         value = getattr(review, column)
@@ -95,6 +100,8 @@ def _trouble(review: Any) -> str | None:
     for column, known in _WORDS.items():
         if (word := _word(getattr(review, column))) and word not in known:
             return f"{column} '{word}' is none of {', '.join(known)}"
-    return (
-        None if review.labelled_at == review.labelled_at else "labelled_at is empty"
-    )  # a null is unlike itself
+    if review.labelled_at != review.labelled_at:  # a null is unlike itself
+        return "labelled_at is empty"
+    if review.labelled_at > now + CLOCK_TOLERANCE:
+        return "labelled_at is in the future"
+    return "labelled_at is before 1970" if review.labelled_at.year < 1970 else None
