@@ -88,6 +88,7 @@ def test_a_reviewer_who_comes_back_is_heard_again_and_once(root, warehouse):
         ({"labelled_at": datetime(9999, 12, 31, tzinfo=UTC)}, "labelled_at is in the future"),
         ({"labelled_at": pa.scalar(10**18, pa.timestamp("us", "UTC"))}, "labelled_at is in the future"),
         ({"labelled_at": datetime(1, 1, 1, tzinfo=UTC)}, "labelled_at is before 1970"),
+        ({"origin": "import"}, "origin 'import' is none of review, correction, adjudication"),
         ({"selection": "Active"}, "selection 'active' is none of uncertain, random_audit"),
     ],
 )
@@ -102,6 +103,19 @@ def test_a_bad_row_is_refused_before_it_is_in_the_history_for_good(row, trouble,
     (root / "reviews/labels-00000.parquet").unlink()
     warehouse.take_in(reviewed(root))
     assert warehouse.quarantine().empty
+
+
+@pytest.mark.parametrize(
+    ("origin", "label"),
+    [("adjudication", "dog"), ("Correction", "dog"), ("review", "cat"), (" ", "cat"), (None, "cat")],
+)
+def test_a_correction_and_an_adjudication_count_more_than_any_reviews(origin, label, root, warehouse):
+    image_id = store.read_store_index(root / "arrivals")["image_id"][0]
+    for annotator in ("ada", "bob"):
+        review(root, image_id, label="cat", annotator=annotator)
+    review(root, image_id, annotator="chief", label="dog", origin=origin)
+    warehouse.take_in(reviewed(root))
+    assert warehouse.manifest()["label"].tolist() == [label]
 
 
 def test_a_reviewers_clock_may_run_a_little_ahead(root):

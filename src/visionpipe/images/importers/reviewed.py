@@ -17,7 +17,10 @@ from visionpipe.images.importers.source import Source
 if TYPE_CHECKING:
     import pandas as pd
 
-_WORDS = {"selection": ("uncertain", "random_audit")}
+_WORDS = {
+    "origin": ("review", "correction", "adjudication"),
+    "selection": ("uncertain", "random_audit"),
+}
 """Columns that hold one of a few words or nothing: a word misspelled would let a biased photo test."""
 
 
@@ -54,7 +57,7 @@ def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             confidence=float(review.label_confidence),
             annotator=review.annotator,
             labelled_at=labelled_at,
-            origin="review",
+            origin=_word(review.origin) or "review",
             selection=_word(review.selection),
         )
         yield Photo(
