@@ -73,6 +73,23 @@ def test_a_reviewer_who_comes_back_is_heard_again_and_once(root, warehouse):
     pd.testing.assert_frame_equal(warehouse.files, before)
 
 
+@pytest.mark.parametrize("labels", [["cat", "dog"], ["dog", "cat"]])
+def test_of_two_labels_of_one_time_the_one_handed_in_later_counts(labels, root, warehouse):
+    image_id = store.read_store_index(root / "arrivals")["image_id"][0]
+    for label in labels:
+        review(root, image_id, label=label)
+    [photo] = reviewed(root)
+    assert [claim.label for claim in photo.claims] == labels
+    warehouse.take_in([photo])
+    assert warehouse.manifest()["label"].tolist() == labels[1:]
+    before = warehouse.labels
+    warehouse.take_in(reviewed(root))
+    pd.testing.assert_frame_equal(warehouse.labels, before)
+    review(root, image_id, label="cow")
+    warehouse.take_in(reviewed(root))
+    assert warehouse.manifest()["label"].tolist() == ["cow"]
+
+
 @pytest.mark.parametrize(
     ("row", "trouble"),
     [
@@ -170,6 +187,19 @@ def test_a_class_that_only_reviewers_name_is_spelled_as_at_first(tmp_path, liste
         warehouse.take_in(reviewed(tmp_path))
     assert warehouse.labels["label"].tolist() == ["scratch", "scratch"]
     assert "source production: 1 label unified (Scratch = scratch)" in caplog.messages
+
+
+def test_a_class_that_a_source_names_later_takes_what_reviewers_called_otherwise(
+    tmp_path, listed, root, warehouse
+):
+    warehouse = replace(warehouse, root=tmp_path / "another")
+    review(root, store.read_store_index(root / "arrivals")["image_id"][0], label="Dog")
+    warehouse.take_in(reviewed(root))
+    folders = listed(class_folders(tmp_path / "classes", first_seed=9, dog=1))
+    for _ in range(2):
+        warehouse.take_in([*folders, *reviewed(root)])
+        assert warehouse.manifest()["label"].tolist() == ["dog", "dog"]
+        assert warehouse.labels["label"].tolist() == ["Dog", "dog", "dog"]
 
 
 @pytest.mark.parametrize("selection", ["uncertain", "Uncertain", " uncertain "])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,23 @@ _WORDS = {
 
 
 def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
-    """Take labels from `reviews/` and bytes from `arrivals/`; a photo keeps the time at which it arrived."""
+    """Take labels from `reviews/` and bytes from `arrivals/`; a photo keeps the time at which it arrived.
+
+    What one reviewer says of an image at one time is one photo, its claims in the order in which they were handed in
+    (`visionpipe.images.labels.current_labels`). A row that cannot be used is a photo with a `refusal`.
+
+    Parameters
+    ----------
+    source : Source
+        Its path is the folder of `reviews/` and `arrivals/`.
+    arrived_at : datetime
+        The present: a label given later, and later than any photo arrived, is refused [UTC].
+
+    Raises
+    ------
+    VisionpipeError
+        When reviews cannot be read, or name an image that `arrivals/` does not hold.
+    """
     import pandas as pd
 
     from visionpipe.images.store import ReadStored, read_store_index
@@ -40,7 +57,8 @@ def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     arrivals = read_store_index(root / "arrivals").set_index("image_id")
     # photos whose time of arrival is simulated may come from the future, and what is said of them with them
     now = pd.to_datetime([arrived_at, arrivals["arrived_at"].max()], utc=True).max()
-    for review in reviews.sort_values(["labelled_at", "image_id"]).itertuples():
+    photos: dict[str, Photo] = {}
+    for review in reviews.sort_values(["labelled_at", "image_id"], kind="stable").itertuples():
         if trouble := _trouble(review, now):
             refusal = ("bad_row", trouble)  # before it is in the label history, from where nothing is removed
             yield Photo(source.name, review.where, 0, 0, ReadNothing(trouble), arrived_at, refusal=refusal)
@@ -60,10 +78,14 @@ def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             origin=_word(review.origin) or "review",
             selection=_word(review.selection),
         )
-        yield Photo(
+        # a reviewer may come back to an image: each time is an input of its own
+        path = f"{review.image_id}/{review.annotator}/{labelled_at.isoformat()}"
+        if path in photos:
+            photos[path] = replace(photos[path], claims=(*photos[path].claims, claim))
+            continue
+        photos[path] = Photo(
             source=source.name,
-            # a reviewer may come back to an image: each time is an input of its own
-            path=f"{review.image_id}/{review.annotator}/{labelled_at.isoformat()}",
+            path=path,
             n_bytes=int(arrival.n_bytes),
             mtime_ns=review.labelled_at.value,
             read=ReadStored(root / "arrivals" / arrival.shard, int(arrival.row)),
@@ -71,6 +93,7 @@ def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             claims=(claim,),
             attributes=dict(arrival.attributes),
         )
+    yield from photos.values()
 
 
 def _read(folder: Path) -> pd.DataFrame:
