@@ -45,6 +45,12 @@ def test_the_newest_vote_of_an_annotator_counts_and_decrees_are_no_votes():
     ]
 
 
+def test_of_what_a_reviewer_said_at_one_time_the_row_appended_later_counts():
+    for labels in (("cat", "dog"), ("dog", "cat")):
+        votes = latest_votes(history(*(("1", label, "ann", "review", 1) for label in labels)))
+        assert votes["label"].tolist() == [labels[-1]]
+
+
 def test_only_images_with_two_votes_are_counted():
     counts_NK, ids, classes = vote_counts(
         latest_votes(

@@ -25,6 +25,7 @@ from visionpipe.images.label_log import LabelLog
 from visionpipe.images.ledger import Ledger, image_row
 from visionpipe.images.manifest import require_columns, require_free_names
 from visionpipe.images.parameters import IngestionParameters
+from visionpipe.images.review_labels import spell_like_classes
 from visionpipe.images.store import StoredLooks, as_tuples
 from visionpipe.progress import progress_bar
 
@@ -81,7 +82,7 @@ def ingest(
         When the sources hold no file at all, or no file that can be used, an attribute has a reserved name, or a
         source contains people and the privacy record is incomplete.
     """
-    listed = list(photos)
+    listed = spell_like_classes(list(photos), label_history)
     columns = {name for photo in listed for name in photo.attributes}
     columns.update(name for pairs in store_index["attributes"] for name, _ in pairs)
     if listed:

@@ -14,13 +14,15 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
     """Derive the current label of every image: adjudicated > newest correction > majority > import.
 
     Several reviewers (or several importers) of one image vote. Of a reviewer the newest vote counts, of importers what
-    they said last, all of it (`in_force`). A tie goes to the label with more summed confidence, then to the one that
-    was given first, so the label never depends on row order.
+    they said last, all of it (`in_force`). Of two corrections, or two votes of a reviewer, that bear the same time, the
+    one appended later is the newer; else row order never matters. A tie goes to the label with more summed
+    confidence, then to the one that was given first, then to the first in the alphabet.
 
     Parameters
     ----------
     label_history : DataFrame
-        `image_id, label, label_confidence, annotator, labelled_at, origin, selection`.
+        `image_id, label, label_confidence, annotator, labelled_at, origin, selection`, in the order in which the rows
+        were appended.
 
     Returns
     -------
@@ -41,13 +43,15 @@ def current_labels(label_history: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"label history: unknown origin {unknown}; known: {sorted(_PRECEDENCE)}")
 
     strongest = history["_precedence"] == history.groupby("image_id")["_precedence"].transform("max")
-    votes = history[strongest].sort_values(["labelled_at", "annotator", "label", "label_confidence"])
-    is_decree = votes["_precedence"] >= _PRECEDENCE["correction"]
-    decrees = votes[is_decree].drop_duplicates("image_id", keep="last")
-    is_review = votes["_precedence"] == _PRECEDENCE["review"]
-    reviews = votes[is_review].drop_duplicates(["image_id", "annotator"], keep="last")
-    imports = votes[~is_decree & ~is_review].drop_duplicates(["image_id", "label", "annotator"], keep="last")
-    votes = pd.concat([decrees, reviews, imports])  # in one order always: even sums of floats depend on it
+    said = history[strongest].sort_values("labelled_at", kind="stable")
+    is_decree = said["_precedence"] >= _PRECEDENCE["correction"]
+    decrees = said[is_decree].drop_duplicates("image_id", keep="last")
+    is_review = said["_precedence"] == _PRECEDENCE["review"]
+    reviews = said[is_review].drop_duplicates(["image_id", "annotator"], keep="last")
+    imports = said[~is_decree & ~is_review].sort_values("label_confidence")
+    imports = imports.drop_duplicates(["image_id", "label", "annotator"], keep="last")
+    # in one order always: even sums of floats depend on it
+    votes = pd.concat([decrees, reviews, imports]).sort_values(["labelled_at", "annotator", "label"])
 
     tally = (
         votes.groupby(["image_id", "label"])

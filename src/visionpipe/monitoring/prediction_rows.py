@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from visionpipe.images.clock import CLOCK_TOLERANCE
+
 EMBEDDING_SIZE = 32
 MAX_SUM_ERROR = 1e-3
 MAX_CONFIDENCE_ERROR = 0.01  # a log that rounds to two decimals is sound
-CLOCK_TOLERANCE = timedelta(minutes=5)
 
 SCHEMA = pa.schema(
     [

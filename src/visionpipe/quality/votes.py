@@ -29,8 +29,10 @@ def latest_votes(label_history: pd.DataFrame) -> pd.DataFrame:
     """Return the latest vote of each annotator on each image: `image_id, annotator, label`."""
     counting = in_force(label_history)
     votes = counting[counting["origin"].isin(VOTES)].dropna(subset=["image_id", "annotator", "label"])
-    # by all that is compared, so that the order of the rows never matters
-    votes = votes.sort_values(["image_id", "annotator", "labelled_at", "label"], kind="stable")
+    # of one time, what a reviewer said later counts, as in `current_labels`; the order of imports never matters
+    imported = votes["label"].where(votes["origin"] == "import", "")
+    votes = votes.assign(imported=imported)
+    votes = votes.sort_values(["image_id", "annotator", "labelled_at", "imported"], kind="stable")
     latest = votes.drop_duplicates(["image_id", "annotator"], keep="last")
     return latest[["image_id", "annotator", "label"]].reset_index(drop=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from visionpipe.counting import counted
@@ -68,14 +69,22 @@ class JoinReport:
         if self.others:
             parts.append(_named(self.others, "other file"))
         if self.respelled:
-            pairs = [f"{label} = {spelling}" for label, spelling in self.respelled.items()]
-            parts.append(_named(pairs, "label", " unified"))
+            parts.append(unified(self.respelled))
         return f"source {self.source}: " + ", ".join(parts)
 
     def log(self) -> None:
         """Log the line, as a warning where something does not fit."""
         trouble = self.no_image or self.no_row or self.contradictory or self.bad
         logger.log(logging.WARNING if trouble else logging.INFO, "%s", self.line())
+
+
+def unified(respelled: Mapping[str, str]) -> str:
+    """Say which labels were given another spelling.
+
+    >>> unified({"Dress": "dress"})
+    '1 label unified (Dress = dress)'
+    """
+    return _named([f"{label} = {spelling}" for label, spelling in respelled.items()], "label", " unified")
 
 
 def _named(names: list[str], noun: str, what: str = "") -> str:

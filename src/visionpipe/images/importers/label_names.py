@@ -31,16 +31,21 @@ class LabelNames:
     Parameters
     ----------
     preferred : iterable of str
-        Spellings that go before all others: the names of class folders.
+        Spellings that go before all others: the names of class folders. Each of them stays as it is, also beside
+        another that differs only in case: folders `a` and `A` are two classes.
 
     Examples
     --------
     >>> names = LabelNames(["t-shirt"])
     >>> names.unify("T-Shirt"), names.unify("Dress"), names.unify("dress"), names.respelled
     ('t-shirt', 'Dress', 'Dress', {'T-Shirt': 't-shirt', 'dress': 'Dress'})
+    >>> names = LabelNames(["a", "A"])
+    >>> names.unify("A"), names.unify("a")
+    ('A', 'a')
     """
 
     def __init__(self, preferred: Iterable[str] = ()) -> None:
+        self._preferred = frozenset(preferred := list(preferred))
         self._spelling: dict[str, str] = {}
         self.respelled: dict[str, str] = {}
         for label in preferred:
@@ -49,6 +54,8 @@ class LabelNames:
     def unify(self, label: str) -> str:
         """Return the label's one spelling."""
         label = composed(label)
+        if label in self._preferred:
+            return label
         spelling = self._spelling.setdefault(plain(label), label)
         if spelling != label:
             self.respelled[label] = spelling

@@ -24,8 +24,8 @@ class LabelClaim:
         When it was said [UTC]; None: when the photo arrived.
     origin : {"import", "review", "correction", "adjudication"}
         How much it weighs (`visionpipe.images.labels`).
-    selection : str or None
-        Why the image was chosen to be labelled: `"uncertain"`, `"audit"`, …
+    selection : {"uncertain", "random_audit"} or None
+        Why the image was chosen to be labelled (`visionpipe.images.splits`).
     """
 
     label: str
