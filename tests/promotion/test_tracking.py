@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import threading
 import time
+from base64 import b64encode
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflow_store import clean_environment, empty_database, free_port, new_store
+from moody_server import moody_server
 from visionpipe.errors import VisionpipeError
 from visionpipe.promotion.tracking import TrackingParameters, connect, redacted
 
@@ -159,7 +161,7 @@ class TestNobodyThere:
 
     def test_a_server_that_accepts_and_never_replies(self, silent_port, tmp_path):
         message = refusal(f"http://joe:{SECRET}@127.0.0.1:{silent_port}", tmp_path)
-        assert f"http://***@127.0.0.1:{silent_port} does not answer (ReadTimeout)" in message
+        assert f"http://***@127.0.0.1:{silent_port} does not answer (TimeoutError)" in message
 
     def test_from_the_environment_too(self, silent_port, tmp_path, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://joe:{SECRET}@127.0.0.1:{silent_port}")
@@ -168,6 +170,39 @@ class TestNobodyThere:
     def test_a_server_that_refuses_is_told_from_one_that_is_silent(self, refusing_port, tmp_path):
         message = refusal(f"http://joe:{SECRET}@127.0.0.1:{refusing_port}", tmp_path)
         assert "answers 401 to /health; check its address and your credentials" in message
+
+    @pytest.mark.parametrize(
+        ("given", "wanted"),
+        [
+            ({"TOKEN": SECRET}, f"Bearer {SECRET}"),
+            (
+                {"USERNAME": "joe", "PASSWORD": SECRET},
+                "Basic " + b64encode(f"joe:{SECRET}".encode()).decode(),
+            ),
+        ],
+    )
+    def test_it_is_asked_with_the_credentials_that_mlflow_will_use(
+        self, given, wanted, tmp_path, monkeypatch
+    ):
+        with moody_server() as server:
+            uri, server.wanted = f"http://127.0.0.1:{server.port}", wanted
+            assert "answers 401 to /health" in refusal(uri, tmp_path)
+            for name, value in given.items():
+                monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+            assert connect(tmp_path, TrackingParameters(tracking_uri=uri)) == uri
+
+    def test_credentials_that_contradict_each_other_are_no_silent_server(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
+        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", "/etc/plant.pem")
+        message = refusal(f"https://joe:{SECRET}@127.0.0.1:{free_port()}", tmp_path)
+        assert message.startswith("MLflow at https://***@127.0.0.1")
+        assert "server_cert_path" in message
+
+    @pytest.mark.parametrize("status", [500, 503])
+    def test_one_that_is_not_well_is_asked_once(self, status, tmp_path):
+        with moody_server() as server:
+            server.status = {"/health": status}
+            assert f"answers {status} to /health" in refusal(server.uri, tmp_path)
 
     @pytest.mark.parametrize("uri", [f"http://joe:{SECRET}@[bad/", f"http://joe:{SECRET}@", "http://"])
     def test_an_address_that_is_none(self, uri, tmp_path):

@@ -139,14 +139,20 @@ def _make_experiment(uri: str, project: Path, parameters: TrackingParameters) ->
 def _pointed_at(uri: str) -> Iterator[None]:
     """Point MLflow at a store while it is prepared, and from then on; what goes wrong is one line."""
     import mlflow
+
+    with _in_one_line(uri), _environment_kept():
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        yield
+
+
+@contextmanager
+def _in_one_line(uri: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with _environment_kept():
-            mlflow.set_tracking_uri(uri)
-            mlflow.set_registry_uri(uri)
-            yield
+        yield
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         raise VisionpipeError(f"MLflow at {redacted(uri)}: {first_line(error).strip()}") from error
 
@@ -181,17 +187,33 @@ def _require_answer(uri: str, timeout_s: float) -> None:
 
 
 def _require_server(uri: str, timeout_s: float) -> None:
-    import requests
+    """Ask as MLflow will: with the user's token or password (`MLFLOW_TRACKING_TOKEN` ...), and certificates."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
 
-    try:
-        requests.get(uri.rstrip("/") + "/health", timeout=timeout_s).raise_for_status()
-    except requests.HTTPError as error:
+    with _in_one_line(uri):
+        credentials = get_default_host_creds(uri)
+        try:
+            answer = http_request(
+                credentials, "/health", "GET", max_retries=0, timeout=timeout_s, raise_on_status=False
+            )
+        except MlflowException as error:
+            cause = _first_cause(error)
+            if cause is error:  # the credentials are at fault: nobody was asked
+                raise
+            raise _silent(uri, cause) from error
+    if not answer.ok:
         raise VisionpipeError(
-            f"the tracking server {redacted(uri)} answers {error.response.status_code} to /health; "
+            f"the tracking server {redacted(uri)} answers {answer.status_code} to /health; "
             "check its address and your credentials"
-        ) from error
-    except requests.RequestException as error:
-        raise _silent(uri, error) from error
+        )
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
 
 
 def _require_file(path: Path) -> None:
@@ -219,7 +241,7 @@ def _require_database(uri: str, timeout_s: float) -> None:
         raise _silent(uri, error) from error
 
 
-def _silent(uri: str, error: Exception) -> VisionpipeError:
+def _silent(uri: str, error: BaseException) -> VisionpipeError:
     return VisionpipeError(
         f"the tracking server {redacted(uri)} does not answer ({type(error).__name__}); "
         "start it, or unset MLFLOW_TRACKING_URI to use the local store"
