@@ -210,9 +210,15 @@ class TestNobodyThere:
 
 
 class TestUnusable:
-    def test_a_database_without_its_driver(self, silent_port, tmp_path):
-        message = refusal(f"mssql+pymssql://joe:{SECRET}@127.0.0.1:{silent_port}/mlflow", tmp_path)
-        assert "No module named 'pymssql'" in message
+    @pytest.mark.parametrize("character", ["", *"/#?:%"])
+    def test_a_database_without_its_driver(self, character, silent_port, tmp_path):
+        """Its address is read as SQLAlchemy reads it, whatever is in the password."""
+        uri = f"mssql+pymssql://joe:7{character}{SECRET}@127.0.0.1:{silent_port}/mlflow"
+        assert "No module named 'pymssql'" in refusal(uri, tmp_path)
+
+    def test_a_password_that_mlflow_itself_cannot_read(self, silent_port, tmp_path):
+        uri = f"mssql+pymssql://joe:[{SECRET}@127.0.0.1:{silent_port}/mlflow"
+        assert "Invalid IPv6 URL" in refusal(uri, tmp_path)
 
     def test_a_kind_of_store_that_mlflow_has_not(self, tmp_path):
         message = refusal(f"carrier-pigeon://joe:{SECRET}@loft/7", tmp_path)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -153,7 +152,7 @@ def _in_one_line(uri: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, ImportError, OSError, ValueError) as error:
         raise VisionpipeError(f"MLflow at {redacted(uri)}: {first_line(error).strip()}") from error
 
 
@@ -232,11 +231,17 @@ def _require_file(path: Path) -> None:
 
 
 def _require_database(uri: str, timeout_s: float) -> None:
+    """Knock where SQLAlchemy will: to urllib a password with / # or ? in it is host and port."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
-        parts = urlsplit(uri)
-        port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
-        if parts.hostname and port:
-            socket.create_connection((parts.hostname, port), timeout_s).close()
+        address = make_url(uri)
+        port = address.port or _PORTS.get(address.get_backend_name())
+        if address.host and port:
+            socket.create_connection((address.host, port), timeout_s).close()
+    except ArgumentError:
+        return  # no address of a database: MLflow says what it knows instead
     except (OSError, ValueError) as error:
         raise _silent(uri, error) from error
 
