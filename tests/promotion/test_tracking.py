@@ -71,6 +71,23 @@ class TestStore:
         found = list((project / "my artifacts").rglob("greeting.txt"))
         assert [path.read_text() for path in found] == ["hello"]
 
+    @pytest.mark.parametrize(
+        "kind", ["sqlite", "sqlite+pysqlite"]
+    )  # the latter as any database but the local file
+    @pytest.mark.parametrize("location", ["my artifacts", "/srv/artifacts", "s3://plant/models"])
+    def test_a_database_has_its_artifacts_where_the_configuration_says(
+        self, kind, location, project, tmp_path
+    ):
+        (tmp_path / "shared.db").write_bytes(empty_database())
+        uri = f"{kind}:///{tmp_path}/shared.db"
+        connect(project, TrackingParameters(tracking_uri=uri, artifact_location=location))
+        folders = {
+            "my artifacts": project.as_uri() + "/my%20artifacts",
+            "/srv/artifacts": "file:///srv/artifacts",
+        }
+        assert experiments(tmp_path / "shared.db")["visionpipe"] == folders.get(location, location)
+        assert not (tmp_path / "mlruns").exists()
+
     def test_the_environment_wins(self, project, tmp_path, monkeypatch):
         other = tmp_path / "other.db"
         other.write_bytes(empty_database())

@@ -9,11 +9,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from visionpipe.errors import VisionpipeError, first_line, mistakes, redacted
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 _SQLITE = "sqlite:///"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -29,7 +32,8 @@ class TrackingParameters(BaseModel):
     experiment: str = "visionpipe"
     """Experiment that runs are filed under; made when absent."""
     artifact_location: str = "mlartifacts"
-    """Folder of a local store's artifacts; a server has its own."""
+    """Where the files of runs and models go, unless a server keeps them: a folder (a relative path starts at the
+    project), or an address such as `s3://bucket/models`; taken when the experiment is made."""
     timeout_s: Annotated[float, Field(gt=0)] = 5.0
     """How long a server may take to say that it is there [seconds]."""
 
@@ -124,14 +128,18 @@ def _make_experiment(uri: str, project: Path, parameters: TrackingParameters) ->
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    location = None
-    if uri.startswith(_SQLITE):
-        location = (project / parameters.artifact_location).resolve().as_uri()
+    # without one, MLflow takes the working directory for a database: another machine or user finds nothing there
+    location = _artifact_uri(project, parameters) if _database_address(uri) else None
     try:
         mlflow.create_experiment(parameters.experiment, artifact_location=location)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
             raise
+
+
+def _artifact_uri(project: Path, parameters: TrackingParameters) -> str:
+    location = parameters.artifact_location
+    return location if "://" in location else (project / location).resolve().as_uri()
 
 
 @contextmanager
@@ -169,10 +177,14 @@ def _environment_kept() -> Iterator[None]:
 
 
 def _follow_project(uri: str, project: Path, parameters: TrackingParameters) -> None:
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
     from visionpipe.promotion.artifact_locations import follow_project
 
     if database := sqlite_file(uri):
-        follow_project(database, project, project / parameters.artifact_location, parameters.experiment)
+        home = _artifact_uri(project, parameters)
+        folder = Path(local_file_uri_to_path(home)) if home.startswith("file:") else None
+        follow_project(database, project, folder, parameters.experiment)
 
 
 def _require_answer(uri: str, timeout_s: float) -> None:
@@ -231,19 +243,26 @@ def _require_file(path: Path) -> None:
 
 
 def _require_database(uri: str, timeout_s: float) -> None:
-    """Knock where SQLAlchemy will: to urllib a password with / # or ? in it is host and port."""
+    """Knock where SQLAlchemy will; what is no address of a database is left to MLflow, which says what it knows."""
+    try:
+        address = _database_address(uri)
+        if address is not None and address.host:
+            port = address.port or _PORTS[address.get_backend_name()]
+            socket.create_connection((address.host, port), timeout_s).close()
+    except (OSError, ValueError) as error:
+        raise _silent(uri, error) from error
+
+
+def _database_address(uri: str) -> URL | None:
+    """Read it as SQLAlchemy does: to urllib a password with / # or ? in it is host and port."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:
         address = make_url(uri)
-        port = address.port or _PORTS.get(address.get_backend_name())
-        if address.host and port:
-            socket.create_connection((address.host, port), timeout_s).close()
     except ArgumentError:
-        return  # no address of a database: MLflow says what it knows instead
-    except (OSError, ValueError) as error:
-        raise _silent(uri, error) from error
+        return None
+    return address if address.get_backend_name() in {"sqlite", *_PORTS} else None
 
 
 def _silent(uri: str, error: BaseException) -> VisionpipeError:
