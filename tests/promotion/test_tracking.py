@@ -14,13 +14,11 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mlflow_store import clean_environment, empty_database, free_port, new_store
 from moody_server import moody_server
 from visionpipe.errors import VisionpipeError
-from visionpipe.promotion.tracking import TrackingParameters, connect, redacted
+from visionpipe.promotion.tracking import TrackingParameters, connect
 
 SECRET = "s3cr3t-Pa55"
 
@@ -265,18 +263,6 @@ class TestUnusable:
         connect(project, TrackingParameters(experiment="old"))
         mlflow.delete_experiment(mlflow.get_experiment_by_name("old").experiment_id)
         assert "old" in refusal("sqlite:///mlflow.db", project, experiment="old")
-
-
-class TestRedaction:
-    @given(password=st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=6))
-    def test_no_part_of_a_password_is_left(self, password):
-        assert redacted(f"postgresql://joe:{password}@db:5432/mlflow") == "postgresql://***@db:5432/mlflow"
-
-    @pytest.mark.parametrize(
-        "uri", ["http://db:5000", "sqlite:////home/joe@corp/mlflow.db", "databricks", "models:/name@champion"]
-    )
-    def test_what_has_no_password_stays(self, uri):
-        assert redacted(uri) == uri
 
 
 def test_relative_paths_do_not_depend_on_where_one_stands(project, monkeypatch):
