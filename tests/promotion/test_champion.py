@@ -22,6 +22,7 @@ from visionpipe.promotion import model_version, record
 from visionpipe.promotion.model_version import UnreadableVersionError, read_version
 from visionpipe.promotion.registry import Registry
 from visionpipe.promotion.succession import approve, rollback
+from visionpipe.promotion.version_files import FILES_TAG, MODEL_TAG
 
 
 class TestChampion:
@@ -65,6 +66,7 @@ class TestChampion:
             "visionpipe.test_images_fresh": "0 of 40",
             "visionpipe.weights_sha256": tags["visionpipe.weights_sha256"],
             "visionpipe.model_sha256": tags["visionpipe.model_sha256"],
+            "visionpipe.files_sha256": tags["visionpipe.files_sha256"],
         }
         (weights,) = models["good"].glob("weights.safetensors")
         assert tags["visionpipe.weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -125,6 +127,28 @@ class TestChampion:
             Registry("cells").champion()
         assert_turned_down(promote("good"), versions)
 
+    @pytest.mark.parametrize("name", ["seen.parquet", "evaluation.json", "decision.json"])
+    def test_one_whose_papers_were_replaced_by_others_that_can_be_read_is_not_used(
+        self, name, promote, plant, versions
+    ):
+        """As by those of another version, which would hide what it learned from, or why it was let in."""
+        promote("poor")
+        (path,) = (plant / "mlartifacts").rglob(f"models/**/{name}")
+        if name == "seen.parquet":
+            pd.read_parquet(path).iloc[1:].to_parquet(path, index=False)
+        else:
+            path.write_text(path.read_text().replace("0.", "0.9", 1))
+        with pytest.raises(VisionpipeError, match=r"what it learned from.* not those that were registered"):
+            Registry("cells").champion()
+        assert_turned_down(promote("good"), versions)
+
+    def test_one_with_a_file_more_is_not_used(self, promote, plant):
+        promote("poor")
+        (path,) = (plant / "mlartifacts").rglob("models/**/decision.json")
+        path.with_name("decision of the board.json").write_text("{}")
+        with pytest.raises(VisionpipeError, match="not those that were registered"):
+            Registry("cells").champion()
+
     def test_one_whose_files_are_gone_stops_the_promotion_too(self, promote, plant, versions):
         promote("poor")
         (plant / "mlartifacts").rename(plant / "moved away")
@@ -135,7 +159,8 @@ class TestChampion:
         promote("poor")
         (path,) = (plant / "mlartifacts").rglob("models/**/model.json")
         path.write_text(json.dumps({**json.loads(path.read_text()), "layers_of_tomorrow": 3}))
-        MlflowClient().delete_model_version_tag("cells", "1", "visionpipe.model_sha256")
+        for tag in (MODEL_TAG, FILES_TAG):
+            MlflowClient().delete_model_version_tag("cells", "1", tag)
         assert_turned_down(promote("good"), versions)
 
 

@@ -59,7 +59,7 @@ def collect_provenance(
             if lock.is_file()
             else "unknown (no requirements.lock)"
         ),
-        "source_sha256": _source_sha256(Path(visionpipe.__file__).parent),
+        "source_sha256": source_sha256(),
         "visionpipe_version": visionpipe.__version__,
         "python_version": platform.python_version(),
         **({"run_options": run_options} if run_options else {}),
@@ -128,8 +128,9 @@ def _git(project: Path, *arguments: str) -> tuple[int | None, str]:
     return done.returncode, (done.stderr.strip().splitlines() or ["git refuses"])[0].removeprefix("fatal: ")
 
 
-def _source_sha256(package: Path) -> str:
-    """Hash every module, so that an edited or untracked file shows even where no commit is known."""
+def source_sha256() -> str:
+    """Hash every module of the installed visionpipe: an edited or untracked one shows even where no commit is known."""
+    package = Path(visionpipe.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(f"{path.relative_to(package).as_posix()}\0{path.stat().st_size}\0".encode())

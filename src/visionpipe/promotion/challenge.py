@@ -119,9 +119,13 @@ class Challenge:
             "evaluation.json": json.dumps(evaluation, allow_nan=False),
             "decision.json": json.dumps(decision.as_dict(), allow_nan=False),
         }
-        model = log_version(self.candidate_folder, texts)
+        model, files_sha256 = log_version(self.candidate_folder, texts)
         record.require_model(self.client, self.model_name)
-        digests = {"weights_sha256": self._weights_sha256, "model_sha256": self._model_sha256}
+        digests = {
+            "weights_sha256": self._weights_sha256,
+            "model_sha256": self._model_sha256,
+            "files_sha256": files_sha256,
+        }
         tags = {
             **self.tags,
             **verdict_tags(decision),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from visionpipe import __version__
 from visionpipe.images.manifest import attribute_columns
 from visionpipe.models.candidate import ORIGIN
+from visionpipe.promotion.version_files import add_files
 from visionpipe.promotion.wear import Comparison
 
 if TYPE_CHECKING:
@@ -49,10 +50,7 @@ def identity_of(
         return None
     whole = hashlib.sha256(f"{__version__}\n{champion_version}\n{basis_sha256}".encode())
     # the same model, trained again at another commit, is the same candidate
-    files = (path for path in candidate_folder.rglob("*") if path.is_file() and path.name != ORIGIN)
-    for path in sorted(files):
-        whole.update(str(path.relative_to(candidate_folder)).encode())
-        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    add_files(whole, candidate_folder, but={ORIGIN})
     return whole.hexdigest()
 
 

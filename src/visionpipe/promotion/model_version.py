@@ -14,7 +14,12 @@ from visionpipe import __version__
 from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.models.candidate import Candidate, load_candidate
 from visionpipe.models.training.memory import is_out_of_memory
-from visionpipe.promotion.version_files import VersionNotFetchedError, find_version, version_files
+from visionpipe.promotion.version_files import (
+    VersionNotFetchedError,
+    find_version,
+    folders_sha256,
+    version_files,
+)
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
@@ -81,7 +86,7 @@ def read_version(model_name: str, version: str, *, called: str = "champion") -> 
     return Champion(model_name, version, candidate, evaluation)
 
 
-def log_version(candidate_folder: Path, papers: Mapping[str, str]) -> ModelInfo:
+def log_version(candidate_folder: Path, papers: Mapping[str, str]) -> tuple[ModelInfo, str]:
     """Log a candidate as a pyfunc model from code, with its papers; it becomes no version yet.
 
     Parameters
@@ -90,6 +95,11 @@ def log_version(candidate_folder: Path, papers: Mapping[str, str]) -> ModelInfo:
         The candidate's files.
     papers : mapping
         File name -> text: `evaluation.json`, `decision.json`, the model card, which photos are accepted.
+
+    Returns
+    -------
+    tuple
+        What MLflow says of it, and the digest of all its files (`version_files.folders_sha256`).
     """
     import mlflow
     from mlflow.models import ModelSignature
@@ -114,7 +124,7 @@ def log_version(candidate_folder: Path, papers: Mapping[str, str]) -> ModelInfo:
         with warnings.catch_warnings():
             # with an example MLflow would load and run the model here; the tests serve it instead
             warnings.filterwarnings("ignore", message="(?s).*input example.*")
-            return mlflow.pyfunc.log_model(
+            model = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(_SERVED_MODEL),
                 artifacts={"candidate": str(candidate_folder), "evaluation": str(folder)},
@@ -122,3 +132,4 @@ def log_version(candidate_folder: Path, papers: Mapping[str, str]) -> ModelInfo:
                 # stated, not guessed: guessing imports the model and takes 20 s
                 pip_requirements=[f"visionpipe=={__version__}"],
             )
+        return model, folders_sha256({"candidate": candidate_folder, "evaluation": folder})

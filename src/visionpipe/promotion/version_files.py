@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WEIGHTS, MODEL = "weights.safetensors", "model.json"
 WEIGHTS_TAG, MODEL_TAG = "visionpipe.weights_sha256", "visionpipe.model_sha256"
+FILES_TAG = "visionpipe.files_sha256"
 
 
 class VersionNotFetchedError(VisionpipeError):
@@ -49,7 +50,7 @@ def version_files(version: ModelVersion) -> Iterator[dict[str, Path]]:
     VersionNotFetchedError
         When the store does not answer, or a disk is full.
     VisionpipeError
-        When MLflow's description of them is damaged, or weights or settings are not those that were registered.
+        When MLflow's description of them is damaged, or one of them is not as it was registered.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.models import Model
@@ -72,6 +73,12 @@ def version_files(version: ModelVersion) -> Iterator[dict[str, Path]]:
                     f"{' and '.join(names)} of version {version.version} are missing, or not those that were "
                     f"registered (tag {tag})"
                 )
+        registered = version.tags.get(FILES_TAG)
+        if registered is not None and folders_sha256(folders) != registered:
+            raise VisionpipeError(
+                f"the files of version {version.version}, such as what it learned from, its evaluation or decision, "
+                f"are not those that were registered (tag {FILES_TAG})"
+            )
         yield folders
 
 
@@ -87,6 +94,22 @@ def _from_store(called: str) -> Iterator[None]:
             f"{called} cannot be fetched: {last_line(error)}; try again, and if it stays so put another version in "
             "its place (visionpipe rollback)"
         ) from error
+
+
+def folders_sha256(folders: Mapping[str, Path]) -> str:
+    """Return a SHA-256 over all files of some folders: the folders' names, and the files' names and bytes."""
+    whole = hashlib.sha256()
+    for name, folder in sorted(folders.items()):
+        whole.update(f"{name}\n".encode())
+        add_files(whole, folder)
+    return whole.hexdigest()
+
+
+def add_files(whole: hashlib._Hash, folder: Path, *, but: Collection[str] = ()) -> None:
+    """Add a folder's files to a digest: where they lie in it, and their bytes, but for files of these names."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in but):
+        whole.update(str(path.relative_to(folder)).encode())
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
 
 
 def file_sha256(folder: Path | None, *names: str) -> str | None:

@@ -193,7 +193,7 @@ class TestKey:
         discard(tmp_path / "there is none")
         assert epochs_trained(photos, photos.manifest, tmp_path, monkeypatch, recipe) == 4
 
-    @pytest.mark.parametrize("changed", ["parameter", "label", "rivals", "version", "threads"])
+    @pytest.mark.parametrize("changed", ["parameter", "label", "rivals", "source", "threads"])
     def test_another_training_starts_anew(self, changed, photos, tmp_path, monkeypatch):
         recipe, manifest = interrupted(photos, tmp_path, monkeypatch), photos.manifest.copy()
         if changed == "parameter":
@@ -205,7 +205,7 @@ class TestKey:
         elif changed == "threads":
             monkeypatch.setattr("visionpipe.models.training.checkpoint.torch.get_num_threads", lambda: 77)
         else:
-            monkeypatch.setattr("visionpipe.models.training.checkpoint.__version__", "9.9")
+            monkeypatch.setattr("visionpipe.models.training.checkpoint.source_sha256", lambda: "9" * 64)
         assert epochs_trained(photos, manifest, tmp_path, monkeypatch, recipe) == 4
 
     def test_test_images_do_not_matter(self, photos):

@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from visionpipe import __version__
 from visionpipe.atomic import new_file
+from visionpipe.lineage.provenance import source_sha256
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.tensor_files import tensor_bytes
 
@@ -133,7 +133,7 @@ def training_key(
     rows = used[[name for name in _MANIFEST_COLUMNS if name in used]].to_csv(index=False)
     versions = [
         _FORMAT,
-        __version__,
+        source_sha256(),  # a candidate names one source, of all its epochs
         torch.__version__,
         torchvision.__version__,
         timm.__version__,
