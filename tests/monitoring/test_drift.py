@@ -251,7 +251,7 @@ def test_the_verdict_is_json_with_the_agreed_keys(predictions, verdict):
     found = verdict(predictions(100), predictions(100, seed=1), refused_rows={"confidence is missing": 2})
     told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     assert {"drifted", "reason", "n_reference", "n_current", "window", "model_version", "tests"} < set(told)
-    assert {"refused_rows", "histograms", "untested"} < set(told)
+    assert {"refused_rows", "refused_files", "histograms", "untested"} < set(told)
     keys = {"feature", "test", "statistic", "p_value", "p_adjusted", "effect", "drifted"}
     assert all(keys <= set(test) for test in told["tests"])
     assert told["refused_rows"] == {"confidence is missing": 2}

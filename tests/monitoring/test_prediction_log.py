@@ -24,7 +24,7 @@ def test_what_is_written_is_read_back_value_for_value(tmp_path, predictions, rea
     write_predictions(tmp_path / "log", written)
     log = read(tmp_path / "log")
     assert log.refused.empty
-    assert log.refused_counts == {}
+    assert log.refused_rows == {}
     pd.testing.assert_frame_equal(by_id(log.rows), by_id(written))
     assert list(log.rows.columns) == [*SCHEMA.names, "camera"]
 
@@ -123,7 +123,7 @@ def test_a_log_that_does_not_exist_is_empty_with_every_column(tmp_path, read):
     assert log.rows.empty
     assert list(log.rows.columns) == SCHEMA.names
     assert list(log.refused.columns) == ["reason", "file", "row", "detail"]
-    assert log.refused_counts == {}
+    assert log.refused_rows == {}
 
 
 def test_writing_no_rows_writes_nothing(tmp_path, predictions):

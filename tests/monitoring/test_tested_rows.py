@@ -88,7 +88,10 @@ def test_evidently_is_handed_the_very_rows_that_were_tested(predictions, classes
     winter = tenfold(predictions(60)).assign(requested_at=pd.Timestamp(now) - pd.Timedelta(days=90))
     week = tenfold(predictions(70, seed=1, days=3))
     log = SimpleNamespace(
-        rows=pd.concat([winter, week], ignore_index=True), refused_counts={}, other_versions={}
+        rows=pd.concat([winter, week], ignore_index=True),
+        refused_rows={},
+        refused_files={},
+        other_versions={},
     )
     candidate = SimpleNamespace(
         reference=near_duplicates(predictions(60, seed=2)),

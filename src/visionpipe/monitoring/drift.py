@@ -48,6 +48,8 @@ class DriftVerdict:
     """Columns that could not be tested, and why."""
     refused_rows: dict[str, int] = field(default_factory=dict)
     """Rows that the prediction log refused, by reason."""
+    refused_files: dict[str, int] = field(default_factory=dict)
+    """Files that it refused whole, by reason."""
     histograms: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     """By numeric feature: `bins` (21 edges), `reference` and `current` (20 densities)."""
 
@@ -65,6 +67,7 @@ def detect_drift(
     *,
     model_version: str | None = None,
     refused_rows: Mapping[str, int] | None = None,
+    refused_files: Mapping[str, int] | None = None,
     other_versions: Mapping[str, int] | None = None,
     now: datetime | None = None,
 ) -> DriftVerdict:
@@ -91,8 +94,8 @@ def detect_drift(
     model_version : str, optional
         Compare this model's predictions only: another model's confidences and embeddings differ from the
         reference of themselves. Without it, all rows count.
-    refused_rows : mapping of str to int, optional
-        `PredictionLog.refused_counts`, handed on in the verdict.
+    refused_rows, refused_files : mapping of str to int, optional
+        Those of `PredictionLog`, handed on in the verdict.
     other_versions : mapping of str to int, optional
         `PredictionLog.other_versions`, named in the verdict if there are too few rows of the model.
     now : datetime, optional
@@ -124,6 +127,7 @@ def detect_drift(
         or ", ".join(sorted(map(str, current["model_version"].unique())))
         or None,
         "refused_rows": dict(refused_rows or {}),
+        "refused_files": dict(refused_files or {}),
     }
     silence = _silence(current, parameters.window_days, now)
     if silence:

@@ -22,6 +22,9 @@ from visionpipe.monitoring.prediction_rows import SCHEMA
 MAX_LINE_BYTES = 1_000_000
 MAX_DETAIL = 200  # characters of an error
 MAX_ATTRIBUTES = 200  # columns of attributes; more than that are values that were logged as names
+ATTRIBUTES_LEFT_OUT = (
+    f"attributes beyond {MAX_ATTRIBUTES} names are left out"  # told like a refusal: no row is lost
+)
 MIN_ATTRIBUTE_SHARE = 0.01  # of the lines that must have an attribute, where there are more
 _BATCH_LINES = 20_000
 # What pyarrow raises on a broken file or value: its own exceptions and the built-in ones that it passes on.
@@ -29,7 +32,7 @@ BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowE
 
 
 class Refusal(NamedTuple):
-    """A row, or with `row` None a whole file, that could not be read."""
+    """A row, or with `row` None a whole file (or `ATTRIBUTES_LEFT_OUT`), that could not be read."""
 
     reason: str
     row: int | None
@@ -251,7 +254,7 @@ def recurring_names(lines_of: Counter[str], n_lines: int) -> tuple[list[str], li
     enough = MIN_ATTRIBUTE_SHARE * n_lines
     names = [name for name, lines in lines_of.most_common(MAX_ATTRIBUTES) if lines >= enough]
     detail = f"{len(lines_of) - len(names)} of {len(lines_of)} names"
-    return names, [Refusal(f"attributes beyond {MAX_ATTRIBUTES} names are left out", None, detail)]
+    return names, [Refusal(ATTRIBUTES_LEFT_OUT, None, detail)]
 
 
 def _attributes(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[Refusal]]:
