@@ -140,6 +140,9 @@ def _read_parquet(path: Path) -> Piece:
             table, attributes = conform(file.read())
         # Metadata of the pandas that wrote the file could bring back an index: ignored.
         attributes_frame = attributes.to_pandas(ignore_metadata=True)
+        for name in (column.name for column in attributes.schema if pa.types.is_nested(column.type)):
+            values = attributes[name].to_pylist(maps_as_pydicts="lossy")
+            attributes_frame[name] = [_flat(value) for value in values]
     except BROKEN as error:
         return _nothing(Refusal("Parquet file cannot be read", None, first_line(error)[:MAX_DETAIL]))
     return Piece(table, attributes_frame, np.arange(1, len(table) + 1))
@@ -267,7 +270,9 @@ def _attributes(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[Refusal]
 
 
 def _flat(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict) else value
+    return (
+        json.dumps(value, default=str) if isinstance(value, list | dict) else value
+    )  # Parquet holds times, too
 
 
 def _nothing(refusal: Refusal) -> Piece:
