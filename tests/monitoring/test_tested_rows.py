@@ -104,6 +104,20 @@ def test_evidently_is_handed_the_very_rows_that_were_tested(predictions, classes
     assert current["requested_at"].min().isoformat() == verdict["window"]["from"]
 
 
+def test_the_window_is_that_of_all_its_rows_not_of_those_that_are_drawn(predictions, classes, now):
+    """Of three machines one row each: hardly the newest."""
+    times = pd.date_range(end=now, periods=900, freq="4h")
+    current = predictions(900).assign(requested_at=times, machine=[f"m{i % 3}" for i in range(900)])
+    parameters = FAST.model_copy(update={"group_by": "machine", "window_days": 30})
+    found = detect_drift(
+        predictions(60, seed=1), current, classes, parameters, now=now + timedelta(days=30, hours=3)
+    )
+    assert found.n_current == 3
+    start = now - timedelta(days=30) + timedelta(hours=4)
+    assert found.window == {"from": start.isoformat(), "to": now.isoformat()}
+    assert "newest prediction" not in found.reason
+
+
 @pytest.mark.parametrize("n", [60, 10])
 def test_a_service_that_fell_silent_does_not_pass_for_one_without_drift(predictions, classes, now, caplog, n):
     parameters = FAST.model_copy(update={"window_days": 30})

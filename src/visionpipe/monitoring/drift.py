@@ -40,7 +40,7 @@ class DriftVerdict:
     n_current: int
     """Predictions that were compared: one of each photo or group."""
     window: dict[str, str] | None
-    """`from` and `to`: ISO 8601 times (UTC) of the oldest and newest prediction; None if there is none."""
+    """`from` and `to`: ISO 8601 times (UTC) of the oldest and newest prediction in it; None if there is none."""
     model_version: str | None
     """Whose predictions were compared: one version, or several joined by commas; None if there is none."""
     tests: tuple[FeatureTest, ...] = ()
@@ -122,14 +122,16 @@ def detect_drift(
     about: dict[str, Any] = {
         "n_reference": len(reference),
         "n_current": len(current),
-        "window": _times(current),
+        "window": {"from": rows.times[0].isoformat(), "to": rows.times[1].isoformat()}
+        if rows.times
+        else None,
         "model_version": model_version
         or ", ".join(sorted(map(str, current["model_version"].unique())))
         or None,
         "refused_rows": dict(refused_rows or {}),
         "refused_files": dict(refused_files or {}),
     }
-    silence = _silence(current, parameters.window_days, now)
+    silence = _silence(rows.times, parameters.window_days, now)
     if silence:
         logger.warning(silence)
     if min(len(reference), len(current)) < parameters.min_rows:
@@ -178,21 +180,16 @@ def _check_columns(where: str, table: pd.DataFrame, names: Sequence[str]) -> Non
         )
 
 
-def _times(current: pd.DataFrame) -> dict[str, str] | None:
-    if current.empty:
-        return None
-    times = current["requested_at"]
-    return {"from": times.min().isoformat(), "to": times.max().isoformat()}
-
-
 def _sentences(*sentences: str) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _silence(current: pd.DataFrame, window_days: int | None, now: datetime | None) -> str:
-    if current.empty or window_days is None or now is None:
+def _silence(
+    times: tuple[pd.Timestamp, pd.Timestamp] | None, window_days: int | None, now: datetime | None
+) -> str:
+    if times is None or window_days is None or now is None:
         return ""
-    days = (pd.Timestamp(now) - current["requested_at"].max()).days
+    days = (pd.Timestamp(now) - times[1]).days
     return (
         f"The newest prediction is {days} days old, the window {window_days}." if days > window_days else ""
     )

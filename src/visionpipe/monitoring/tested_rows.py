@@ -18,6 +18,8 @@ class TestedRows:
 
     reference: pd.DataFrame
     current: pd.DataFrame
+    times: tuple[pd.Timestamp, pd.Timestamp] | None
+    """When the oldest and the newest prediction in the window were requested, drawn or not; None without any."""
     repeats: str
     """Which rows were left out as repeats of others: a sentence, or nothing."""
 
@@ -57,7 +59,7 @@ def choose_rows(
         if len(kept) < len(rows)
     ]
     repeats = f"One row of each group or photo counts: {' and '.join(counted)}." if counted else ""
-    return TestedRows(kept_reference, kept_current, repeats)
+    return TestedRows(kept_reference, kept_current, _times(in_window), repeats)
 
 
 def _window(current: pd.DataFrame, window_days: int | None, model_version: str | None) -> pd.DataFrame:
@@ -67,6 +69,12 @@ def _window(current: pd.DataFrame, window_days: int | None, model_version: str |
         start = current["requested_at"].max() - pd.Timedelta(days=window_days)
         current = current[current["requested_at"] > start]
     return current
+
+
+def _times(in_window: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp] | None:
+    if in_window.empty:
+        return None
+    return in_window["requested_at"].min(), in_window["requested_at"].max()
 
 
 def _one_of_each(rows: pd.DataFrame, keys: list[str], seed: int) -> pd.DataFrame:
