@@ -173,9 +173,9 @@ def test_writing_no_rows_writes_nothing(tmp_path, predictions):
     ("change", "message"),
     [
         (lambda rows: rows.drop(columns=["confidence", "image_id"]), "lack the column.*image_id, confidence"),
-        (lambda rows: rows.assign(requested_at="yesterday"), "3 predictions have no usable requested_at"),
+        (lambda rows: rows.assign(requested_at="yesterday"), "3 predictions without a usable requested_at"),
         (lambda rows: rows.assign(confidence="high"), "column confidence is .*string, double is needed"),
-        (lambda rows: rows.assign(confidence=[0.1, np.nan, 0.2]), "1 predictions have no usable confidence"),
+        (lambda rows: rows.assign(confidence=[0.1, np.nan, 0.2]), "1 prediction without a usable confidence"),
     ],
 )
 def test_predictions_that_could_not_be_read_again_are_not_written(tmp_path, predictions, change, message):

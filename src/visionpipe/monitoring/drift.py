@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError
 from visionpipe.monitoring.alignment import align
 from visionpipe.monitoring.feature_shift import (
@@ -137,8 +138,8 @@ def detect_drift(
     if min(len(reference), len(current)) < parameters.min_rows:
         whose = f" of model version {model_version}" if model_version else ""
         reason = (
-            f"Too few rows to judge drift: {len(reference)} in the reference and {len(current)} predictions"
-            f"{whose} in the window, {parameters.min_rows} of each are needed."
+            f"Too few rows to judge drift: {len(reference):,} in the reference and "
+            f"{counted(len(current), 'prediction')}{whose} in the window, {parameters.min_rows} of each are needed."
         )
         others = ", ".join(f"{version} ({n:,})" for version, n in sorted((other_versions or {}).items()))
         instead = f"The log has predictions of other model versions: {others}." if others else ""
@@ -216,6 +217,5 @@ def _reason(tests: Sequence[FeatureTest], untested: Mapping[str, str], parameter
     if small:
         least = small[0].min_effect
         return f"No drift that matters: {small[0].shift}, below the {least:g} that counts{left_out}."
-    return (
-        f"No drift: none of {len(tests)} tests found a shift (adjusted p < {parameters.alpha:g}){left_out}."
-    )
+    n_tests = counted(len(tests), "test")
+    return f"No drift: none of {n_tests} found a shift (adjusted p < {parameters.alpha:g}){left_out}."

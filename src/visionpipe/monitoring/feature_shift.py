@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError
 from visionpipe.monitoring.alignment import is_number_column
 from visionpipe.monitoring.parameters import DriftParameters
@@ -232,4 +233,4 @@ def _quantiles(sorted_N: NDArray[np.float64], shares: Sequence[float]) -> NDArra
 
 
 def _too_few(n_reference: int, n_current: int, parameters: DriftParameters) -> str:
-    return f"{n_reference} values in the reference and {n_current} now, {parameters.min_rows} needed"
+    return f"{counted(n_reference, 'value')} in the reference and {n_current:,} now, {parameters.min_rows} needed"

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from visionpipe.atomic import new_file
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.monitoring.prediction_files import (
     ATTRIBUTES_LEFT_OUT,
@@ -103,7 +104,7 @@ def write_predictions(folder: Path, predictions: pd.DataFrame) -> Path:
     for name in REQUIRED:
         if table[name].null_count:
             raise VisionpipeError(
-                f"{folder}: {table[name].null_count} predictions have no usable {name}; fill it in"
+                f"{folder}: {counted(table[name].null_count, 'prediction')} without a usable {name}; fill it in"
             )
     for name in sorted(attributes.column_names):
         table = table.append_column(name, attributes[name])

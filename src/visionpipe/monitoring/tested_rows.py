@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from visionpipe.counting import counted
 from visionpipe.monitoring.parameters import DriftParameters
 from visionpipe.stats.independence import one_row_per_group
 
@@ -50,15 +51,15 @@ def choose_rows(
     by = [parameters.group_by] if parameters.group_by else []
     kept_reference = _one_of_each(reference, ["group_id", *by], parameters.seed)
     kept_current = _one_of_each(in_window, ["image_id", *by], parameters.seed)
-    counted = [
-        f"{len(kept):,} of {len(rows):,} {what}"
-        for kept, rows, what in [
-            (kept_reference, reference, "reference rows"),
-            (kept_current, in_window, "predictions"),
+    shares = [
+        f"{len(kept):,} of {counted(len(rows), noun)}"
+        for kept, rows, noun in [
+            (kept_reference, reference, "reference row"),
+            (kept_current, in_window, "prediction"),
         ]
         if len(kept) < len(rows)
     ]
-    repeats = f"One row of each group or photo counts: {' and '.join(counted)}." if counted else ""
+    repeats = f"One row of each group or photo counts: {' and '.join(shares)}." if shares else ""
     return TestedRows(kept_reference, kept_current, _times(in_window), repeats)
 
 
