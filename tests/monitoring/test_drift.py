@@ -168,6 +168,15 @@ def test_too_few_rows_is_a_verdict_of_its_own(predictions, verdict, n_reference,
     json.dumps(found.as_dict(), allow_nan=False)
 
 
+def test_a_single_one_takes_the_singular(predictions, verdict):
+    one, many = predictions(1), predictions(100)
+    assert "1 prediction in the window" in verdict(many, one).reason
+    assert "1 of 2 predictions" in verdict(many, pd.concat([one, one])).reason
+    gone = many.assign(embedding=many["embedding"].where(many.index == 0, None), predicted_label=None)
+    found = verdict(gone, many, given=DriftParameters(features=[]))
+    assert found.untested["embedding"] == "1 value in the reference and 100 now, 50 needed"
+
+
 def test_a_column_that_went_missing_is_reported_and_the_others_are_still_judged(predictions, verdict):
     current = predictions(200, seed=1).assign(sharpness=np.nan, embedding=None)
     found = verdict(predictions(200), current)
@@ -251,7 +260,7 @@ def test_the_verdict_is_json_with_the_agreed_keys(predictions, verdict):
     found = verdict(predictions(100), predictions(100, seed=1), refused_rows={"confidence is missing": 2})
     told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     assert {"drifted", "reason", "n_reference", "n_current", "window", "model_version", "tests"} < set(told)
-    assert {"refused_rows", "histograms", "untested"} < set(told)
+    assert {"refused_rows", "refused_files", "histograms", "untested"} < set(told)
     keys = {"feature", "test", "statistic", "p_value", "p_adjusted", "effect", "drifted"}
     assert all(keys <= set(test) for test in told["tests"])
     assert told["refused_rows"] == {"confidence is missing": 2}

@@ -100,6 +100,8 @@ def test_with_nothing_to_compare_a_short_page_says_so(predictions):
     page = render_evidently(predictions(100), predictions(0), FEATURES, verdict="Too few rows.")
     assert "Too few rows. Nothing to compare: 100 reference rows, 0 current rows." in page
     assert len(page) < 2000
+    page = render_evidently(predictions(1), predictions(1), FEATURES)
+    assert "Nothing to compare: 1 reference row, 1 current row." in page
 
 
 def test_large_tables_are_sampled(predictions, monkeypatch):

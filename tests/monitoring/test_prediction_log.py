@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from visionpipe.errors import VisionpipeError
@@ -24,7 +27,7 @@ def test_what_is_written_is_read_back_value_for_value(tmp_path, predictions, rea
     write_predictions(tmp_path / "log", written)
     log = read(tmp_path / "log")
     assert log.refused.empty
-    assert log.refused_counts == {}
+    assert log.refused_rows == {}
     pd.testing.assert_frame_equal(by_id(log.rows), by_id(written))
     assert list(log.rows.columns) == [*SCHEMA.names, "camera"]
 
@@ -86,6 +89,40 @@ def test_json_lines_and_parquet_give_the_same_table(tmp_path, predictions, json_
     pd.testing.assert_frame_equal(by_id(from_json.rows), by_id(from_parquet.rows))
 
 
+@pytest.mark.parametrize(
+    ("value", "of_type", "told"),
+    [
+        (["a", "b"], None, '["a", "b"]'),
+        ([1, None], None, "[1, null]"),
+        ([0.5, 1.0], pa.large_list(pa.float64()), "[0.5, 1.0]"),
+        ({"lens": "x", "at": [1, 2]}, None, '{"lens": "x", "at": [1, 2]}'),
+        ({"lens": [{"mm": 35}]}, pa.map_(pa.string(), pa.list_(pa.map_(pa.string(), pa.int64()))), None),
+    ],
+    ids=["list", "gap", "large list", "struct", "map"],
+)
+def test_nested_attributes_are_text_in_both_formats(
+    tmp_path, predictions, json_lines, read, value, of_type, told
+):
+    written = predictions(3)
+    partition = tmp_path / "json" / "date=2026-05-03"
+    partition.mkdir(parents=True)
+    lines = [json.loads(line) | {"setup": value} for line in json_lines(written)]
+    lines[1]["setup"] = None
+    (partition / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    table = pa.Table.from_pandas(written).append_column("setup", pa.array([value, None, value], of_type))
+    partition = tmp_path / "parquet" / "date=2026-05-03"
+    partition.mkdir(parents=True)
+    pq.write_table(table, partition / "a.parquet")
+    from_json, from_parquet = read(tmp_path / "json"), read(tmp_path / "parquet")
+    pd.testing.assert_frame_equal(from_json.rows, from_parquet.rows)
+    assert from_parquet.rows["setup"].dropna().tolist() == [told or json.dumps(value)] * 2
+
+
+def test_what_json_cannot_say_in_a_nested_attribute_is_text_as_well(tmp_path, predictions, read):
+    written = predictions(2).assign(setup=[{"at": pd.Timestamp("2026-05-01"), "raw": b"\xff"}] * 2)
+    assert read(write_predictions(tmp_path, written)).rows["setup"].str.contains("2026-05-01 00:00:00").all()
+
+
 def test_a_log_that_pandas_wrote_in_other_types_is_read_alike(tmp_path, predictions, read):
     """Text times, categories, 32-bit numbers, a numeric version and a stray index all mean the same."""
     written = predictions(30)
@@ -123,7 +160,7 @@ def test_a_log_that_does_not_exist_is_empty_with_every_column(tmp_path, read):
     assert log.rows.empty
     assert list(log.rows.columns) == SCHEMA.names
     assert list(log.refused.columns) == ["reason", "file", "row", "detail"]
-    assert log.refused_counts == {}
+    assert log.refused_rows == {}
 
 
 def test_writing_no_rows_writes_nothing(tmp_path, predictions):
@@ -136,9 +173,9 @@ def test_writing_no_rows_writes_nothing(tmp_path, predictions):
     ("change", "message"),
     [
         (lambda rows: rows.drop(columns=["confidence", "image_id"]), "lack the column.*image_id, confidence"),
-        (lambda rows: rows.assign(requested_at="yesterday"), "3 predictions have no usable requested_at"),
+        (lambda rows: rows.assign(requested_at="yesterday"), "3 predictions without a usable requested_at"),
         (lambda rows: rows.assign(confidence="high"), "column confidence is .*string, double is needed"),
-        (lambda rows: rows.assign(confidence=[0.1, np.nan, 0.2]), "1 predictions have no usable confidence"),
+        (lambda rows: rows.assign(confidence=[0.1, np.nan, 0.2]), "1 prediction without a usable confidence"),
     ],
 )
 def test_predictions_that_could_not_be_read_again_are_not_written(tmp_path, predictions, change, message):

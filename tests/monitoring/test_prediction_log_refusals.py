@@ -64,7 +64,7 @@ def test_an_unsound_row_costs_itself_and_is_named(tmp_path, predictions, json_li
         (tmp_path / DAY).mkdir()
         rows.to_parquet(tmp_path / DAY / "a.parquet")
     log = read(tmp_path)
-    assert log.refused_counts == {reason: 1}
+    assert log.refused_rows == {reason: 1}
     assert log.refused.loc[0, ["file", "row"]].tolist() == [f"{DAY}/a.{form}", 3]
     assert list(log.rows["prediction_id"]) == [f"0-{i:08x}" for i in (0, 1, 3, 4)]
 
@@ -78,7 +78,7 @@ def test_nan_in_parquet_is_refused_though_missing_is_not(tmp_path, predictions, 
     (tmp_path / DAY).mkdir()
     pq.write_table(table, tmp_path / DAY / "a.parquet")
     log = read(tmp_path)
-    assert log.refused_counts == {"contrast is NaN or infinite": 1}
+    assert log.refused_rows == {"contrast is NaN or infinite": 1}
     assert log.rows["contrast"].isna().tolist() == [False, True]
 
 
@@ -116,7 +116,7 @@ def test_a_value_of_the_wrong_type_costs_its_line(tmp_path, predictions, json_li
     lines = json_lines(predictions(4))
     lines[0] = json.dumps(json.loads(lines[0]) | {name: value})
     log = read(put(tmp_path, lines))
-    assert log.refused_counts == {f"{name} has the wrong type": 1}
+    assert log.refused_rows == {f"{name} has the wrong type": 1}
     assert len(log.rows) == 3
 
 
@@ -138,7 +138,7 @@ def test_a_line_that_is_no_json_object_costs_itself(tmp_path, predictions, json_
     lines = [*json_lines(predictions(3)), line]
     lines[1], lines[3] = lines[3], lines[1]
     log = read(put(tmp_path, lines))
-    assert log.refused_counts == {"line is not a JSON object": 1}
+    assert log.refused_rows == {"line is not a JSON object": 1}
     assert len(log.rows) == 3
 
 
@@ -146,7 +146,7 @@ def test_a_half_written_last_line_is_told_from_a_broken_one(tmp_path, prediction
     lines = json_lines(predictions(3))
     for length in (1, 10, len(lines[2]) // 2, len(lines[2]) - 1):
         log = read(put(tmp_path, [*lines[:2], lines[2][:length]], end=b""))
-        assert log.refused_counts == {"last line is half-written": 1}
+        assert log.refused_rows == {"last line is half-written": 1}
         assert log.refused["row"].tolist() == [3]
         assert len(log.rows) == 2
     assert len(read(put(tmp_path, lines, end=b"")).rows) == 3, "a whole last line needs no newline"
@@ -158,7 +158,7 @@ def test_a_line_longer_than_a_megabyte_is_passed_over_unread(tmp_path, predictio
     longest = longest.replace('"note": "', '"note": "' + "x" * (MAX_LINE_BYTES - len(longest)))
     assert len(longest) == MAX_LINE_BYTES
     log = read(put(tmp_path, [longest, lines[1][:-1] + " " * 3_000_000 + "}", lines[2]]))
-    assert log.refused_counts == {"line is longer than 1 MB": 1}
+    assert log.refused_rows == {"line is longer than 1 MB": 1}
     assert log.refused["row"].tolist() == [2]
     assert len(log.rows) == 2
 
@@ -169,7 +169,7 @@ def test_of_repeated_predictions_the_first_sound_one_is_kept(tmp_path, predictio
     lines.insert(0, json.dumps(first | {"confidence": 2.0}))
     lines.append(json.dumps(first | {"camera": "later"}))
     log = read(put(tmp_path, lines))
-    assert log.refused_counts == {
+    assert log.refused_rows == {
         "confidence is not a number from 0 to 1": 1,
         "prediction_id was logged before": 1,
     }
@@ -199,7 +199,7 @@ def test_a_truncated_parquet_file_costs_that_file(tmp_path, predictions, read):
     for length in (0, 3, 4, 100, len(whole) // 2, len(whole) - 1):
         (tmp_path / DAY / "foreign.parquet").write_bytes(whole[:length])
         log = read(tmp_path)
-        assert log.refused_counts == {"Parquet file cannot be read": 1}
+        assert (log.refused_rows, log.refused_files) == ({}, {"Parquet file cannot be read": 1})
         assert log.refused["row"].isna().all()
         assert log.refused["detail"].str.len().gt(0).all()
         assert len(log.rows) == 20
@@ -217,7 +217,7 @@ def test_a_flipped_bit_in_a_file_of_ours_costs_that_file(tmp_path, predictions, 
         file.write_bytes(flipped)
         log = read(tmp_path)
         assert len(log.rows) == rest
-        assert log.refused_counts == {"Parquet file is not what was written": 1}
+        assert (log.refused_rows, log.refused_files) == ({}, {"Parquet file is not what was written": 1})
 
 
 def test_no_flipped_bit_in_a_foreign_parquet_file_stops_the_run(tmp_path, predictions, read):
@@ -253,14 +253,14 @@ def test_a_parquet_file_with_a_column_of_the_wrong_type_is_refused_whole(
     predictions(4, seed=1).to_parquet(tmp_path / DAY / "good.parquet")
     log = read(tmp_path)
     assert len(log.rows) == 4
-    assert log.refused_counts == {"Parquet file cannot be read": 1}
+    assert (log.refused_rows, log.refused_files) == ({}, {"Parquet file cannot be read": 1})
     assert log.refused["detail"].str.match(detail).all()
 
 
 def test_a_file_of_another_kind_is_named(tmp_path, predictions, read):
     (tmp_path / DAY).mkdir()
     (tmp_path / DAY / "a.csv").write_text("prediction_id\n1\n")
-    assert read(tmp_path).refused_counts == {"file is neither .parquet nor .jsonl": 1}
+    assert read(tmp_path).refused_files == {"file is neither .parquet nor .jsonl": 1}
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -22,7 +22,7 @@ def test_a_predecessor_with_other_classes_is_counted_not_refused(tmp_path, predi
     write_predictions(tmp_path, two_classes)
     log = read(tmp_path, "7")
     assert set(log.rows["model_version"]) == {"7"}
-    assert (len(log.rows), log.refused_counts, log.other_versions) == (20, {}, {"6": 30})
+    assert (len(log.rows), log.refused_rows, log.other_versions) == (20, {}, {"6": 30})
 
 
 @pytest.mark.parametrize("model_version", ["7", None])
@@ -30,7 +30,7 @@ def test_a_shadow_model_may_log_the_same_requests(tmp_path, predictions, read, m
     write_predictions(tmp_path, predictions(40, days=1))
     write_predictions(tmp_path, predictions(40, days=1).assign(model_version="8"))
     log = read(tmp_path, model_version)
-    assert log.refused_counts == {}
+    assert log.refused_rows == {}
     assert (log.rows["model_version"] == "7").sum() == 40
     assert log.rows.duplicated("prediction_id").sum() == (0 if model_version else 40)
 
@@ -41,7 +41,7 @@ def test_rows_without_a_version_are_refused_whoever_asks(tmp_path, predictions, 
     lines = [json.dumps(first | {"model_version": None}), json.dumps(second)]
     (tmp_path / "date=2026-05-03" / "a.jsonl").write_text("\n".join(lines))
     log = read(tmp_path, "7")
-    assert (len(log.rows), log.refused_counts) == (1, {"model_version is missing": 1})
+    assert (len(log.rows), log.refused_rows) == (1, {"model_version is missing": 1})
     assert log.refused["row"].tolist() == [1]
 
 
@@ -70,7 +70,7 @@ def test_folders_within_a_day_are_read(tmp_path, predictions, json_lines, read):
     (tmp_path / "date=2026-05-03" / "_temporary" / "0").mkdir(parents=True)
     (tmp_path / "date=2026-05-03" / "_temporary" / "0" / "x.jsonl").write_text(lines[0])
     log = read(tmp_path)
-    assert (len(log.rows), log.refused_counts) == (10, {})
+    assert (len(log.rows), log.refused_rows) == (10, {})
 
 
 def test_files_in_no_partition_are_named(tmp_path, predictions, json_lines, read):
@@ -79,7 +79,7 @@ def test_files_in_no_partition_are_named(tmp_path, predictions, json_lines, read
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(line)
     log = read(tmp_path)
-    assert log.refused_counts == {"file is in no folder date=YYYY-MM-DD": 3}
+    assert (log.refused_rows, log.refused_files) == ({}, {"file is in no folder date=YYYY-MM-DD": 3})
     assert sorted(log.refused["file"]) == ["2026-05-03/x.jsonl", "dt=2026-05-03/x.jsonl", "x.jsonl"]
     assert log.refused["row"].isna().all() and isinstance(log.refused, pd.DataFrame)
 
@@ -113,12 +113,12 @@ def test_of_repeated_predictions_the_first_day_counts(tmp_path, predictions, cla
     write_predictions(tmp_path, first.assign(requested_at=now, camera="again"))
     log = read_predictions(tmp_path, classes=classes, now=now, window_days=10)
     assert set(log.rows["camera"]) == {"first"}
-    assert log.refused_counts == {"prediction_id was logged before": 10}
+    assert log.refused_rows == {"prediction_id was logged before": 10}
 
 
 @pytest.mark.parametrize("n_files", [1, 30])
 def test_values_that_were_logged_as_names_do_not_become_columns(
-    tmp_path, predictions, json_lines, read, n_files
+    tmp_path, predictions, json_lines, read, n_files, caplog
 ):
     """One name a line, as columns, would be a table of lines squared."""
     lines = [json.loads(line) for line in json_lines(predictions(3000, days=1))]
@@ -129,5 +129,8 @@ def test_values_that_were_logged_as_names_do_not_become_columns(
     log = read(tmp_path)
     assert len(log.rows) == 3000
     assert list(log.rows.columns) == [*SCHEMA.names, "camera"]
-    assert log.refused_counts == {"attributes beyond 200 names are left out": 1}
-    assert log.refused.loc[0, "detail"] == "3000 of 3001 names"
+    assert log.refused[["reason", "detail"]].values.tolist() == [
+        ["attributes beyond 200 names are left out", "3000 of 3001 names"]
+    ]
+    assert (log.refused_rows, log.refused_files) == ({}, {}), "neither a row nor a file is lost by that"
+    assert "attributes beyond 200 names are left out (3000 of 3001 names)" in caplog.text

@@ -21,6 +21,7 @@ from visionpipe.monitoring.scoring import score_new, summarise
 NOON = datetime(2026, 5, 3, 12, tzinfo=UTC)
 FAST = EvaluationParameters(resamples=200)
 CLASSES = ["blue", "red"]
+NOTHING_SEEN = pd.DataFrame({"image_id": [], "group_id": [], "split": []}, dtype="str")
 OWN = {"n": 40, "metrics": {"accuracy": {"estimate": 0.9}}, "per_class": {}, "confusion": [[1, 2], [3, 4]]}
 
 
@@ -47,8 +48,8 @@ def log(tmp_path):
     return partial(read_predictions, tmp_path / "log", now=NOON)
 
 
-def scored(classifier, arrivals, photos, log, version="3", now=NOON):
-    return score_new(classifier, version, arrivals, photos.read, log, now)
+def scored(classifier, arrivals, photos, log, version="3", now=NOON, seen=NOTHING_SEEN):
+    return score_new(classifier, version, arrivals, photos.read, log, now, seen=seen)
 
 
 def test_arrivals_are_predicted_as_the_model_predicts_their_pixels(classifier, arrivals, photos, log):
@@ -106,6 +107,21 @@ def test_a_new_champion_predicts_everything_again(classifier, arrivals, photos, 
     assert log(classes=CLASSES).rows.groupby("model_version").size().to_dict() == {"3": 60, "4": 60}
 
 
+def learned(image_ids, oldest_of_a_group=()):
+    """What a model has seen: these photos, and near-duplicates of others."""
+    rows = [(each, each, "validation") for each in image_ids]
+    rows += [("f" * 64, each, "train") for each in oldest_of_a_group]
+    return pd.DataFrame(rows, columns=["image_id", "group_id", "split"])
+
+
+def test_photos_that_the_model_learned_from_are_not_predicted(classifier, arrivals, photos, log, caplog):
+    ids = arrivals["image_id"].tolist()
+    with caplog.at_level("INFO", logger="visionpipe"):
+        rows = scored(classifier, arrivals, photos, log, seen=learned(ids[:20], ids[20:21]))
+    assert sorted(rows["image_id"]) == sorted(ids[21:])
+    assert "21 arrivals left out: version 3 was trained or tuned on them" in caplog.text
+
+
 def test_no_arrivals_give_no_rows(classifier, arrivals, photos, log):
     assert scored(classifier, arrivals.head(0), photos, log).empty
 
@@ -123,8 +139,8 @@ class TestSummary:
         known = arrivals.merge(photos.manifest[["image_id", "label"]])[["image_id", "label"]]
         return known.head(n)
 
-    def summary(self, log, labels, version="3"):
-        return summarise(CLASSES, version, OWN, log, labels, FAST)
+    def summary(self, log, labels, arrivals, version="3", seen=NOTHING_SEEN, **options):
+        return summarise(CLASSES, version, OWN, log, labels, FAST, arrivals=arrivals, seen=seen, **options)
 
     @pytest.fixture
     def rows(self, classifier, arrivals, photos, log, tmp_path):
@@ -135,7 +151,7 @@ class TestSummary:
     def test_arrivals_are_measured_as_scikit_learn_measures(self, rows, photos, arrivals, log):
         labels = self.labels(photos, arrivals, 45)
         judged = rows.merge(labels, on="image_id")
-        found = self.summary(log, labels)
+        found = self.summary(log, labels, arrivals)
         accuracy = accuracy_score(judged["label"], judged["predicted_label"])
         auroc = roc_auc_score(judged["label"] == "red", np.stack(judged["probabilities"])[:, 1])
         assert found["arrivals"]["n"] == 45
@@ -145,20 +161,29 @@ class TestSummary:
         assert found["model_version"] == "3"
 
     def test_the_promise_is_what_was_measured_at_registration(self, rows, photos, arrivals, log):
-        own = self.summary(log, self.labels(photos, arrivals, 45))["own_test"]
+        own = self.summary(log, self.labels(photos, arrivals, 45), arrivals)["own_test"]
         assert own == {key: OWN[key] for key in ("n", "metrics", "per_class")}
 
     def test_without_labels_there_is_no_verdict_on_arrivals(self, rows, photos, arrivals, log):
-        assert self.summary(log, self.labels(photos, arrivals, 0))["arrivals"] is None
+        assert self.summary(log, self.labels(photos, arrivals, 0), arrivals)["arrivals"] is None
 
     def test_other_versions_do_not_count(self, rows, photos, arrivals, log):
-        found = self.summary(log, self.labels(photos, arrivals, 45), version="4")
+        found = self.summary(log, self.labels(photos, arrivals, 45), arrivals, version="4")
         assert (found["n_logged"], found["arrivals"]) == (0, None)
+
+    def test_photos_that_the_model_learned_from_are_no_evidence_of_it(self, rows, photos, arrivals, log):
+        labels = self.labels(photos, arrivals, 45)
+        ids = labels["image_id"].tolist()
+        found = self.summary(log, labels, arrivals, seen=learned(ids[:20], ids[20:21]))
+        assert found["n_learned_from"] == 21
+        assert found["arrivals"] == self.summary(log, labels.iloc[21:], arrivals)["arrivals"]
+        others = rows[~rows["image_id"].isin(ids[:21])]
+        assert (found["n_logged"], found["n_deferred"]) == (39, others["deferred"].sum())
 
     def test_the_newest_label_counts(self, rows, photos, arrivals, log):
         labels = self.labels(photos, arrivals, 45)
         corrected = labels.assign(label=np.where(labels["label"] == "red", "blue", "red")).head(10)
-        found = self.summary(log, pd.concat([labels, corrected]))
+        found = self.summary(log, pd.concat([labels, corrected]), arrivals)
         newest = pd.concat([labels.iloc[10:], corrected])
         judged = rows.merge(newest, on="image_id").assign(group_id=lambda t: t["image_id"])
         expected = evaluate(judged, CLASSES, [], FAST)["metrics"]["accuracy"]
@@ -167,9 +192,9 @@ class TestSummary:
 
     def test_arrivals_of_a_class_that_the_model_does_not_know_are_wrong(self, rows, photos, arrivals, log):
         labels = self.labels(photos, arrivals, 45)
-        known = self.summary(log, labels.head(20))["arrivals"]
+        known = self.summary(log, labels.head(20), arrivals)["arrivals"]
         strange = pd.concat([labels.head(20), labels.tail(25).assign(label="cracked")])
-        found = self.summary(log, strange)["arrivals"]
+        found = self.summary(log, strange, arrivals)["arrivals"]
         accuracy, of_known = (each["metrics"]["accuracy"] for each in (found, known))
         assert (found["n"], accuracy["n"], found["unknown_classes"]) == (45, 45, {"cracked": 25})
         assert accuracy["estimate"] == pytest.approx(of_known["estimate"] * 20 / 45)
@@ -178,7 +203,9 @@ class TestSummary:
         assert found["metrics"]["auroc"] == known["metrics"]["auroc"]
 
     def test_arrivals_of_unknown_classes_alone_are_all_wrong(self, rows, photos, arrivals, log):
-        found = self.summary(log, self.labels(photos, arrivals, 45).assign(label="cracked"))["arrivals"]
+        found = self.summary(log, self.labels(photos, arrivals, 45).assign(label="cracked"), arrivals)[
+            "arrivals"
+        ]
         assert (found["n"], found["metrics"]["accuracy"]["estimate"]) == (45, 0.0)
         assert set(found["metrics"]) == {"accuracy"}
 
@@ -186,12 +213,12 @@ class TestSummary:
         self, rows, photos, arrivals, log, tmp_path
     ):
         labels = self.labels(photos, arrivals, 45)
-        once = self.summary(log, labels)["arrivals"]["metrics"]["accuracy"]
+        once = self.summary(log, labels, arrivals)["arrivals"]["metrics"]["accuracy"]
         more = pd.concat(
             [rows.assign(prediction_id=[f"{k}-{i}" for i in rows["image_id"]]) for k in range(9)]
         )
         write_predictions(tmp_path / "log", more)
-        tenfold = self.summary(log, labels)["arrivals"]["metrics"]["accuracy"]
+        tenfold = self.summary(log, labels, arrivals)["arrivals"]["metrics"]["accuracy"]
         assert tenfold["estimate"] == pytest.approx(once["estimate"])
         assert tenfold["high"] - tenfold["low"] > 0.8 * (once["high"] - once["low"])
 
@@ -200,8 +227,8 @@ class TestSummary:
         senders = [f"sender {i // 9}" if i < 36 else None for i in range(len(rows))]
         write_predictions(tmp_path / "sent", rows.assign(sender=senders))
         sent = partial(read_predictions, tmp_path / "sent", now=NOON)
-        alone = summarise(CLASSES, "3", OWN, sent, labels, FAST)["arrivals"]["metrics"]["accuracy"]
-        found = summarise(CLASSES, "3", OWN, sent, labels, FAST, group_by="sender")["arrivals"]["metrics"]
+        alone = self.summary(sent, labels, arrivals)["arrivals"]["metrics"]["accuracy"]
+        found = self.summary(sent, labels, arrivals, group_by="sender")["arrivals"]["metrics"]
         judged = sent(classes=CLASSES).rows.merge(labels, on="image_id")
         groups = judged["sender"].where(judged["sender"].notna(), judged["image_id"])
         expected = evaluate(judged.assign(group_id=groups), CLASSES, [], FAST)["metrics"]["accuracy"]

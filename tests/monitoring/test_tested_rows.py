@@ -88,7 +88,10 @@ def test_evidently_is_handed_the_very_rows_that_were_tested(predictions, classes
     winter = tenfold(predictions(60)).assign(requested_at=pd.Timestamp(now) - pd.Timedelta(days=90))
     week = tenfold(predictions(70, seed=1, days=3))
     log = SimpleNamespace(
-        rows=pd.concat([winter, week], ignore_index=True), refused_counts={}, other_versions={}
+        rows=pd.concat([winter, week], ignore_index=True),
+        refused_rows={},
+        refused_files={},
+        other_versions={},
     )
     candidate = SimpleNamespace(
         reference=near_duplicates(predictions(60, seed=2)),
@@ -99,6 +102,20 @@ def test_evidently_is_handed_the_very_rows_that_were_tested(predictions, classes
     verdict, reference, current = node(champion, lambda **_: log, parameters, now)
     assert (len(reference), len(current)) == (verdict["n_reference"], verdict["n_current"]) == (60, 70)
     assert current["requested_at"].min().isoformat() == verdict["window"]["from"]
+
+
+def test_the_window_is_that_of_all_its_rows_not_of_those_that_are_drawn(predictions, classes, now):
+    """Of three machines one row each: hardly the newest."""
+    times = pd.date_range(end=now, periods=900, freq="4h")
+    current = predictions(900).assign(requested_at=times, machine=[f"m{i % 3}" for i in range(900)])
+    parameters = FAST.model_copy(update={"group_by": "machine", "window_days": 30})
+    found = detect_drift(
+        predictions(60, seed=1), current, classes, parameters, now=now + timedelta(days=30, hours=3)
+    )
+    assert found.n_current == 3
+    start = now - timedelta(days=30) + timedelta(hours=4)
+    assert found.window == {"from": start.isoformat(), "to": now.isoformat()}
+    assert "newest prediction" not in found.reason
 
 
 @pytest.mark.parametrize("n", [60, 10])

@@ -55,6 +55,14 @@ def test_a_shift_that_is_large_enough_is_drift_and_one_that_is_only_certain_is_n
     assert shift.p_adjusted < 1e-20 and shift.effect < 0.2 and not shift.drifted
 
 
+def test_where_a_class_is_rare_other_shares_are_drift_at_a_small_error_rate_too():
+    """Random tables then stand in for the chi-squared distribution: 9,999 are too few for five tests at 0.0004."""
+    manifest = arrivals(240, 240)
+    manifest["label"] = ["crack"] * 120 + ["scratch"] * 118 + ["burn"] * 2 + ["scratch"] * 240
+    found = compare_newest_batch(manifest, BatchParameters(alpha=0.0004))
+    assert [shift.column for shift in found.shifts if shift.drifted] == ["label"]
+
+
 def test_other_shares_of_the_classes_are_drift_of_the_labels():
     manifest = arrivals(200, 100)
     new = manifest.index[200:]

@@ -22,6 +22,7 @@ from visionpipe.quality.parameters import ValidationParameters, ValueRange
         ({"agreement": {"min_images": 1}}, "greater than or equal to 2"),
         ({"batch": {"outside_quantile": 0.5}}, "less than 0.5"),
         ({"batch": {"alpha": 0}}, "greater than 0"),
+        ({"batch": {"alpha": 1e-5}}, "can never show drift of rare classes in 5 tests; give 5e-05 or more"),
     ],
 )
 def test_a_mistake_in_the_parameters_is_named(values, message):

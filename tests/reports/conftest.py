@@ -173,7 +173,8 @@ def a_drift_verdict():
         "model_version": "6",
         "tests": [test("sharpness", "KS", 0.05, False), test("brightness", "KS", 0.41, True)],
         "untested": {"confidence": "3 values now, 30 needed"},
-        "refused_rows": {"unknown_class": 3},
+        "refused_rows": {"unknown_class": 3000, "image_id is missing": 1},
+        "refused_files": {"Parquet file cannot be read": 1},
         "histograms": {
             "sharpness": {"bins": edges, "reference": [0.1] * 10, "current": [0.1] * 10},
             "brightness": {"bins": edges, "reference": [0.1] * 10, "current": [0.05] * 5 + [0.15] * 5},

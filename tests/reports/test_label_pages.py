@@ -3,9 +3,10 @@
 import re
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
-from quality_tables import judge, make_history, make_manifest
+from quality_tables import arrivals, judge, make_history, make_manifest
 from visionpipe.reports.label_pages import agreement_in_words, label_audit_page, validation_page
 
 EVIL = "<img src=http://evil.example/x.png>"
@@ -254,3 +255,24 @@ def test_the_newest_batch_says_that_one_image_of_each_group_was_tested(outcomes,
         "of each group"
         not in parse(validation_page({**outcome.result, "batch": alone}, outcome.sections)).text
     )
+
+
+@pytest.mark.parametrize(
+    ("strays", "drifted", "told"),
+    [
+        (False, False, "Stable"),
+        (False, True, "Drifted"),
+        (True, False, "Outside its range"),
+        (True, True, "Outside its range Drifted"),
+    ],
+)
+def test_a_column_outside_its_range_is_not_called_stable(strays, drifted, told, parse):
+    """It may have stopped the run, however like the earlier images the others are."""
+    now = np.linspace(120.5 if drifted else 100.5, 139.5, 100)
+    now[: 15 if strays else 0] = 400.0
+    manifest = arrivals(200, 100).assign(brightness=[*np.linspace(100, 140, 200), *now])
+    outcome = judge(manifest, batch={"outside_severity": "error"})
+    assert outcome.success != strays
+    text = parse(validation_page(outcome.result, outcome.sections)).text
+    row = text[text.index("Brightness Kolmogorov-Smirnov") :]
+    assert row.startswith(f"Brightness Kolmogorov-Smirnov {told} 0."), row[:80]

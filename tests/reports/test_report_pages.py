@@ -270,6 +270,8 @@ def test_a_drift_page_puts_drifted_features_first(drift_verdict, parse):
     assert [alt.split()[2] for alt in plots] == ["Brightness", "Sharpness", "Predicted"]
     assert "2024-04-01 00:00 to 2024-06-30 23:10" in page.text
     assert [a["href"] for a in page.all("a")] == ["index.html", "drift/evidently%20report.html"]
+    left_out = "Unknown class 3,000 rows Image ID is missing 1 row Parquet file cannot be read 1 file"
+    assert left_out in page.text
 
 
 def test_a_drift_page_needs_only_verdict_reason_and_tests(parse):

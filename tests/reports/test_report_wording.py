@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from visionpipe.metrics.classification import average_precision
 from visionpipe.reports import canvas, findings, rendering, wording
+from visionpipe.reports.model_facts import model_facts
 
 
 @pytest.mark.parametrize("module", [canvas, findings, rendering, wording])
@@ -76,6 +77,14 @@ def test_several_confidence_levels_are_all_named():
 )
 def test_a_count_takes_the_singular_of_one_only(n, noun, said):
     assert wording.counted(n, noun) == said
+
+
+def test_a_model_of_one_pass_and_one_epoch_is_told_of_in_the_singular():
+    facts = model_facts(
+        {"mc_dropout_passes": 1, "epochs": 1, "trained_stages": "head", "weights": "none"}, []
+    )
+    assert facts["A prediction is the mean of"] == "1 pass with dropout"
+    assert facts["Trained"] == "head, 1 epoch, from none weights"
 
 
 def test_ranking_metrics_name_their_positive_class_or_how_they_are_averaged():

@@ -41,10 +41,22 @@ def test_without_a_champion_or_an_evaluation_there_is_nothing_to_set_beside(prin
     assert "challenger 0" not in printed(decision=card_decision())
 
 
+def scoring_summary(**other):
+    counts = {"n_logged": 100, "n_deferred": 2, "n_learned_from": 0}
+    figures = {"n": 40, "metrics": {}, "per_class": {}}
+    return {"model_version": "3", **counts, "own_test": figures, "arrivals": None, **other}
+
+
+def test_arrivals_that_the_model_learned_from_are_said_to_be_left_out(printed):
+    said = "775 arrivals left out: the model learned from them"
+    assert said in printed(scoring_summary=scoring_summary(n_learned_from=775))
+    assert "left out" not in printed(scoring_summary=scoring_summary())
+
+
 def test_arrivals_of_a_class_that_the_model_does_not_know_are_named(printed):
     accuracy = {"estimate": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n": 100}
     figures = {"n": 100, "metrics": {"accuracy": accuracy}, "per_class": {}}
-    summary = {"model_version": "3", "n_logged": 100, "n_deferred": 2, "own_test": figures}
+    summary = scoring_summary(own_test=figures)
     text = printed(scoring_summary={**summary, "arrivals": {**figures, "unknown_classes": {"cracked": 50}}})
     assert "50 of them of a class that the model does not know: cracked" in text
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import PermutationMethod, chi2_contingency, contingency, fisher_exact
 
-from visionpipe.stats.chi_squared import chi_squared, cramers_v_at_equal_sizes
+from visionpipe.stats.chi_squared import chi_squared, cramers_v_at_equal_sizes, tables_for
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,12 @@ def test_many_rare_categories_are_tested_rather_than_merged_away():
     found = chi_squared([2] * 50 + [0] * 50, [0] * 50 + [2] * 50)
     assert found.p_value == pytest.approx(1e-4)
     assert found.degrees_of_freedom == 99
+
+
+@pytest.mark.parametrize(("alpha", "n_tests"), [(0.01, 1), (0.01, 101), (0.001, 11), (0.0003, 3)])
+def test_random_tables_are_as_many_as_it_takes_to_show_a_shift(alpha, n_tests):
+    found = chi_squared([120, 118, 2], [0, 240, 0], tables=tables_for(alpha, n_tests))
+    assert found.p_value * n_tests < alpha
 
 
 @pytest.mark.parametrize("share", [0.01, 0.9])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError
 from visionpipe.monitoring.alignment import align
 from visionpipe.monitoring.feature_shift import (
@@ -40,7 +41,7 @@ class DriftVerdict:
     n_current: int
     """Predictions that were compared: one of each photo or group."""
     window: dict[str, str] | None
-    """`from` and `to`: ISO 8601 times (UTC) of the oldest and newest prediction; None if there is none."""
+    """`from` and `to`: ISO 8601 times (UTC) of the oldest and newest prediction in it; None if there is none."""
     model_version: str | None
     """Whose predictions were compared: one version, or several joined by commas; None if there is none."""
     tests: tuple[FeatureTest, ...] = ()
@@ -48,6 +49,8 @@ class DriftVerdict:
     """Columns that could not be tested, and why."""
     refused_rows: dict[str, int] = field(default_factory=dict)
     """Rows that the prediction log refused, by reason."""
+    refused_files: dict[str, int] = field(default_factory=dict)
+    """Files that it refused whole, by reason."""
     histograms: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     """By numeric feature: `bins` (21 edges), `reference` and `current` (20 densities)."""
 
@@ -65,6 +68,7 @@ def detect_drift(
     *,
     model_version: str | None = None,
     refused_rows: Mapping[str, int] | None = None,
+    refused_files: Mapping[str, int] | None = None,
     other_versions: Mapping[str, int] | None = None,
     now: datetime | None = None,
 ) -> DriftVerdict:
@@ -91,8 +95,8 @@ def detect_drift(
     model_version : str, optional
         Compare this model's predictions only: another model's confidences and embeddings differ from the
         reference of themselves. Without it, all rows count.
-    refused_rows : mapping of str to int, optional
-        `PredictionLog.refused_counts`, handed on in the verdict.
+    refused_rows, refused_files : mapping of str to int, optional
+        Those of `PredictionLog`, handed on in the verdict.
     other_versions : mapping of str to int, optional
         `PredictionLog.other_versions`, named in the verdict if there are too few rows of the model.
     now : datetime, optional
@@ -119,20 +123,23 @@ def detect_drift(
     about: dict[str, Any] = {
         "n_reference": len(reference),
         "n_current": len(current),
-        "window": _times(current),
+        "window": {"from": rows.times[0].isoformat(), "to": rows.times[1].isoformat()}
+        if rows.times
+        else None,
         "model_version": model_version
         or ", ".join(sorted(map(str, current["model_version"].unique())))
         or None,
         "refused_rows": dict(refused_rows or {}),
+        "refused_files": dict(refused_files or {}),
     }
-    silence = _silence(current, parameters.window_days, now)
+    silence = _silence(rows.times, parameters.window_days, now)
     if silence:
         logger.warning(silence)
     if min(len(reference), len(current)) < parameters.min_rows:
         whose = f" of model version {model_version}" if model_version else ""
         reason = (
-            f"Too few rows to judge drift: {len(reference)} in the reference and {len(current)} predictions"
-            f"{whose} in the window, {parameters.min_rows} of each are needed."
+            f"Too few rows to judge drift: {len(reference):,} in the reference and "
+            f"{counted(len(current), 'prediction')}{whose} in the window, {parameters.min_rows} of each are needed."
         )
         others = ", ".join(f"{version} ({n:,})" for version, n in sorted((other_versions or {}).items()))
         instead = f"The log has predictions of other model versions: {others}." if others else ""
@@ -174,21 +181,16 @@ def _check_columns(where: str, table: pd.DataFrame, names: Sequence[str]) -> Non
         )
 
 
-def _times(current: pd.DataFrame) -> dict[str, str] | None:
-    if current.empty:
-        return None
-    times = current["requested_at"]
-    return {"from": times.min().isoformat(), "to": times.max().isoformat()}
-
-
 def _sentences(*sentences: str) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _silence(current: pd.DataFrame, window_days: int | None, now: datetime | None) -> str:
-    if current.empty or window_days is None or now is None:
+def _silence(
+    times: tuple[pd.Timestamp, pd.Timestamp] | None, window_days: int | None, now: datetime | None
+) -> str:
+    if times is None or window_days is None or now is None:
         return ""
-    days = (pd.Timestamp(now) - current["requested_at"].max()).days
+    days = (pd.Timestamp(now) - times[1]).days
     return (
         f"The newest prediction is {days} days old, the window {window_days}." if days > window_days else ""
     )
@@ -215,6 +217,5 @@ def _reason(tests: Sequence[FeatureTest], untested: Mapping[str, str], parameter
     if small:
         least = small[0].min_effect
         return f"No drift that matters: {small[0].shift}, below the {least:g} that counts{left_out}."
-    return (
-        f"No drift: none of {len(tests)} tests found a shift (adjusted p < {parameters.alpha:g}){left_out}."
-    )
+    n_tests = counted(len(tests), "test")
+    return f"No drift: none of {n_tests} found a shift (adjusted p < {parameters.alpha:g}){left_out}."

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from visionpipe.counting import counted
 from visionpipe.monitoring.alignment import align, is_number_column
 
 MAX_ROWS = 20_000
@@ -59,7 +60,8 @@ def render_evidently(
     # Evidently divides by n - 1.
     shown = {name: pair for name, pair in pairs.items() if min(column.count() for column in pair) > 1}
     if not shown:
-        text = f"{verdict} Nothing to compare: {len(reference)} reference rows, {len(current)} current rows."
+        rows = f"{counted(len(reference), 'reference row')}, {counted(len(current), 'current row')}"
+        text = f"{verdict} Nothing to compare: {rows}."
         banner = _BANNER.format(html.escape(text.strip()))
         head = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{_POLICY}</head>'
         return f"{head}<body>{banner}</body></html>"

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError
 from visionpipe.monitoring.alignment import is_number_column
 from visionpipe.monitoring.parameters import DriftParameters
-from visionpipe.stats.chi_squared import chi_squared, cramers_v_at_equal_sizes
+from visionpipe.stats.chi_squared import ChiSquaredTest, chi_squared, cramers_v_at_equal_sizes, tables_for
 from visionpipe.stats.two_sample import ks, mmd_permutation
 
 N_BINS = 20
@@ -107,7 +108,7 @@ def _compare_categories(
     counts = [column.dropna().astype("str").value_counts() for column in (reference, current)]
     ordered = list(dict.fromkeys([*classes, *counts[0].index, *counts[1].index]))
     counts_2C = np.array([count.reindex(ordered, fill_value=0) for count in counts], dtype=float)
-    found = chi_squared(counts_2C[0], counts_2C[1], seed=parameters.seed)
+    found = _chi_squared(counts_2C, parameters)
     if found.p_value is None:
         return str(found.reason)
     v = cramers_v_at_equal_sizes(counts_2C[0], counts_2C[1])
@@ -118,6 +119,11 @@ def _compare_categories(
     return FeatureTest(
         name, "chi-squared", found.statistic, found.p_value, v, parameters.min_cramers_v, shift
     )
+
+
+def _chi_squared(counts_2C: NDArray, parameters: DriftParameters) -> ChiSquaredTest:
+    tables = tables_for(parameters.alpha, parameters.n_tests)  # no more than MMD is allowed permutations
+    return chi_squared(counts_2C[0], counts_2C[1], tables=tables, seed=parameters.seed)
 
 
 def compare_missing(
@@ -133,7 +139,7 @@ def compare_missing(
     counts_22 = np.array([[column.isna().sum(), column.notna().sum()] for column in (reference, current)])
     if counts_22[:, 0].sum() == 0 or (counts_22[:, 1] == 0).any():
         return None
-    found = chi_squared(counts_22[0], counts_22[1], seed=parameters.seed)
+    found = _chi_squared(counts_22, parameters)
     if found.p_value is None:
         return None
     v = cramers_v_at_equal_sizes(counts_22[0], counts_22[1])
@@ -227,4 +233,4 @@ def _quantiles(sorted_N: NDArray[np.float64], shares: Sequence[float]) -> NDArra
 
 
 def _too_few(n_reference: int, n_current: int, parameters: DriftParameters) -> str:
-    return f"{n_reference} values in the reference and {n_current} now, {parameters.min_rows} needed"
+    return f"{counted(n_reference, 'value')} in the reference and {n_current:,} now, {parameters.min_rows} needed"

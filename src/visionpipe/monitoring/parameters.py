@@ -57,15 +57,18 @@ class DriftParameters(BaseModel):
     seed: int = Field(default=0, ge=0)
     """Seed of the row drawn of each group, and of the MMD test's subsample and permutations (>= 0)."""
 
+    @property
+    def n_tests(self) -> int:
+        """Most tests of one run: features, predicted label, embeddings, and how often a feature or they are missing."""
+        return 2 * len(self.features) + 3
+
     @model_validator(mode="after")
     def _embedding_drift_must_be_reachable(self) -> DriftParameters:
-        # features, predicted label, embeddings, and how often each feature and the embeddings are missing
-        tests = 2 * len(self.features) + 3
         # Holm multiplies the smallest p-value by the number of tests, so too few never get below alpha.
-        if tests / (self.permutations + 1) >= self.alpha:
+        if self.n_tests / (self.permutations + 1) >= self.alpha:
             raise ValueError(
-                f"permutations: {self.permutations} can never show embedding drift: {tests} tests at "
-                f"alpha={self.alpha:g} need at least {int(tests / self.alpha)}; raise permutations or alpha"
+                f"permutations: {self.permutations} can never show embedding drift: {self.n_tests} tests at "
+                f"alpha={self.alpha:g} need at least {int(self.n_tests / self.alpha)}; raise permutations or alpha"
             )
         named = [*self.features, "predicted_label", "embedding"]
         if len(set(named)) < len(named):

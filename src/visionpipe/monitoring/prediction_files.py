@@ -22,6 +22,9 @@ from visionpipe.monitoring.prediction_rows import SCHEMA
 MAX_LINE_BYTES = 1_000_000
 MAX_DETAIL = 200  # characters of an error
 MAX_ATTRIBUTES = 200  # columns of attributes; more than that are values that were logged as names
+ATTRIBUTES_LEFT_OUT = (
+    f"attributes beyond {MAX_ATTRIBUTES} names are left out"  # told like a refusal: no row is lost
+)
 MIN_ATTRIBUTE_SHARE = 0.01  # of the lines that must have an attribute, where there are more
 _BATCH_LINES = 20_000
 # What pyarrow raises on a broken file or value: its own exceptions and the built-in ones that it passes on.
@@ -29,7 +32,7 @@ BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowE
 
 
 class Refusal(NamedTuple):
-    """A row, or with `row` None a whole file, that could not be read."""
+    """A row, or with `row` None a whole file (or `ATTRIBUTES_LEFT_OUT`), that could not be read."""
 
     reason: str
     row: int | None
@@ -137,6 +140,9 @@ def _read_parquet(path: Path) -> Piece:
             table, attributes = conform(file.read())
         # Metadata of the pandas that wrote the file could bring back an index: ignored.
         attributes_frame = attributes.to_pandas(ignore_metadata=True)
+        for name in (column.name for column in attributes.schema if pa.types.is_nested(column.type)):
+            values = attributes[name].to_pylist(maps_as_pydicts="lossy")
+            attributes_frame[name] = [_flat(value) for value in values]
     except BROKEN as error:
         return _nothing(Refusal("Parquet file cannot be read", None, first_line(error)[:MAX_DETAIL]))
     return Piece(table, attributes_frame, np.arange(1, len(table) + 1))
@@ -251,7 +257,7 @@ def recurring_names(lines_of: Counter[str], n_lines: int) -> tuple[list[str], li
     enough = MIN_ATTRIBUTE_SHARE * n_lines
     names = [name for name, lines in lines_of.most_common(MAX_ATTRIBUTES) if lines >= enough]
     detail = f"{len(lines_of) - len(names)} of {len(lines_of)} names"
-    return names, [Refusal(f"attributes beyond {MAX_ATTRIBUTES} names are left out", None, detail)]
+    return names, [Refusal(ATTRIBUTES_LEFT_OUT, None, detail)]
 
 
 def _attributes(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[Refusal]]:
@@ -264,7 +270,9 @@ def _attributes(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[Refusal]
 
 
 def _flat(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict) else value
+    return (
+        json.dumps(value, default=str) if isinstance(value, list | dict) else value
+    )  # Parquet holds times, too
 
 
 def _nothing(refusal: Refusal) -> Piece:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from visionpipe.atomic import new_file
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.monitoring.prediction_files import (
+    ATTRIBUTES_LEFT_OUT,
     BROKEN,
     Piece,
     Refusal,
@@ -27,6 +30,8 @@ from visionpipe.monitoring.prediction_files import (
     recurring_names,
 )
 from visionpipe.monitoring.prediction_rows import REQUIRED, SCHEMA, refusals
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,25 @@ class PredictionLog:
     hold one float array a row (or None: no embedding); `requested_at` is UTC; a missing `deferred` False."""
 
     refused: pd.DataFrame
-    """One line a refusal: `reason`, `file` (in the log), `row` (from 1; missing: whole file), `detail`."""
+    """One line a refusal: `reason`, `file` (in the log), `row` (from 1; missing: whole file), `detail`. Attributes that
+    are left out have one, too."""
 
     other_versions: dict[str, int] = field(default_factory=dict)
     """Rows of other models that were passed over unread, by model version."""
 
     @property
-    def refused_counts(self) -> dict[str, int]:
-        """Number of refused rows (or whole files) by reason, most frequent first."""
-        return {str(reason): int(count) for reason, count in self.refused["reason"].value_counts().items()}
+    def refused_rows(self) -> dict[str, int]:
+        """Number of refused rows by reason, most frequent first."""
+        return self._counts(self.refused["row"].notna())
+
+    @property
+    def refused_files(self) -> dict[str, int]:
+        """Number of files that were refused whole, however many rows they hold, by reason, most frequent first."""
+        return self._counts(self.refused["row"].isna() & (self.refused["reason"] != ATTRIBUTES_LEFT_OUT))
+
+    def _counts(self, chosen_N: pd.Series) -> dict[str, int]:
+        reasons = self.refused.loc[chosen_N, "reason"]
+        return {str(reason): int(count) for reason, count in reasons.value_counts().items()}
 
 
 LogReader = Callable[..., PredictionLog]
@@ -89,7 +104,7 @@ def write_predictions(folder: Path, predictions: pd.DataFrame) -> Path:
     for name in REQUIRED:
         if table[name].null_count:
             raise VisionpipeError(
-                f"{folder}: {table[name].null_count} predictions have no usable {name}; fill it in"
+                f"{folder}: {counted(table[name].null_count, 'prediction')} without a usable {name}; fill it in"
             )
     for name in sorted(attributes.column_names):
         table = table.append_column(name, attributes[name])
@@ -172,7 +187,12 @@ def read_predictions(
     refused += [_refused_file(".", refusal.reason, refusal.detail) for refusal in left_out]
     rows = _to_pandas(table.filter(pa.array(first_N)))
     rows = pd.concat([rows, attributes[first_N].reset_index(drop=True)], axis=1)
-    return PredictionLog(rows, _concat_refused(refused), dict(others))
+    log = PredictionLog(rows, _concat_refused(refused), dict(others))
+    names_left_out = log.refused.loc[log.refused["reason"] == ATTRIBUTES_LEFT_OUT, ["file", "detail"]]
+    if len(names_left_out):
+        file, names = names_left_out.iloc[0]
+        logger.warning("%s: %s (%s)", folder / file, ATTRIBUTES_LEFT_OUT, names)
+    return log
 
 
 def _newest_day_first(folder: Path) -> list[tuple[PurePath, Path]]:

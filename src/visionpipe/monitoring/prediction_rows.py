@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
         ("latency_ms", pa.float64()),
     ]
 )
-"""The contract's columns; every other column is an attribute and is kept as it comes."""
+"""The contract's columns; every other column is an attribute and is kept as it comes, a nested one as JSON text."""
 
 REQUIRED = (
     "prediction_id",

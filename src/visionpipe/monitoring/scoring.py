@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from visionpipe.counting import counted
 from visionpipe.images.prepare import decode_batches
 from visionpipe.images.store import ImageReader
 from visionpipe.metrics.evaluation import evaluate
@@ -19,6 +21,7 @@ from visionpipe.metrics.robustness import accuracy_entry
 from visionpipe.models.classifier import ImageClassifier
 from visionpipe.monitoring.prediction_log import PredictionLog
 
+logger = logging.getLogger(__name__)
 _MEASURED = ["brightness", "contrast", "sharpness"]
 
 
@@ -29,8 +32,13 @@ def score_new(
     read: ImageReader,
     logged: Callable[..., PredictionLog],
     now: datetime,
+    *,
+    seen: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Predict the arrivals that this champion has not predicted yet.
+    """Predict the arrivals that this champion has not predicted yet, but for those that it learned from.
+
+    Reviewed arrivals come back as training images of the next champion, which answers them by heart: to it they are
+    no production.
 
     Parameters
     ----------
@@ -46,6 +54,8 @@ def score_new(
         Reads the prediction log, given `classes` and `model_version`.
     now : datetime
         Time of the request [UTC].
+    seen : DataFrame
+        `visionpipe.models.candidate.Candidate.seen` of the champion: what it was trained or tuned on.
 
     Returns
     -------
@@ -53,7 +63,13 @@ def score_new(
         Rows of the prediction log; none when there is nothing new.
     """
     rows = logged(classes=classifier.spec.classes, model_version=model_version).rows
-    new = arrivals[~arrivals["image_id"].isin(rows["image_id"])]
+    is_learned_N = _is_learned(arrivals["image_id"], seen)
+    if is_learned_N.any():
+        logger.info(
+            "%s left out: version %s was trained or tuned on them, so what it says of them is no evidence",
+            *(counted(int(is_learned_N.sum()), "arrival"), model_version),
+        )
+    new = arrivals[~is_learned_N & ~arrivals["image_id"].isin(rows["image_id"])]
     predicted = list(_predictions(classifier, read, new["image_id"].tolist()))
     if not predicted:
         return pd.DataFrame()
@@ -77,6 +93,8 @@ def summarise(
     delayed_labels: pd.DataFrame,
     parameters: EvaluationParameters,
     *,
+    arrivals: pd.DataFrame,
+    seen: pd.DataFrame,
     group_by: str | None = None,
 ) -> dict:
     """Put the champion's arrivals beside its own test images.
@@ -95,17 +113,23 @@ def summarise(
         Labels of arrivals that became known; they are used here and nowhere else.
     parameters : EvaluationParameters
         Level, resamples and seed of the intervals.
+    arrivals : DataFrame
+        Index of the arrivals' store.
+    seen : DataFrame
+        `visionpipe.models.candidate.Candidate.seen` of the champion; predictions of these photos don't count.
     group_by : str, optional
         Attribute (sender, patient, machine) whose arrivals are one piece of evidence; without it, a photo is.
 
     Returns
     -------
     dict
-        `model_version, n_logged, n_deferred, own_test` (metrics) and `arrivals` (metrics, None without known labels).
+        `model_version, n_logged, n_deferred, n_learned_from` (arrivals that are left out since the model was trained
+        or tuned on them), `own_test` (metrics) and `arrivals` (metrics, None without known labels).
         Arrivals of a class that the model does not know count as wrong in the accuracy, and in no other metric;
         `arrivals["unknown_classes"]` says how many there are of each.
     """
     rows = logged(classes=classes, model_version=model_version).rows
+    rows = rows[~_is_learned(rows["image_id"], seen)]  # whoever logged them
     labels = delayed_labels.drop_duplicates("image_id", keep="last").set_index("image_id")["label"]
     judged = rows[rows["image_id"].isin(labels.index)]
     judged = judged.assign(label=judged["image_id"].map(labels), group_id=_groups(judged, group_by))
@@ -113,9 +137,15 @@ def summarise(
         "model_version": model_version,
         "n_logged": len(rows),
         "n_deferred": int(rows["deferred"].astype(bool).sum()),
+        "n_learned_from": int(_is_learned(arrivals["image_id"], seen).sum()),
         "own_test": _key_figures(own_test),
         "arrivals": _of_arrivals(judged, classes, parameters) if len(judged) else None,
     }
+
+
+def _is_learned(image_ids_N: pd.Series, seen: pd.DataFrame) -> pd.Series:
+    """Tell which photos a model was trained or tuned on, or on near-duplicates of: a group is named by a member."""
+    return image_ids_N.isin({*seen["image_id"], *seen["group_id"]})
 
 
 def _groups(judged: pd.DataFrame, group_by: str | None) -> pd.Series:

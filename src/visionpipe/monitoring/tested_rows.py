@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from visionpipe.counting import counted
 from visionpipe.monitoring.parameters import DriftParameters
 from visionpipe.stats.independence import one_row_per_group
 
@@ -18,6 +19,8 @@ class TestedRows:
 
     reference: pd.DataFrame
     current: pd.DataFrame
+    times: tuple[pd.Timestamp, pd.Timestamp] | None
+    """When the oldest and the newest prediction in the window were requested, drawn or not; None without any."""
     repeats: str
     """Which rows were left out as repeats of others: a sentence, or nothing."""
 
@@ -48,16 +51,16 @@ def choose_rows(
     by = [parameters.group_by] if parameters.group_by else []
     kept_reference = _one_of_each(reference, ["group_id", *by], parameters.seed)
     kept_current = _one_of_each(in_window, ["image_id", *by], parameters.seed)
-    counted = [
-        f"{len(kept):,} of {len(rows):,} {what}"
-        for kept, rows, what in [
-            (kept_reference, reference, "reference rows"),
-            (kept_current, in_window, "predictions"),
+    shares = [
+        f"{len(kept):,} of {counted(len(rows), noun)}"
+        for kept, rows, noun in [
+            (kept_reference, reference, "reference row"),
+            (kept_current, in_window, "prediction"),
         ]
         if len(kept) < len(rows)
     ]
-    repeats = f"One row of each group or photo counts: {' and '.join(counted)}." if counted else ""
-    return TestedRows(kept_reference, kept_current, repeats)
+    repeats = f"One row of each group or photo counts: {' and '.join(shares)}." if shares else ""
+    return TestedRows(kept_reference, kept_current, _times(in_window), repeats)
 
 
 def _window(current: pd.DataFrame, window_days: int | None, model_version: str | None) -> pd.DataFrame:
@@ -67,6 +70,12 @@ def _window(current: pd.DataFrame, window_days: int | None, model_version: str |
         start = current["requested_at"].max() - pd.Timedelta(days=window_days)
         current = current[current["requested_at"] > start]
     return current
+
+
+def _times(in_window: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp] | None:
+    if in_window.empty:
+        return None
+    return in_window["requested_at"].min(), in_window["requested_at"].max()
 
 
 def _one_of_each(rows: pd.DataFrame, keys: list[str], seed: int) -> pd.DataFrame:

@@ -93,7 +93,7 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
     """
     import pandas as pd
 
-    from visionpipe.stats.chi_squared import chi_squared
+    from visionpipe.stats.chi_squared import chi_squared, tables_for
     from visionpipe.stats.independence import one_row_per_group
     from visionpipe.stats.paired import holm
     from visionpipe.stats.two_sample import ks
@@ -136,7 +136,8 @@ def compare_newest_batch(manifest: pd.DataFrame, parameters: BatchParameters) ->
             )
         )
     labels = chi_squared(
-        *(part["label"].astype(str).value_counts().to_dict() for part in (earlier_apart, new_apart))
+        *(part["label"].astype(str).value_counts().to_dict() for part in (earlier_apart, new_apart)),
+        tables=tables_for(parameters.alpha, len(found) + 1),
     )
     if labels.p_value is None:
         untested.append("label")

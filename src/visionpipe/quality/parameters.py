@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Severity = Literal["warning", "error"]
 """`error` stops the run; `warning` is reported."""
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+MAX_TABLES = 100_000  # of labels, drawn where a class is rare: their number limits how small a p-value can be
 
 
 class ValueRange(BaseModel):
@@ -62,12 +63,22 @@ class BatchParameters(BaseModel):
     """Largest part of the new images that may lie outside that range, by column; more must be beyond chance."""
     outside_severity: Severity = "warning"
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
-    """Family-wise error rate of the drift tests, and of those of the range."""
+    """Family-wise error rate of the drift tests, and of those of the range; (columns + 1) / 100,000 or more."""
     min_ks_d: Share = 0.2
     """Smallest Kolmogorov-Smirnov distance that counts as drift."""
     min_label_shift: Share = 0.1
     """Smallest share of images with another class that counts as drift of the labels (total variation)."""
     drift_severity: Severity = "warning"
+
+    @model_validator(mode="after")
+    def _label_drift_must_be_reachable(self) -> Self:
+        n_tests = len(self.columns) + 1
+        if n_tests / self.alpha > MAX_TABLES:
+            raise ValueError(
+                f"alpha: {self.alpha:g} can never show drift of rare classes in {n_tests} tests; "
+                f"give {n_tests / MAX_TABLES:g} or more, or compare fewer columns"
+            )
+        return self
 
 
 class ValidationParameters(BaseModel):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from visionpipe.reports.wording import NOTHING, fact, is_number, number, percent
+from visionpipe.counting import noun_for
+from visionpipe.reports.wording import NOTHING, counted, fact, is_number, number, percent
 
 
 def model_facts(
@@ -31,7 +32,7 @@ def model_facts(
         "Parameters": number(model.get("n_parameters")),
         "Size": f"{number(megabytes, decimals=1)} MB" if is_number(megabytes) else NOTHING,
         "Trained": f"{fact(model.get('trained_stages'))}, {fact(model.get('epochs'))} "
-        f"epoch{'' if model.get('epochs') == 1 else 's'}, from {fact(model.get('weights'))} weights",
+        f"{noun_for(model.get('epochs'), 'epoch')}, from {fact(model.get('weights'))} weights",
         "Temperature of its probabilities": number(model.get("temperature")),
         "A prediction is the mean of": _passes(passes, views),
         "Label given": _rule(model.get("decision") or {}, classes),
@@ -44,7 +45,7 @@ def model_facts(
 
 
 def _passes(passes: Any, views: Sequence[str]) -> str:
-    means = [f"{passes} passes with dropout"] if passes else []
+    means = [f"{counted(passes, 'pass')} with dropout"] if passes else []
     means += [f"{len(views)} views of the photo ({', '.join(map(fact, views))})"] if len(views) > 1 else []
     return " and ".join(means) or NOTHING
 

@@ -14,7 +14,7 @@ from visionpipe.reports import plots
 from visionpipe.reports.findings import blocking_first, is_count, is_difference
 from visionpipe.reports.rendering import render, require
 from visionpipe.reports.standing import standing
-from visionpipe.reports.wording import CHECK_KINDS, is_number, title_of
+from visionpipe.reports.wording import CHECK_KINDS, counted, is_number, title_of
 
 _OUTCOMES = {
     # outcome: (tone, headline with a champion, headline without one)
@@ -126,10 +126,10 @@ def drift_page(verdict: Mapping[str, Any]) -> str:
         Must hold `drifted` (None for "too little to judge"), `reason` and `tests` (mappings of `feature`,
         `test`, `statistic`, `p_value`, `p_adjusted`, `drifted`, `effect`, and perhaps `min_effect` and
         `shift`, the shift in words). May hold `n_reference`, `n_current`, `window` (`from`, `to`),
-        `model_version`, `untested` (column -> why), `refused_rows` (reason -> count), `histograms` (feature
-        -> `bins`, `reference`, `current`; `bins` are B + 1 edges, or B category names), `evidently_report`
-        (path relative to the page), `sample_reference`, `sample_current` (mappings of `thumbnail`, `caption`), and
-        `demo_notice` (a sentence on data that are not real).
+        `model_version`, `untested` (column -> why), `refused_rows` and `refused_files` (reason ->
+        count), `histograms` (feature -> `bins`, `reference`, `current`; `bins` are B + 1 edges, or B category names),
+        `evidently_report` (path relative to the page), `sample_reference`, `sample_current` (mappings of `thumbnail`,
+        `caption`), and `demo_notice` (a sentence on data that are not real).
 
     Returns
     -------
@@ -164,7 +164,11 @@ def drift_page(verdict: Mapping[str, Any]) -> str:
         window=verdict.get("window") or {},
         tests=tests,
         n_drifted=sum(bool(test["drifted"]) for test in tests),
-        refused_rows=verdict.get("refused_rows") or {},
+        left_out=[
+            (reason, counted(count, noun))
+            for noun in ("row", "file")
+            for reason, count in (verdict.get(f"refused_{noun}s") or {}).items()
+        ],
         untested=verdict.get("untested") or {},
         histograms=[
             {

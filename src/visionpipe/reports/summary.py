@@ -95,6 +95,8 @@ def _add_scoring(table: Table, summary: dict) -> None:
         "model",
         f"champion v{summary['model_version']}: {counted(n_logged, 'prediction')}, {n_deferred} deferred",
     )
+    if n_learned := summary["n_learned_from"]:
+        table.add_row("", f"{counted(n_learned, 'arrival')} left out: the model learned from them")
     _add_metrics(
         table, f"own test ({counted(summary['own_test']['n'], 'image')})", summary["own_test"]["metrics"]
     )

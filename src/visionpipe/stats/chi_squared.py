@@ -5,6 +5,7 @@ Shapes: C categories, B simulated tables.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,19 +39,23 @@ def chi_squared(
     reference_counts: Mapping[str, int] | ArrayLike,
     current_counts: Mapping[str, int] | ArrayLike,
     *,
+    tables: int = SIMULATED_TABLES,
     seed: int = 0,
 ) -> ChiSquaredTest:
     """Compare category counts of two samples by Pearson's chi-squared test (no continuity correction).
 
-    Where a category expects fewer than five observations, the p-value is that of 9,999 random tables with the
-    same totals (a permutation test of the same statistic), so it is never below 0.0001. Where more than half of all
-    observations have a category of their own, there is no test: they would be as far apart after any shuffling.
+    Where a category expects fewer than five observations, the p-value is that of random tables with the same totals
+    (a permutation test of the same statistic). Where more than half of all observations have a category of their
+    own, there is no test: they would be as far apart after any shuffling.
 
     Parameters
     ----------
     reference_counts, current_counts
         Counts by category: two mappings (a category missing from one counts as 0), or two sequences in the
         same order. Categories that are empty in both are ignored.
+    tables
+        How many random tables, >= 1: their p-value is never below 1 / (tables + 1), so a small error rate, or one
+        that many tests share, takes more than the usual 9,999 (`tables_for`). They take C * tables draws of time.
     seed
         Seed of the random tables.
 
@@ -82,7 +87,7 @@ def chi_squared(
         return ChiSquaredTest(None, None, degrees, n, m, total_variation, reason)
     statistic = float(_pearson(table_2C[:1], totals_C)[0])
     if np.min(totals_C) * min(n, m) / (n + m) < SMALLEST_EXPECTED:
-        p_value = _simulated_p_value(statistic, totals_C, n, seed)
+        p_value = _simulated_p_value(statistic, totals_C, n, tables, seed)
     else:
         from scipy.special import chdtrc
 
@@ -98,14 +103,25 @@ def _pearson(first_rows_BC: NDArray, totals_C: NDArray) -> NDArray[np.float64]:
     return ((first_rows_BC - expected_C) ** 2 / expected_C).sum(axis=1) * (total / (total - n))
 
 
-def _simulated_p_value(statistic: float, totals_C: NDArray, n: int, seed: int) -> float:
+def tables_for(alpha: float, n_tests: int) -> int:
+    """Return how many random tables can show a shift in one of several tests that share an error rate, by Holm.
+
+    The smallest p-value, times the number of tests, must fall below `alpha`. Never fewer than 9,999.
+
+    >>> tables_for(0.01, 5), tables_for(0.0005, 11)
+    (9999, 22000)
+    """
+    return max(SIMULATED_TABLES, math.ceil(n_tests / alpha))
+
+
+def _simulated_p_value(statistic: float, totals_C: NDArray, n: int, tables: int, seed: int) -> float:
     random, colours_C = np.random.default_rng(seed), totals_C.astype(np.int64)
     chunk, as_large = max(1, CELLS_PER_CHUNK // len(totals_C)), 0
-    for start in range(0, SIMULATED_TABLES, chunk):
-        size = min(chunk, SIMULATED_TABLES - start)
+    for start in range(0, tables, chunk):
+        size = min(chunk, tables - start)
         drawn_BC = random.multivariate_hypergeometric(colours_C, n, size=size, method="marginals")
         as_large += int(np.sum(_pearson(drawn_BC, totals_C) >= statistic * (1 - 1e-9)))  # ties count
-    return (1 + as_large) / (SIMULATED_TABLES + 1)
+    return (1 + as_large) / (tables + 1)
 
 
 def cramers_v_at_equal_sizes(counts_C: ArrayLike, other_counts_C: ArrayLike) -> float:

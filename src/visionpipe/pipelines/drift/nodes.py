@@ -28,7 +28,8 @@ def detect_drift(
         classes,
         parameters,
         model_version=champion.version,
-        refused_rows=log.refused_counts,
+        refused_rows=log.refused_rows,
+        refused_files=log.refused_files,
         other_versions=log.other_versions,
         now=now,
     )

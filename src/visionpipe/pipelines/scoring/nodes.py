@@ -39,16 +39,25 @@ def score_arrivals(
     logged_predictions: Callable[..., Any],
     now: datetime,
 ) -> DataFrame:
-    """Predict the arrivals that this champion has not seen yet; return rows for the prediction log."""
+    """Predict the arrivals that this champion has neither predicted nor learned from; return rows for the log."""
     from visionpipe.monitoring.scoring import score_new
 
-    classifier = champion.candidate.classifier
-    return score_new(classifier, champion.version, arrivals, arrival_bytes, logged_predictions, now)
+    candidate = champion.candidate
+    return score_new(
+        candidate.classifier,
+        champion.version,
+        arrivals,
+        arrival_bytes,
+        logged_predictions,
+        now,
+        seen=candidate.seen,
+    )
 
 
 def summarise_scoring(
     champion: Champion,
     prediction_log: Callable[..., Any],
+    arrivals: DataFrame,
     delayed_labels: DataFrame,
     parameters: EvaluationParameters,
     ingestion: IngestionParameters,
@@ -56,13 +65,15 @@ def summarise_scoring(
     """Compare the champion on its own test images with its arrivals, as far as their labels are known by now."""
     from visionpipe.monitoring.scoring import summarise
 
-    classes = champion.candidate.classifier.spec.classes
+    candidate = champion.candidate
     return summarise(
-        classes,
+        candidate.classifier.spec.classes,
         champion.version,
         champion.evaluation,
         prediction_log,
         delayed_labels,
         parameters,
+        arrivals=arrivals,
+        seen=candidate.seen,
         group_by=ingestion.split.group_by,
     )

@@ -32,6 +32,7 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     "champion",
                     "prediction_log",
+                    "arrivals",
                     "delayed_labels",
                     "params:evaluation",
                     "params:ingestion",
