@@ -8,8 +8,15 @@ import torch
 
 from visionpipe.models.training.memory import in_halves
 
+ERRORS = [
+    torch.OutOfMemoryError("out of memory"),
+    MemoryError(),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("out of memory"), MemoryError()])
+
+@pytest.mark.parametrize("error", ERRORS)
 def test_prediction_goes_on_in_halves(error):
     sizes = []
 

@@ -41,12 +41,16 @@ def kept_memory() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether Python, or torch, raised an error because a CPU or a GPU had no memory left."""
+    """Say whether Python, or torch, raised an error because a CPU or a GPU had no memory left.
+
+    cuDNN's and cuBLAS's own allocations fail with a RuntimeError (`CUDNN_STATUS_ALLOC_FAILED`).
+    """
     text = str(error)
     return (
         isinstance(error, MemoryError | torch.OutOfMemoryError)
         or "out of memory" in text
         or "DefaultCPUAllocator" in text
+        or "_STATUS_ALLOC_FAILED" in text
     )
 
 
