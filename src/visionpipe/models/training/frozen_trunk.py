@@ -27,6 +27,7 @@ from visionpipe.models.training.memory import in_halves, room
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
+_COPIED_AT_ONCE = 256  # photos on their way to a GPU, so that a split need not fit into the memory beside it
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,12 @@ class Pixels:
         n_bytes = len(data) * math.prod(data.pixels_NHWC.shape[1:])
         self._resident: torch.Tensor | None = None
         if device.type == "cuda" and n_bytes <= room(device, resident_gib):
-            self._resident = torch.from_numpy(data.pixels_NHWC[data.rows_N]).to(device)
+            self._resident = torch.empty(
+                (len(data), *data.pixels_NHWC.shape[1:]), dtype=torch.uint8, device=device
+            )
+            for first in range(0, len(data), _COPIED_AT_ONCE):
+                some = slice(first, first + _COPIED_AT_ONCE)
+                self._resident[some] = torch.from_numpy(data.pixels_NHWC[data.rows_N[some]])
 
     @property
     def resident(self) -> bool:

@@ -20,13 +20,13 @@ _NEVER = -1
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
-    """Have the C library keep freed memory for the next step instead of handing it back to the system.
+def kept_memory(device: torch.device) -> Iterator[None]:
+    """Have the C library keep freed memory for the next step of a CPU instead of handing it back to the system.
 
     glibc maps every large activation anew, and a page fault for every 4 KiB of it doubles the time of a training
-    step on a CPU. Afterwards everything goes back. Elsewhere than on glibc nothing changes.
+    step on a CPU. Afterwards everything goes back. Elsewhere than on glibc, and for a GPU, nothing changes.
     """
-    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    library = ctypes.CDLL(None) if device.type == "cpu" and sys.platform.startswith("linux") else None
     if not hasattr(library, "mallopt"):
         yield
         return
