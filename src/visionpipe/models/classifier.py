@@ -21,6 +21,7 @@ from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import Backbone, build_backbone
 from visionpipe.models.decisions import Decision
 from visionpipe.models.parameters import View
+from visionpipe.models.precision import exact_convolutions
 from visionpipe.models.symmetries import view
 from visionpipe.models.tensor_files import tensor_bytes
 from visionpipe.models.training.memory import in_halves
@@ -196,8 +197,12 @@ class ImageClassifier(nn.Module):
         return self.predict_batches([pixels_NHWC])
 
     @torch.inference_mode()
+    @exact_convolutions()
     def predict_batches(self, batches: Iterable[np.ndarray]) -> Predictions:
-        """Classify a stream of (B, side, side, 3) uint8 batches of any size."""
+        """Classify a stream of (B, side, side, 3) uint8 batches of any size.
+
+        As exactly on a GPU as on a CPU: thresholds that are found by the logits of one hold for those of the other.
+        """
         self.eval()
         device = self.mean.device
         step = inference_batch_size(device)
