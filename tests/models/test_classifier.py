@@ -127,6 +127,19 @@ def test_prediction_goes_on_in_halves_when_memory_runs_out(pixels_NHWC, monkeypa
     np.testing.assert_allclose(found.embeddings_NE, whole.embeddings_NE, atol=1e-5)
 
 
+def test_a_gpu_predicts_as_exactly_as_a_cpu(pixels_NHWC, monkeypatch):
+    classifier, precisions = small(), set()
+    forward = classifier.forward
+
+    def noting(pixels):
+        precisions.add(torch.backends.cudnn.conv.fp32_precision)
+        return forward(pixels)
+
+    monkeypatch.setattr(classifier, "forward", noting)
+    classifier.predict(pixels_NHWC)
+    assert precisions == {"ieee"}
+
+
 def test_confidence_is_that_of_the_label_given(pixels_NHWC):
     costs_KK = [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [50.0, 50.0, 0.0]]
     found = small(decision={"costs_KK": costs_KK, "prior_weights_K": [1.0, 1.0, 1.0]}).predict(pixels_NHWC)

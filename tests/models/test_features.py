@@ -36,5 +36,22 @@ def test_stored_images_keep_the_order_asked_for():
     np.testing.assert_allclose(found_ND, expected_ND, rtol=1e-3, atol=1e-4)
 
 
+def test_features_go_on_with_what_fits_when_memory_runs_out(monkeypatch):
+    recipe = parameters()
+    pixels_NHWC = photo_set(train=6).prepared(recipe.image_size_px).pixels_NHWC
+    whole_ND, normalise, sizes = pooled_features([pixels_NHWC], recipe), ImageClassifier.normalise, []
+
+    def short_of_memory(self, pixels):
+        sizes.append(len(pixels))
+        if len(pixels) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return normalise(self, pixels)
+
+    monkeypatch.setattr(ImageClassifier, "normalise", short_of_memory)
+    found_ND = pooled_features([pixels_NHWC], recipe)
+    np.testing.assert_allclose(found_ND, whole_ND, rtol=1e-3, atol=1e-4)
+    assert sum(size > 4 for size in sizes) == 1
+
+
 def test_no_image_has_no_features():
     assert pooled_features([], parameters()).shape == (0, 1280)

@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from textwrap import indent
 
 import numpy as np
 import pytest
@@ -118,31 +119,33 @@ def test_two_processes_train_the_candidate_of_one(photos, tmp_path, caplog):
     assert {record.levelno for record in told} == {logging.INFO}
 
 
+def let_one_begin_with(code: str, rank: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python reads `sitecustomize` at its start."""
+    only_there = f"import os\nif os.environ.get('RANK') == '{rank}':\n{indent(code, '    ')}"
+    (folder / "sitecustomize.py").write_text(only_there)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+
+
 def test_when_memory_runs_out_in_one_all_go_on_with_half_and_train_the_same(
     photos, tmp_path, monkeypatch, caplog
 ):
-    """Python reads `sitecustomize` at its start: there the second process fails in its second epoch, as torch does."""
-    (tmp_path / "sitecustomize.py").write_text(
-        """
-import os
+    """The second process fails in its second epoch, as torch does."""
+    short_of_memory = """
+import torch
+from visionpipe.models.training.tail import Tail
 
-if os.environ.get("RANK") == "1":
-    import torch
-    from visionpipe.models.training.tail import Tail
+forward, seen = Tail.forward, []
 
-    forward, seen = Tail.forward, []
+def limited(self, inputs, kept=None):
+    if kept is not None:
+        seen.append(len(inputs))
+        if len(seen) > 2 and len(inputs) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    return forward(self, inputs, kept)
 
-    def limited(self, inputs, kept=None):
-        if kept is not None:
-            seen.append(len(inputs))
-            if len(seen) > 2 and len(inputs) > 3:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return forward(self, inputs, kept)
-
-    Tail.forward = limited
+Tail.forward = limited
 """
-    )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    let_one_begin_with(short_of_memory, 1, tmp_path, monkeypatch)
     recipe = TINY | {"backbone": "timm/test_vit", "mode": "scratch", "whole_network_epochs": 3} | NO_CHANCE
     alone = train_candidate(photos.manifest, photos.prepared(64), parameters(**recipe | {"processes": 1}))
     with caplog.at_level(logging.INFO):
@@ -190,6 +193,21 @@ def test_a_process_that_is_killed_ends_the_run_and_the_others(photos, caplog):
             train_in_processes(photos.manifest, photos.prepared(64), parameters(**ENDLESS))
     assert all_gone(killing.result())
     assert "The last lines of the training processes" in caplog.text
+
+
+def test_a_disk_that_is_full_for_one_process_is_named(photos, tmp_path, monkeypatch):
+    """The first one alone saves, while the others wait for it."""
+    disk_full = """
+from visionpipe.models.training.checkpoint import Checkpoints
+
+def save(*_):
+    raise OSError(28, "No space left on device", "x")
+
+Checkpoints.save = save
+"""
+    let_one_begin_with(disk_full, 0, tmp_path, monkeypatch)
+    with pytest.raises(VisionpipeError, match=r"^training stopped: .* No space left on device: 'x'$"):
+        train_in_processes(photos.manifest, photos.prepared(64), parameters(**TINY, epochs=2), tmp_path)
 
 
 @pytest.mark.slow

@@ -21,9 +21,10 @@ from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import Backbone, build_backbone
 from visionpipe.models.decisions import Decision
 from visionpipe.models.parameters import View
+from visionpipe.models.precision import exact_convolutions
 from visionpipe.models.symmetries import view
 from visionpipe.models.tensor_files import tensor_bytes
-from visionpipe.models.training.memory import in_halves
+from visionpipe.models.training.memory import Passes
 
 EMBEDDING_WIDTH = 32
 _REASON_CHARACTERS = 300  # torch lists every tensor that does not fit
@@ -196,11 +197,15 @@ class ImageClassifier(nn.Module):
         return self.predict_batches([pixels_NHWC])
 
     @torch.inference_mode()
+    @exact_convolutions()
     def predict_batches(self, batches: Iterable[np.ndarray]) -> Predictions:
-        """Classify a stream of (B, side, side, 3) uint8 batches of any size."""
+        """Classify a stream of (B, side, side, 3) uint8 batches of any size.
+
+        As exactly on a GPU as on a CPU: thresholds that are found by the logits of one hold for those of the other.
+        """
         self.eval()
         device = self.mean.device
-        step = inference_batch_size(device)
+        passes = Passes(inference_batch_size(device))
         n_classes = len(self.spec.classes)
         found = [np.empty((0, n_classes + EMBEDDING_WIDTH), np.float32)]
         for pixels_BHWC in batches:
@@ -211,9 +216,7 @@ class ImageClassifier(nn.Module):
                 logits_BK, features_BD = self(torch.from_numpy(pixels).to(device))
                 return torch.cat([logits_BK.float(), self.embed(features_BD).float()], dim=1).cpu()
 
-            for start in range(0, len(pixels_BHWC), step):
-                index_B = np.arange(start, min(start + step, len(pixels_BHWC)))
-                found.append(in_halves(run, index_B).numpy())
+            found += [rows.numpy() for _, rows in passes.over(run, np.arange(len(pixels_BHWC)))]
         logits_NK, embeddings_NE = np.split(np.concatenate(found), [n_classes], axis=1)
         return self.spec.read(logits_NK, embeddings_NE)
 

@@ -14,6 +14,7 @@ from visionpipe.models.classifier import ImageClassifier, ModelSpec, inference_b
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.finetune import choose_device, repeatable
 from visionpipe.models.training.frozen_trunk import autocast
+from visionpipe.models.training.memory import Passes
 from visionpipe.models.training.recipe import resolve
 
 
@@ -44,14 +45,17 @@ def pooled_features(batches: Iterable[np.ndarray], parameters: TrainingParameter
         image_size_px=parameters.image_size_px,
     )
     classifier = ImageClassifier(spec, backbone).to(device).eval()
-    step, precision = inference_batch_size(device), autocast(parameters, device)
+    passes, precision = Passes(inference_batch_size(device)), autocast(parameters, device)
     features = [np.empty((0, backbone.n_features), np.float32)]
     for pixels_BHWC in batches:
-        for start in range(0, len(pixels_BHWC), step):
-            pixels = torch.from_numpy(np.ascontiguousarray(pixels_BHWC[start : start + step])).to(device)
+
+        def run(index_B: np.ndarray, pixels_BHWC: np.ndarray = pixels_BHWC) -> torch.Tensor:
+            pixels = np.ascontiguousarray(pixels_BHWC[index_B[0] : index_B[-1] + 1])
             with precision:
-                features_BD = classifier.features(classifier.normalise(pixels))
-            features.append(features_BD.float().cpu().numpy())
+                features_BD = classifier.features(classifier.normalise(torch.from_numpy(pixels).to(device)))
+            return features_BD.float().cpu()
+
+        features += [rows.numpy() for _, rows in passes.over(run, np.arange(len(pixels_BHWC)))]
     return np.concatenate(features)
 
 

@@ -224,26 +224,38 @@ def _work(folder: Path) -> None:
     images = PreparedImages(tuple(request["image_ids"]), np.load(request["pixels"], mmap_mode="r"))
     try:
         with joined_team(parameters.device, request["micro_batch"]) as team:
-            try:
-                candidate = train_candidate(
-                    pd.read_parquet(folder / "manifest.parquet"),
-                    images,
-                    parameters,
-                    team=team,
-                    checkpoints=request["checkpoints"] and Path(request["checkpoints"]),
-                )
-            except TeamOutOfMemoryError as error:
-                (folder / f"{_OUT_OF_MEMORY}-{rank}").write_text(str(error.n_images))
-                os._exit(
-                    1
-                )  # to leave the team would be to wait for the others, who wait for this one's gradients
+            candidate = train_candidate(
+                pd.read_parquet(folder / "manifest.parquet"),
+                images,
+                parameters,
+                team=team,
+                checkpoints=request["checkpoints"] and Path(request["checkpoints"]),
+            )
             if team.is_first:
                 (folder / "candidate").mkdir()
                 save_candidate(candidate, folder / "candidate")
                 (folder / "training.json").write_text(json.dumps(candidate.training))
+    except TeamOutOfMemoryError as error:
+        (folder / f"{_OUT_OF_MEMORY}-{rank}").write_text(str(error.n_images))
+        raise
     except VisionpipeError as error:
         (folder / f"error-{rank}.txt").write_text(str(error))
-        sys.exit(1)
+        raise
+    except OSError as error:  # a full disk; what a team says of a member that is gone is a RuntimeError
+        (folder / f"error-{rank}.txt").write_text(f"training stopped: {error}")
+        raise
+
+
+def _main(folder: Path) -> None:
+    """Be one of the processes; when it fails, end at once, for whatever waits for the others waits for ever."""
+    trained = False
+    try:
+        _work(folder)
+        trained = True
+    finally:
+        if not trained:  # torchrun tells of the error, which is in its file
+            sys.stdout.flush()
+            os._exit(1)
 
 
 def _leave_when_alone(folder: Path, launcher: int) -> None:
@@ -267,4 +279,4 @@ class _JsonLines(logging.Formatter):
 
 
 if __name__ == "__main__":
-    _work(Path(sys.argv[1]))
+    _main(Path(sys.argv[1]))

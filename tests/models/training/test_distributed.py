@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from team_member import STEPS, TABLES, learn, network
-from visionpipe.models.training.distributed import SOLO, Team
+from visionpipe.models.training.distributed import SOLO, Team, joined_team
 
 MEMBER = Path(__file__).parents[2] / "team_member.py"
 
@@ -92,6 +92,21 @@ def test_weighted_means_of_shares_average_to_the_mean_of_all(losses, size):
         if len(share := Team(rank, size).share(losses_N))
     ]
     np.testing.assert_allclose(sum(weighted) / size, losses_N.mean(), atol=1e-12)
+
+
+def test_after_an_error_a_process_does_not_wait_for_the_others(monkeypatch):
+    """To destroy the group is to wait, under NCCL, for those that wait for this one."""
+    left = []
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append(True))
+    with pytest.raises(OSError, match="No space"), joined_team("cpu"):
+        raise OSError(28, "No space left on device")
+    assert left == []
+    with joined_team("cpu"):
+        pass
+    assert left == [True]
 
 
 def test_alone_nothing_is_asked_of_others():

@@ -79,6 +79,26 @@ def test_pixels_stay_on_the_gpu_when_they_fit(photos):
         np.testing.assert_array_equal(pixels.take(np.array([2, 0])).cpu(), pixels_NHWC[[2, 3]])
 
 
+def test_pixels_go_to_a_gpu_in_blocks(monkeypatch):
+    """A copy of the whole split beside them would not fit into the memory of every machine."""
+    taken = []
+
+    class Photos(np.ndarray):
+        def __getitem__(self, rows):
+            taken.append(np.size(rows))
+            return np.asarray(self)[rows]
+
+    pixels_NHWC = np.random.default_rng(0).integers(0, 256, (2000, 2, 2, 3), np.uint8)
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *size, device, **options: empty(*size, **options))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**30))
+    rows_N = np.random.default_rng(1).permutation(2000)[:1100]
+    data = LabelledPixels(pixels_NHWC.view(Photos), rows_N, torch.eye(2)[rows_N % 2])
+    pixels = Pixels(data, torch.device("cuda"), 1.0)
+    np.testing.assert_array_equal(pixels._resident, pixels_NHWC[rows_N])
+    assert sum(taken) == 1100 and max(taken) < 500
+
+
 def test_pixels_of_a_split_are_taken_by_position(photos):
     pixels_NHWC = photos.prepared(64).pixels_NHWC
     data = LabelledPixels(pixels_NHWC, np.array([3, 1, 2]), torch.eye(2)[[0, 1, 0]])

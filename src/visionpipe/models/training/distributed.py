@@ -134,6 +134,9 @@ SOLO = Team(0, 1)
 def joined_team(device_type: str, micro_batch: int | None = None) -> Iterator[Team]:
     """Join the processes that `torchrun` started beside this one: over NCCL on GPUs, over Gloo on the CPU.
 
+    After an error the team is not left in order, for that takes all of them: the process has to end (`os._exit`), upon
+    which `torchrun` ends the others.
+
     Parameters
     ----------
     device_type : {"cpu", "cuda"}
@@ -149,7 +152,6 @@ def joined_team(device_type: str, micro_batch: int | None = None) -> Iterator[Te
     else:
         device = torch.device("cpu")
         distributed.init_process_group("gloo")
-    try:
-        yield Team(rank, size, device, micro_batch)
-    finally:
-        distributed.destroy_process_group()
+    yield Team(rank, size, device, micro_batch)
+    # not after an error: NCCL would wait for the others, who wait for what this process has not sent
+    distributed.destroy_process_group()

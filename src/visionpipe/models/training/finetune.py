@@ -66,7 +66,7 @@ def train(
     device = team.device or choose_device(parameters.device)
     parameters, choices = resolve(parameters, training.targets_NK, device)
     log_choices(choices)
-    with repeatable(parameters.seed, device), kept_memory():
+    with repeatable(parameters.seed, device), kept_memory(device):
         classifier.to(device).eval().requires_grad_(False)
         resumed = None if checkpoints is None else checkpoints.latest()
         if resumed is not None:

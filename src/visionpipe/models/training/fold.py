@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
+from functools import cache
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from visionpipe.errors import first_line
+from visionpipe.models.precision import exact_convolutions
 
 logger = logging.getLogger(__name__)
 PROBED_IMAGES = 2  # enough for `folded`
@@ -15,11 +19,12 @@ _TOLERANCE = 1e-3  # of the largest value; many layers of float32 rounding lie b
 
 
 @torch.no_grad()
+@exact_convolutions()
 def folded(stages: nn.ModuleList, images_NCHW: torch.Tensor) -> nn.ModuleList:
     """Return a copy of stages with batch normalisation folded into convolutions, for passes that nothing learns from.
 
     Which layers follow one another is read from their order in the network and proven on a few images: where the
-    result differs, the copy is not folded.
+    result differs, the copy is not folded, and the log says so.
 
     Parameters
     ----------
@@ -33,12 +38,20 @@ def folded(stages: nn.ModuleList, images_NCHW: torch.Tensor) -> nn.ModuleList:
         _fold_children(copied)
         found, wanted = _run(copied, images_NCHW), _run(plain, images_NCHW)
     except RuntimeError as error:  # a batch norm of other channels than the convolution listed before it
-        logger.debug("Frozen layers are not folded: %s", error)
+        _say_once(first_line(error))
         return plain
     close = found.shape == wanted.shape and bool(
         (found - wanted).abs().max() <= _TOLERANCE * wanted.abs().max()
     )
-    return copied.to(memory_format=torch.channels_last) if close else plain
+    if not close:
+        _say_once("the result would be another")
+        return plain
+    return copied.to(memory_format=torch.channels_last)
+
+
+@cache  # it is tried after every epoch
+def _say_once(why: str) -> None:
+    logger.info("Batch normalisation is not folded into convolutions where nothing is learned: %s", why)
 
 
 def _fold_children(module: nn.Module) -> None:

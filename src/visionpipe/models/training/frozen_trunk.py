@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +23,11 @@ from visionpipe.models.training.augment import Augmentation
 from visionpipe.models.training.chance import generator
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.fold import PROBED_IMAGES, folded
-from visionpipe.models.training.memory import in_halves, room
+from visionpipe.models.training.memory import Passes, room
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
+_COPIED_AT_ONCE = 256  # photos on their way to a GPU, so that a split need not fit into the memory beside it
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,12 @@ class Pixels:
         n_bytes = len(data) * math.prod(data.pixels_NHWC.shape[1:])
         self._resident: torch.Tensor | None = None
         if device.type == "cuda" and n_bytes <= room(device, resident_gib):
-            self._resident = torch.from_numpy(data.pixels_NHWC[data.rows_N]).to(device)
+            self._resident = torch.empty(
+                (len(data), *data.pixels_NHWC.shape[1:]), dtype=torch.uint8, device=device
+            )
+            for first in range(0, len(data), _COPIED_AT_ONCE):
+                some = slice(first, first + _COPIED_AT_ONCE)
+                self._resident[some] = torch.from_numpy(data.pixels_NHWC[data.rows_N[some]])
 
     @property
     def resident(self) -> bool:
@@ -152,7 +158,7 @@ class FrozenTrunk:
         self._views, self._parameters, self._team = views, parameters, team
         self._classifier = classifier
         self.device = classifier.mean.device
-        self._batch_size = inference_batch_size(self.device)
+        self._passes = Passes(inference_batch_size(self.device))
         self._autocast = autocast(parameters, self.device)
         self._pixels = Pixels(data, self.device, parameters.resident_gib)
         self.targets_NK = data.targets_NK.to(self.device)
@@ -170,12 +176,6 @@ class FrozenTrunk:
                 *(n_bytes / 2**30, allowed / 2**30, parameters.activation_cache_gib),
             )
 
-    def batches(self, view_index: int = 0) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Stream all images in one view, in order, as (index (B,), activations)."""
-        for start in range(0, len(self.data), self._batch_size):
-            index_B = np.arange(start, min(start + self._batch_size, len(self.data)))
-            yield index_B, self.batch(index_B, np.full_like(index_B, view_index))
-
     def batch(self, index_B: np.ndarray, view_index_B: np.ndarray) -> torch.Tensor:
         """Return the activations of the given images, each in its given view."""
         if self._cache_VNCHW is not None:
@@ -183,8 +183,9 @@ class FrozenTrunk:
         activations: torch.Tensor | None = None
         for v in np.unique(view_index_B):
             places = np.flatnonzero(view_index_B == v)
-            for some in np.array_split(places, math.ceil(len(places) / self._batch_size)):
-                found = in_halves(partial(self._run, view_index=int(v)), index_B[some])
+            run = partial(self._run, view_index=int(v))
+            for some in np.array_split(places, math.ceil(len(places) / self._passes.size)):
+                found = torch.cat([rows for _, rows in self._passes.over(run, index_B[some])])
                 if activations is None:
                     activations = found.new_empty((len(index_B), *found.shape[1:]))
                 activations[torch.from_numpy(some)] = found
@@ -205,9 +206,8 @@ class FrozenTrunk:
             task = progress.add_task("Frozen layers", total=self.n_views * len(mine), note="")
             for v in range(self.n_views):
                 part = like.new_empty((len(mine), *like.shape[1:]))
-                for start in range(0, len(mine), self._batch_size):
-                    index_B = mine[start : start + self._batch_size]
-                    part[start : start + len(index_B)] = in_halves(partial(self._run, view_index=v), index_B)
+                for index_B, rows in self._passes.over(partial(self._run, view_index=v), mine):
+                    part[index_B[0] - mine[0] :][: len(index_B)] = rows
                     progress.advance(task, len(index_B))
                 cache_VNCHW[v] = self._team.gather(part)
         return cache_VNCHW

@@ -18,7 +18,7 @@ from visionpipe.models.training.curves import finite
 from visionpipe.models.training.distributed import Team
 from visionpipe.models.training.frozen_trunk import FrozenTrunk, autocast
 from visionpipe.models.training.losses import Loss, balanced_order
-from visionpipe.models.training.memory import in_halves
+from visionpipe.models.training.memory import Passes
 from visionpipe.models.training.mixing import mix
 from visionpipe.models.training.recipe import SMALLEST_BATCH
 from visionpipe.models.training.selection import Selection, calibrated_losses
@@ -121,6 +121,5 @@ def all_features(
     features: Callable[[np.ndarray], torch.Tensor], n_images: int, device: torch.device, team: Team
 ) -> torch.Tensor:
     """Return the features (N, D) of all images, each process having run its share."""
-    mine, step = team.share(np.arange(n_images)), inference_batch_size(device)
-    parts = [in_halves(features, mine[first : first + step]) for first in range(0, len(mine), step)]
-    return team.gather(torch.cat(parts))
+    mine, passes = team.share(np.arange(n_images)), Passes(inference_batch_size(device))
+    return team.gather(torch.cat([rows for _, rows in passes.over(features, mine)]))

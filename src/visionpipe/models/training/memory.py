@@ -20,13 +20,13 @@ _NEVER = -1
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
-    """Have the C library keep freed memory for the next step instead of handing it back to the system.
+def kept_memory(device: torch.device) -> Iterator[None]:
+    """Have the C library keep freed memory for the next step of a CPU instead of handing it back to the system.
 
     glibc maps every large activation anew, and a page fault for every 4 KiB of it doubles the time of a training
-    step on a CPU. Afterwards everything goes back. Elsewhere than on glibc nothing changes.
+    step on a CPU. Afterwards everything goes back. Elsewhere than on glibc, and for a GPU, nothing changes.
     """
-    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    library = ctypes.CDLL(None) if device.type == "cpu" and sys.platform.startswith("linux") else None
     if not hasattr(library, "mallopt"):
         yield
         return
@@ -41,12 +41,16 @@ def kept_memory() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether Python, or torch, raised an error because a CPU or a GPU had no memory left."""
+    """Say whether Python, or torch, raised an error because a CPU or a GPU had no memory left.
+
+    cuDNN's and cuBLAS's own allocations fail with a RuntimeError (`CUDNN_STATUS_ALLOC_FAILED`).
+    """
     text = str(error)
     return (
         isinstance(error, MemoryError | torch.OutOfMemoryError)
         or "out of memory" in text
         or "DefaultCPUAllocator" in text
+        or "_STATUS_ALLOC_FAILED" in text
     )
 
 
@@ -62,25 +66,55 @@ def room(device: torch.device, limit_gib: float) -> float:
     return min(limit, torch.cuda.mem_get_info(device)[0] / 2) if device.type == "cuda" else limit
 
 
-def in_halves(run: Callable[[np.ndarray], torch.Tensor], index_B: np.ndarray) -> torch.Tensor:
-    """Run a batch; when memory runs out, run its halves one after the other.
+class Passes:
+    """Runs images through a network that learns nothing from them: so many at once, fewer once memory has run out.
 
-    Parameters
+    Attributes
     ----------
-    run : callable
-        From positions (B,) to rows (B, ...), the same whatever the batch.
+    size : int
+        Images at once.
     """
-    try:
-        return run(index_B)
-    except (RuntimeError, MemoryError) as error:
-        if len(index_B) == 1 or not is_out_of_memory(error):
-            raise
-    # here, not above: the error holds the tensors of the attempt
-    logger.info("Out of memory at %d images at once: running them in halves", len(index_B))
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    middle = len(index_B) // 2
-    return torch.cat([in_halves(run, index_B[:middle]), in_halves(run, index_B[middle:])])
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def over(
+        self, run: Callable[[np.ndarray], torch.Tensor], index_N: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """Run images in their order; when memory runs out, go on with half as many at once.
+
+        Parameters
+        ----------
+        run : callable
+            From positions (B,) to rows (B, ...), the same whatever the batch.
+
+        Yields
+        ------
+        tuple of numpy.ndarray and torch.Tensor
+            Positions (B,) and their rows.
+        """
+        first = 0
+        while first < len(index_N):
+            index_B = index_N[first : first + self.size]
+            rows = self._attempt(run, index_B)
+            if rows is not None:
+                yield index_B, rows
+                first += len(index_B)
+                continue
+            # here, not where it was caught: the error holds the tensors of the attempt
+            self.size = len(index_B) // 2
+            logger.info("Out of memory at %d images at once: going on with %d", len(index_B), self.size)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    @staticmethod
+    def _attempt(run: Callable[[np.ndarray], torch.Tensor], index_B: np.ndarray) -> torch.Tensor | None:
+        try:
+            return run(index_B)
+        except (RuntimeError, MemoryError) as error:
+            if len(index_B) == 1 or not is_out_of_memory(error):
+                raise
+            return None
 
 
 class TeamOutOfMemoryError(VisionpipeError):

@@ -27,7 +27,7 @@ from visionpipe.models.training.feeds import Feed
 from visionpipe.models.training.fold import PROBED_IMAGES, folded
 from visionpipe.models.training.frozen_trunk import autocast
 from visionpipe.models.training.losses import Loss, balanced_order
-from visionpipe.models.training.memory import in_halves
+from visionpipe.models.training.memory import Passes
 from visionpipe.models.training.selection import Selection
 from visionpipe.models.training.step import FEWEST_NORMALISED, Draw, Step
 from visionpipe.models.training.tail import Tail, make_optimiser, pooled, set_rate, warm_up_cosine
@@ -102,7 +102,7 @@ class PhaseTraining:
             self._tail, self._optimiser, setting.criterion, parameters, setting.team, start, cuts=cuts
         )
         self._autocast = autocast(parameters, device)
-        self._inference_batch = inference_batch_size(device)
+        self._passes = Passes(inference_batch_size(device))
         self._best: dict[str, torch.Tensor] = {}
         self._selection, self._done = Selection(), 0
 
@@ -218,10 +218,7 @@ class PhaseTraining:
                 return tail.head(pooled(stages, self._feed.held_out(index_B))).float()
 
         mine = self._setting.team.share(np.arange(n_images))
-        parts = [
-            in_halves(logits, mine[first : first + self._inference_batch])
-            for first in range(0, len(mine), self._inference_batch)
-        ]
+        parts = [rows for _, rows in self._passes.over(logits, mine)]
         logits_NK = self._setting.team.gather(torch.cat(parts))
         return score(logits_NK, self._feed.held_out_NK, self._setting.weights_NK)
 
