@@ -63,9 +63,9 @@ def learn(team: Team, micro_batches: int = 1) -> tuple[nn.Module, list[float]]:
     return module, losses
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, meeting: Path) -> None:
     """Do all that a team can do and write `member-<rank>.safetensors`."""
-    with joined_team("cpu") as team:
+    with joined_team("cpu", meeting) as team:
         found = {f"gathered.{name}": team.gather(team.share(table)) for name, table in TABLES.items()}
         found["mean"] = torch.tensor(team.mean(0.25 + team.rank), dtype=torch.float64)
         module = network(seed=10 + team.rank)
@@ -81,4 +81,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[1]) / "team")

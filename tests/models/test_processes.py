@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional
 
 from photo_sets import parameters, photo_set
+from team_processes import all_gone, both_started, listening_addresses, parent_of
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.prepare import PreparedImages
 from visionpipe.metrics.evaluation import codes_of
@@ -50,43 +51,6 @@ train_in_processes(photos.manifest, photos.prepared(64), parameters(**{ENDLESS!r
 @pytest.fixture(scope="module")
 def photos():
     return photo_set(train=10, validation=5, seed=4)
-
-
-def workers_of(parent: int) -> list[int]:
-    """Return the training processes below one: the children of its torchrun."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, of, *_ = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has just ended
-        if state != "Z":
-            children.setdefault(int(of), []).append(int(stat.parent.name))
-    return [worker for launcher in children.get(parent, []) for worker in children.get(launcher, [])]
-
-
-def is_training(worker: int) -> bool:
-    """Say whether a process has got past its imports: the pixels are mapped into its memory."""
-    return "images.npy" in Path(f"/proc/{worker}/maps").read_text()
-
-
-def both_started(parent: int, seconds: float = 120) -> list[int]:
-    """Wait until a parent's two processes are at work."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        workers = workers_of(parent)
-        if len(workers) == 2 and all(map(is_training, workers)):
-            return workers
-        time.sleep(0.1)
-    raise AssertionError(f"no two processes within {seconds} s")
-
-
-def all_gone(workers: list[int], seconds: float = 20) -> bool:
-    """Wait until none of the processes is there."""
-    end = time.monotonic() + seconds
-    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < end:
-        time.sleep(0.1)
-    return not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
 def test_two_processes_train_the_candidate_of_one(photos, tmp_path, caplog):
@@ -256,13 +220,16 @@ def test_an_interrupt_ends_the_processes(photos):
     assert all_gone(interrupting.result())
 
 
-def test_a_run_that_is_killed_leaves_neither_process_nor_folder_behind(tmp_path):
+def test_a_run_listens_to_this_machine_alone_and_killed_leaves_neither_process_nor_folder_behind(tmp_path):
     path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     run = subprocess.Popen(
         [sys.executable, "-c", RUN], env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(tmp_path)}
     )
     try:
         workers = both_started(run.pid)
+        while not all(heard_on := [listening_addresses(worker) for worker in workers]):
+            time.sleep(0.1)  # they have not met yet
+        heard_on.append(listening_addresses(parent_of(workers[0])))
     finally:
         run.kill()
         run.wait()
@@ -270,7 +237,8 @@ def test_a_run_that_is_killed_leaves_neither_process_nor_folder_behind(tmp_path)
     for left in [worker for worker in workers if not gone and Path(f"/proc/{worker}").exists()]:
         os.kill(left, signal.SIGKILL)
     assert gone
-    assert not list(tmp_path.glob("visionpipe-training-*"))
+    assert not list(tmp_path.iterdir())
+    assert set().union(*heard_on) == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize(

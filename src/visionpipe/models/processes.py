@@ -3,7 +3,7 @@
 The parent writes what they need into a folder, passes their log on, and reads the candidate that the first of them
 saved. The pixels are not copied: every process maps the same array into memory.
 
-This module is also what `torchrun` runs: `python -m visionpipe.models.processes FOLDER`.
+This module is also what `torchrun` runs: `python -m visionpipe.models.processes FOLDER MEETING`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
+import uuid
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +36,7 @@ from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.distributed import joined_team
 from visionpipe.models.training.finetune import choose_device
 from visionpipe.models.training.memory import MicroBatch, TeamOutOfMemoryError
+from visionpipe.scratch import OWNER_LOCK, scratch_folder
 
 logger = logging.getLogger(__name__)
 _KEPT_LINES = 60  # of what the processes print beside their log, shown when they fail
@@ -73,14 +74,11 @@ def train_in_processes(
         return train_candidate(manifest, images, parameters, checkpoints=checkpoints)
     device = choose_device(parameters.device)
     _require_enough(manifest, parameters, device)
-    with tempfile.TemporaryDirectory(prefix="visionpipe-training-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         told = parameters.model_copy(update={"device": device.type})
         _write_request(folder, manifest, images, told, checkpoints)
-        # let go at the latest when this process ends: see `_leave_when_alone`
-        with FileLock(folder / "parent.lock"):
-            while not _has_trained(folder, parameters.processes):
-                logger.info("The %d processes start anew", parameters.processes)
+        while not _has_trained(folder, parameters.processes):
+            logger.info("The %d processes start anew", parameters.processes)
         training = json.loads((folder / "training.json").read_text())
         return replace(load_candidate(folder / "candidate"), training=training)
 
@@ -153,12 +151,28 @@ def _has_trained(folder: Path, processes: int) -> bool:
 
 
 def _run_torchrun(folder: Path, processes: int) -> None:
-    """Run the processes to their end and pass their log on."""
-    threads = max(1, torch.get_num_threads() // processes)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    """Run the processes to their end and pass their log on.
+
+    They find each other through files in `folder`, which is private, and talk over the loopback interface: whoever
+    reaches a port of torchrun's own (`--standalone`, all interfaces) may hand it a pickle.
+    """
+    attempt = folder / uuid.uuid4().hex  # what an earlier one left in a file would count for this one
+    attempt.mkdir()
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    surroundings = {
+        "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes)),
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # or torchrun opens a port for them all the same
+        "GLOO_SOCKET_IFNAME": loopback,
+        "NCCL_SOCKET_IFNAME": loopback,
+    }
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--nnodes=1"),
+        *("--rdzv-backend=c10d", "--rdzv-conf=store_type=file", f"--rdzv-endpoint={attempt / 'rendezvous'}"),
+        *("--local-addr=127.0.0.1", f"--log-dir={attempt}"),
+    ]
     with subprocess.Popen(
-        [*command, "-m", "visionpipe.models.processes", str(folder)],
-        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        [*command, "-m", "visionpipe.models.processes", str(folder), str(attempt / "team")],
+        env=os.environ | surroundings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
@@ -209,8 +223,8 @@ def _raise_failure(folder: Path, processes: int, status: int, lines: deque[str])
 
 
 @record  # so that torchrun's last words hold the traceback of whichever process failed first
-def _work(folder: Path) -> None:
-    """Be one of the processes."""
+def _work(folder: Path, meeting: Path) -> None:
+    """Be one of the processes; the file `meeting` is where they find each other."""
     threading.Thread(target=_leave_when_alone, args=(folder, os.getppid()), daemon=True).start()
     rank = int(os.environ["RANK"])
     handler = logging.StreamHandler(sys.stdout)
@@ -223,7 +237,7 @@ def _work(folder: Path) -> None:
     request = json.loads((folder / "request.json").read_text())
     images = PreparedImages(tuple(request["image_ids"]), np.load(request["pixels"], mmap_mode="r"))
     try:
-        with joined_team(parameters.device, request["micro_batch"]) as team:
+        with joined_team(parameters.device, meeting, request["micro_batch"]) as team:
             candidate = train_candidate(
                 pd.read_parquet(folder / "manifest.parquet"),
                 images,
@@ -246,11 +260,11 @@ def _work(folder: Path) -> None:
         raise
 
 
-def _main(folder: Path) -> None:
+def _main(folder: Path, meeting: Path) -> None:
     """Be one of the processes; when it fails, end at once, for whatever waits for the others waits for ever."""
     trained = False
     try:
-        _work(folder)
+        _work(folder, meeting)
         trained = True
     finally:
         if not trained:  # torchrun tells of the error, which is in its file
@@ -260,7 +274,7 @@ def _main(folder: Path) -> None:
 
 def _leave_when_alone(folder: Path, launcher: int) -> None:
     """End this process, whatever it does, as soon as torchrun or the parent is gone, even by `kill -9`."""
-    held_by_the_parent = FileLock(folder / "parent.lock")
+    held_by_the_parent = FileLock(folder / OWNER_LOCK)
     while os.getppid() == launcher:
         try:
             held_by_the_parent.acquire(timeout=0)
@@ -279,4 +293,4 @@ class _JsonLines(logging.Formatter):
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]))
+    _main(Path(sys.argv[1]), Path(sys.argv[2]))

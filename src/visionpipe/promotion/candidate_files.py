@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionpipe.errors import FULL, VisionpipeError, first_line
+from visionpipe.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from visionpipe.models.candidate import Candidate
@@ -29,8 +29,8 @@ def snapshot(folder: Path | None) -> Iterator[Path | None]:
     if folder is None:
         yield None
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / "candidate"
+    with scratch_folder() as scratch:
+        copy = scratch / "candidate"
         copy.mkdir()
         try:
             for path in sorted(folder.iterdir()):  # copytree tells of a full disk in words alone

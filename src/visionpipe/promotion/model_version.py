@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from visionpipe.promotion.version_files import (
     folders_sha256,
     version_files,
 )
+from visionpipe.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
@@ -116,8 +116,8 @@ def log_version(candidate_folder: Path, papers: Mapping[str, str]) -> tuple[Mode
             ]
         ),
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "evaluation"
+    with scratch_folder() as scratch:
+        folder = scratch / "evaluation"
         folder.mkdir()
         for name, text in papers.items():
             (folder / name).write_text(text)

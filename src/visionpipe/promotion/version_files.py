@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionpipe.errors import VisionpipeError, last_line
+from visionpipe.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -57,10 +57,10 @@ def version_files(version: ModelVersion) -> Iterator[dict[str, Path]]:
     from yaml import YAMLError
 
     # a copy even of a local store: MLflow would write into the store, and leave downloads behind
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         with _from_store(f"{version.name} v{version.version}"):
             uri = f"models:/{version.name}/{version.version}"
-            folder = Path(download_artifacts(uri, dst_path=scratch))
+            folder = Path(download_artifacts(uri, dst_path=str(scratch)))
         try:  # where each lies is named after the folder that it was registered from
             papers = Model.load(str(folder)).flavors["python_function"]["artifacts"]
             folders = {name: folder / papers[name]["path"] for name in ("candidate", "evaluation")}

@@ -94,17 +94,17 @@ def test_weighted_means_of_shares_average_to_the_mean_of_all(losses, size):
     np.testing.assert_allclose(sum(weighted) / size, losses_N.mean(), atol=1e-12)
 
 
-def test_after_an_error_a_process_does_not_wait_for_the_others(monkeypatch):
+def test_after_an_error_a_process_does_not_wait_for_the_others(monkeypatch, tmp_path):
     """To destroy the group is to wait, under NCCL, for those that wait for this one."""
     left = []
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append(True))
-    with pytest.raises(OSError, match="No space"), joined_team("cpu"):
+    with pytest.raises(OSError, match="No space"), joined_team("cpu", tmp_path / "team"):
         raise OSError(28, "No space left on device")
     assert left == []
-    with joined_team("cpu"):
+    with joined_team("cpu", tmp_path / "team"):
         pass
     assert left == [True]
 

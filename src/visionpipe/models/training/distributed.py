@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import environ
+from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 import torch
@@ -131,7 +132,7 @@ SOLO = Team(0, 1)
 
 
 @contextmanager
-def joined_team(device_type: str, micro_batch: int | None = None) -> Iterator[Team]:
+def joined_team(device_type: str, meeting: Path, micro_batch: int | None = None) -> Iterator[Team]:
     """Join the processes that `torchrun` started beside this one: over NCCL on GPUs, over Gloo on the CPU.
 
     After an error the team is not left in order, for that takes all of them: the process has to end (`os._exit`), upon
@@ -141,17 +142,20 @@ def joined_team(device_type: str, micro_batch: int | None = None) -> Iterator[Te
     ----------
     device_type : {"cpu", "cuda"}
         Where to compute; on `cuda` each process takes the GPU of its local rank.
+    meeting : Path
+        File through which they find each other; new for every team.
     micro_batch : int or None
         See `Team`.
     """
     rank, size = int(environ["RANK"]), int(environ["WORLD_SIZE"])
+    met = {"store": distributed.FileStore(str(meeting), size), "rank": rank, "world_size": size}
     if device_type == "cuda":
         device = torch.device("cuda", int(environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-        distributed.init_process_group("nccl", device_id=device)
+        distributed.init_process_group("nccl", **met, device_id=device)
     else:
         device = torch.device("cpu")
-        distributed.init_process_group("gloo")
+        distributed.init_process_group("gloo", **met)
     yield Team(rank, size, device, micro_batch)
     # not after an error: NCCL would wait for the others, who wait for what this process has not sent
     distributed.destroy_process_group()
