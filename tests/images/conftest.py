@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -83,9 +82,8 @@ def listed() -> Callable[..., list[Photo]]:
 class CountedReads(list):
     """Photos whose every read is counted."""
 
-    def __init__(self, photos: Iterable[Photo]) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self._diary = Path(self._folder.name) / "diary"
+    def __init__(self, photos: Iterable[Photo], diary: Path) -> None:
+        self._diary = diary
         self._diary.touch()
         super().__init__(
             replace(photo, read=CountedRead(photo.read, photo.path, self._diary)) for photo in photos
@@ -98,5 +96,6 @@ class CountedReads(list):
 
 
 @pytest.fixture(scope="session")
-def counted() -> type[CountedReads]:
-    return CountedReads
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Iterable[Photo]], CountedReads]:
+    """Count the reads of photos."""
+    return lambda photos: CountedReads(photos, tmp_path_factory.mktemp("reads") / "diary")
