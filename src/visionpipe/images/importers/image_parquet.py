@@ -118,7 +118,7 @@ def _photos(
                         reason, detail = outside or ("no_image", "neither bytes nor a path")
                         photo |= {
                             "read": ReadNothing(detail),
-                            "refusal": (reason, f"{_path(row, columns) or 'null'}: {detail}"),
+                            "refusal": (reason, f"{shown(_path(row, columns) or 'null')}: {detail}"),
                         }
                 yield Photo(
                     source=source.name,

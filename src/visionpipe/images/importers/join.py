@@ -14,15 +14,20 @@ from visionpipe.images.importers.places import ListedFile, Place, is_image_name
 from visionpipe.images.importers.references import resolve, spellings
 from visionpipe.images.importers.rows import Row
 from visionpipe.images.importers.source import Source
+from visionpipe.images.importers.urls import names_of, shown
 
 
 def join_document(
-    source: Source, document: str, parse: Callable[[bytes], Iterable[Row]], arrived_at: datetime
+    source: Source, document: str, parse: Callable[[bytes, str], Iterable[Row]], arrived_at: datetime
 ) -> Iterator[Photo]:
-    """Read a document, in the source's place or by its own URL, and `join` its rows to the files."""
+    """Read a document, in the source's place or by its own URL, and `join` its rows to the files.
+
+    `parse` takes its bytes, and its name as it may be shown.
+    """
     place = place_of(source)
-    rows = parse(read_document(place, document, source.storage_options))
-    return join(source, place, document, rows, arrived_at)
+    name = shown(document)
+    rows = parse(read_document(place, document, source.storage_options), name)
+    return join(source, place, name, rows, arrived_at)
 
 
 def join(
@@ -55,11 +60,14 @@ def join(
         report.n_rows += 1
         key = spellings(row.references[0], place.name)[-1] if row.references else ""
         groups[key or f"{document}#{row.where}"].append(row)
+    if not place.can_list:  # it is asked by URL, and so is what it does not have
+        groups = {name: groups[key] for key, name in names_of(groups).items()}
     wanted = {
         key: tuple(dict.fromkeys(r for row in group for r in row.references)) for key, group in groups.items()
     }
-    files = _files(place, document, wanted)
-    resolved = resolve({key: given for key, given in wanted.items() if given}, files, place.name)
+    asked = {} if place.can_list else place.find(given[0] for given in wanted.values() if given)
+    files = _files(place, document) if place.can_list else list(asked.values())
+    resolved = resolve({key: given for key, given in wanted.items() if given}, files, place.name, asked)
 
     rows_of: dict[str, list[Row]] = defaultdict(list)
     for key, file in resolved.items():
@@ -83,11 +91,9 @@ def join(
     report.log()
 
 
-def _files(place: Place, document: str, wanted: dict[str, tuple[str, ...]]) -> list[ListedFile]:
-    if place.can_list:
-        itself = spellings(document, place.name)[-1]
-        return [file for file in place.files() if file.path != itself]
-    return list(place.find(given[0] for given in wanted.values() if given).values())
+def _files(place: Place, document: str) -> list[ListedFile]:
+    itself = spellings(document, place.name)[-1]
+    return [file for file in place.files() if file.path != itself]
 
 
 def _photo(

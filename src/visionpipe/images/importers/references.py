@@ -50,7 +50,10 @@ def spellings(reference: str, place_name: str) -> tuple[str, ...]:
 
 
 def resolve(
-    wanted: Mapping[str, tuple[str, ...]], files: Iterable[ListedFile], place_name: str
+    wanted: Mapping[str, tuple[str, ...]],
+    files: Iterable[ListedFile],
+    place_name: str,
+    asked: Mapping[str, ListedFile] | None = None,
 ) -> dict[str, ListedFile | Unresolved]:
     """Find the file of each image that a document names; no file is given to two by name or stem.
 
@@ -64,6 +67,8 @@ def resolve(
         Key -> references, best first.
     files : iterable of ListedFile
         What the place holds.
+    asked : mapping, optional
+        Those of the files that the place was asked for by reference, by that reference.
 
     Returns
     -------
@@ -75,7 +80,7 @@ def resolve(
     for file in files:
         by_path.setdefault(unicodedata.normalize("NFC", file.path), file)
     folders = {path.rpartition("/")[0] for path in by_path}
-    by_path |= {file.path: file for file in files}
+    by_path |= {file.path: file for file in files} | dict(asked or {})
     spelled = {key: [spellings(each, place_name) for each in given] for key, given in wanted.items()}
     found: dict[str, ListedFile | Unresolved] = {}
     for key, references in spelled.items():

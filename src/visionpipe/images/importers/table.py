@@ -30,8 +30,9 @@ class Table:
 
 def list_table(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Join the rows of a table to images; several rows of one image are several claims."""
-    name = str(source.table)
-    return join_document(source, name, lambda data: _rows(source, parse_table(data, name)), arrived_at)
+    return join_document(
+        source, str(source.table), lambda data, name: _rows(source, parse_table(data, name), name), arrived_at
+    )
 
 
 def parse_table(data: bytes, name: str) -> Table:
@@ -112,8 +113,8 @@ class _Columns:
     annotator: Column
 
 
-def _rows(source: Source, parsed: Table) -> Iterator[Row]:
-    table, columns = str(source.table), parsed.columns
+def _rows(source: Source, parsed: Table, table: str) -> Iterator[Row]:
+    columns = parsed.columns
     used: dict[str, Any] = {
         option: getattr(source, option)
         for option in ("path_column", "label_column", "confidence_column", "annotator_column")
