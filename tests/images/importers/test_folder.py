@@ -76,6 +76,33 @@ def test_folders_that_link_to_each_other_are_no_circle(tmp_path, listed):
     ]
 
 
+def test_a_folder_that_two_class_folders_link_has_both_labels(tmp_path, listed):
+    shared = class_folders(tmp_path / "elsewhere", both=1) / "both"
+    for label in ("cat", "dog"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        (tmp_path / "photos" / label / "more").symlink_to(shared)
+    assert [(photo.path, labels(photo)) for photo in listed(tmp_path / "photos")] == [
+        ("cat/more/00.png", ["cat"]),
+        ("dog/more/00.png", ["dog"]),
+    ]
+
+
+def test_links_that_double_the_ways_at_each_step_end_in_one_line(tmp_path, listed, monkeypatch):
+    for step in range(30):
+        (tmp_path / f"d{step}").mkdir()
+        for name in "xy":
+            (tmp_path / f"d{step}" / name).symlink_to(f"../d{step + 1}")
+    class_folders(tmp_path, d30=1)
+    calls, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: calls.append(folder) or scandir(folder))
+    with pytest.raises(
+        VisionpipeError, match=r"/d\d+: links lead to this folder in more than 100 ways, as .*/[xy]:"
+    ) as refused:
+        listed(tmp_path)
+    assert "\n" not in str(refused.value)
+    assert len(calls) < 1000
+
+
 def test_a_class_whose_accents_are_written_in_two_ways_is_one(tmp_path, listed):
     for name in ("caf\u00e9", "cafe\u0301"):
         class_folders(tmp_path, **{name: 1})
