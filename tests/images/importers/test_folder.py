@@ -146,7 +146,8 @@ def test_a_folder_that_cannot_be_listed_is_named_by_root_too(tmp_path, listed, m
 
 
 @pytest.mark.parametrize(
-    "name", ["a b.png", "ünïcode 照片.png", "two\nlines.png", "quote'\".png", "\\xff.png"]
+    "name",
+    ["a b.png", "ünïcode 照片.png", "family \U0001f469\u200d\U0001f467.png", "quote'\".png", "\\xff.png"],
 )
 def test_a_strange_name_is_kept_as_it_is(name, tmp_path, listed):
     (tmp_path / "ça va").mkdir()
@@ -162,6 +163,23 @@ def test_a_name_that_is_not_utf_8_is_written_with_its_bytes(tmp_path, listed):
     (folder / os.fsdecode(b"\xff.png")).write_bytes(b"x")
     [photo] = listed(tmp_path)
     assert (photo.path, labels(photo)) == ("caf\\xe9/\\xff.png", ["caf\\xe9"])
+    assert photo.read() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("cat\x1b]0;OWNED\x07\x1b[2J", r"cat\x1b]0;OWNED\x07\x1b[2J"),
+        ("dog\n[12:00:00] INFO all checks passed", r"dog\n[12:00:00] INFO all checks passed"),
+        ("dog\u202egnp", r"dog\u202egnp"),
+        ("\u2067dog\u2028", r"\u2067dog\u2028"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_shown_as_escapes(name, shown, tmp_path, listed):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / f"{name}.png").write_bytes(b"x")
+    [photo] = listed(tmp_path)
+    assert (photo.path, labels(photo)) == (f"{shown}/{shown}.png", [shown])
     assert photo.read() == b"x"
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
+from visionpipe.errors import visible
 from visionpipe.images.importers.claims import ClaimMaker, folder_labels_of
 from visionpipe.images.importers.join_report import JoinReport
 from visionpipe.images.importers.opening import place_of, read_document
@@ -108,7 +109,7 @@ def _photo(
         for row in rows or ()
         if (others := {name: value for name, value in row.attributes.items() if attributes[name] != value})
     ]
-    trouble = next((f"{row.where}: {row.trouble}" for row in rows or () if row.trouble), None)
+    trouble = next((visible(f"{row.where}: {row.trouble}") for row in rows or () if row.trouble), None)
     said_by_folder = source.folder_labels or rows is not None
     return file.photo(
         source.name,
@@ -123,6 +124,6 @@ def _photo(
 def _missing(
     source: Source, key: str, group: list[Row], where: str, failed: tuple[str, str], arrived_at: datetime
 ) -> Photo:
-    detail = f"{where}: {failed[1]}"
+    detail = visible(f"{where}: {failed[1]}")
     attributes = {name: value for row in reversed(group) for name, value in row.attributes.items()}
     return Photo(source.name, key, 0, 0, ReadNothing(detail), arrived_at, (), attributes, (failed[0], detail))

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from visionpipe.errors import visible
 from visionpipe.images.importers.places import ListedFile, is_image_name
 
 Unresolved = tuple[str, str]
@@ -45,7 +46,7 @@ def spellings(reference: str, place_name: str) -> tuple[str, ...]:
     if path.startswith(root + "/") and root:
         path = path[len(root) + 1 :]
     path = posixpath.normpath(path) if path else path
-    path = unicodedata.normalize("NFC", path)
+    path = unicodedata.normalize("NFC", visible(path))  # as the names of files are
     return (reference,) if path == reference else (reference, path)
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from visionpipe.errors import VisionpipeError
+from visionpipe.errors import VisionpipeError, visible
 from visionpipe.images.importers.places import (
     IGNORED_NAMES,
     MAX_DOCUMENT_BYTES,
@@ -146,7 +146,7 @@ class RemoteFolder:
 
     def _listed(self, name: str, path: str, info: dict[str, Any]) -> ListedFile:
         read = ReadUrl(self.url, path, self._options(path))
-        return ListedFile(name, int(info.get("size") or 0), version_number(info), read)
+        return ListedFile(visible(name), int(info.get("size") or 0), version_number(info), read)
 
     def _ask(self, paths: list[str]) -> list[dict[str, Any] | None]:
         elsewhere = filesystem(self.url, {})[0] if self.storage_options else self.fs
