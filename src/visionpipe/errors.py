@@ -15,10 +15,13 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 """What the operating system says of a disk without room."""
 _SECRET = re.compile(
     r"((?:password|passwd|pwd|token|secret)(?:=|%3d))"
-    r"(?:\{(?:[^}]|\}\})*\}|%7b(?:(?!%7d).|%7d%7d)*%7d|.*?)(?=[&;\s]|%3b|%26|$)",
+    r"(?:\{(?:[^}]|\}\}){0,256}\}|%7b(?:(?!%7d).|%7d%7d){0,256}%7d|.*?)(?=[&;\s]|%3b|%26|$)",
     re.IGNORECASE,
 )
-"""Its value ends at & or ;, also percent-encoded as in ODBC's part of an address; in braces it may hold them itself."""
+"""Its value ends at & or ;, also percent-encoded as in ODBC's part of an address; in braces it may hold them itself.
+
+Nobody's password is longer than 256 characters, and without an end each brace would be followed to the end of the text.
+"""
 _OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _QUOTED_CHARACTERS = 60
 _LISTED = 30  # names, of which a reader still finds the right one
@@ -94,9 +97,15 @@ def redacted(text: str) -> str:
     >>> redacted("mssql+pyodbc:///?odbc_connect=UID%3Djoe%3BPWD%3Dsecret%3BSERVER%3Ddb")
     'mssql+pyodbc:///?odbc_connect=UID%3Djoe%3BPWD%3D***%3BSERVER%3Ddb'
     """
+    return _SECRET.sub(r"\1***", "\n".join(map(_without_user, text.split("\n"))))
+
+
+def _without_user(line: str) -> str:
     # up to the last @: a password may hold characters that end the host for urllib, and not for SQLAlchemy
-    text = re.sub(r"(?<!sqlite)://.*@", "://***@", text)
-    return _SECRET.sub(r"\1***", text)
+    before, at, after = line.rpartition("@")
+    if not at or not (found := re.search(r"(?<!sqlite)://", before)):
+        return line
+    return f"{before[: found.end()]}***@{after}"
 
 
 def visible(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -66,7 +67,7 @@ def parse_table(data: bytes, name: str) -> Table:
         raise VisionpipeError(f"{name}: line {reader.line_num}: {first_line(error)}") from error
     if not any(names):
         raise VisionpipeError(f"{name}: has no header line that names its columns")
-    if twice := [column for column in names if column and names.count(column) > 1]:
+    if twice := [column for column, count in Counter(names).items() if column and count > 1]:
         raise VisionpipeError(f"{name}: two columns are named '{twice[0]}'")
     width = len(names)
     troubles = {
