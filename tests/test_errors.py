@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import time
 from typing import Annotated, Literal
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from visionpipe import errors
 from visionpipe.errors import meant, mistakes, redacted
+from visionpipe.images.importers.urls import shown
 
 
 class Split(BaseModel):
@@ -139,6 +141,13 @@ class TestRedaction:
     )
     def test_one_that_is_an_option_is_hidden_too(self, text, left):
         assert redacted(text) == left
+
+    @pytest.mark.parametrize("part", ["://", "x://a?", "pwd={ ", "pwd=%7b ", "pwd=", "token=%7b%7d%7d"])
+    @pytest.mark.parametrize("quote", [redacted, shown])
+    def test_a_long_text_takes_no_longer_than_its_length(self, quote, part):
+        start = time.process_time()
+        quote(part * (1_000_000 // len(part)))
+        assert time.process_time() - start < 20  # and not some minutes
 
     @pytest.mark.parametrize(
         "uri", ["http://db:5000", "sqlite:////home/joe@corp/mlflow.db", "databricks", "models:/name@champion"]

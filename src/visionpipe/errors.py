@@ -15,10 +15,14 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 """What the operating system says of a disk without room."""
 _SECRET = re.compile(
     r"((?:password|passwd|pwd|token|secret)(?:=|%3d))"
-    r"(?:\{(?:[^}]|\}\})*\}|%7b(?:(?!%7d).|%7d%7d)*%7d|.*?)(?=[&;\s]|%3b|%26|$)",
+    r"(?:\{(?:[^}]|\}\}){0,256}\}|%7b(?:(?!%7d).|%7d%7d){0,256}%7d|.*?)(?=[&;\s]|%3b|%26|$)",
     re.IGNORECASE,
 )
-"""Its value ends at & or ;, also percent-encoded as in ODBC's part of an address; in braces it may hold them itself."""
+"""Its value ends at & or ;, also percent-encoded as in ODBC's part of an address; in braces it may hold them itself.
+
+Nobody's password is longer than 256 characters, and without an end each brace would be followed to the end of the text.
+"""
+_OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _QUOTED_CHARACTERS = 60
 _LISTED = 30  # names, of which a reader still finds the right one
 _WANTED = {
@@ -93,9 +97,29 @@ def redacted(text: str) -> str:
     >>> redacted("mssql+pyodbc:///?odbc_connect=UID%3Djoe%3BPWD%3Dsecret%3BSERVER%3Ddb")
     'mssql+pyodbc:///?odbc_connect=UID%3Djoe%3BPWD%3D***%3BSERVER%3Ddb'
     """
+    return _SECRET.sub(r"\1***", "\n".join(map(_without_user, text.split("\n"))))
+
+
+def _without_user(line: str) -> str:
     # up to the last @: a password may hold characters that end the host for urllib, and not for SQLAlchemy
-    text = re.sub(r"(?<!sqlite)://.*@", "://***@", text)
-    return _SECRET.sub(r"\1***", text)
+    before, at, after = line.rpartition("@")
+    if not at or not (found := re.search(r"(?<!sqlite)://", before)):
+        return line
+    return f"{before[: found.end()]}***@{after}"
+
+
+def visible(text: str) -> str:
+    r"""Return a name that others chose with escapes for what a terminal or a log would obey and not show.
+
+    These are control characters, line breaks among them, and what turns the direction of text; joiners and soft
+    hyphens, which words of several scripts and emoji are written with, stay.
+
+    Examples
+    --------
+    >>> visible("cat\x1b[2J\n12:00 INFO"), visible("a\u202egnp.exe"), visible("हिन्\u200dदी") == "हिन्\u200dदी"
+    ('cat\\x1b[2J\\n12:00 INFO', 'a\\u202egnp.exe', True)
+    """
+    return text if text.isprintable() else _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def meant(name: str, known: Collection[str], *, most: int = 1) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from visionpipe.errors import FULL, VisionpipeError, first_line, meant
+from visionpipe.errors import FULL, VisionpipeError, first_line, meant, visible
 
 _ADVICE = {
     **dict.fromkeys(FULL, "nothing written before is lost; make room and run again"),
@@ -108,5 +108,5 @@ def _module(frame: Any) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-    click.secho(f"Error: {message}", fg="red", err=True)
+    click.secho(f"Error: {visible(message)}", fg="red", err=True)
     sys.exit(1)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from visionpipe.images.importers import Photo
 from visionpipe.images.importers.join_report import unified
-from visionpipe.images.importers.label_names import LabelNames
+from visionpipe.images.importers.label_names import LabelNames, composed
 from visionpipe.images.labels import in_force
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def spell_like_classes(photos: Sequence[Photo], label_history: pd.DataFrame) -> 
             for claim in photo.claims:
                 label = claim.label if claim.origin == "import" else names.unify(claim.label)
                 if label != claim.label:
-                    respelled[photo.source][claim.label] = label
+                    respelled[photo.source][composed(claim.label)] = label
                 claims.append(replace(claim, label=label))
             photo = replace(photo, claims=tuple(claims))
         spelled.append(photo)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from visionpipe.counting import counted
-from visionpipe.errors import VisionpipeError
+from visionpipe.errors import VisionpipeError, visible
 from visionpipe.images.importers import Photo
 from visionpipe.images.importers.label_names import plain
 from visionpipe.images.importers.places import is_image_name
@@ -186,8 +186,11 @@ def _is_reserved(name: str) -> bool:
 
 def render(survey: Survey, description: str, notes: list[str], console: Console) -> None:
     """Print a survey as one table."""
-    from rich.markup import escape
+    from rich.markup import escape as escape_markup
     from rich.table import Table
+
+    def escape(text: str) -> str:
+        return escape_markup(visible(text))  # columns and annotators may be named anything
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)

@@ -72,7 +72,7 @@ def conform(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     names = [name for name in table.column_names if not name.startswith("__index_level_")]
     if len(set(names)) < len(names):
         raise ValueError(
-            f"two columns share a name: {sorted(name for name in set(names) if names.count(name) > 1)}"
+            f"two columns share a name: {sorted(name for name, count in Counter(names).items() if count > 1)}"
         )
     columns = [
         _conform_column(table[wanted.name], wanted)

@@ -76,6 +76,33 @@ def test_folders_that_link_to_each_other_are_no_circle(tmp_path, listed):
     ]
 
 
+def test_a_folder_that_two_class_folders_link_has_both_labels(tmp_path, listed):
+    shared = class_folders(tmp_path / "elsewhere", both=1) / "both"
+    for label in ("cat", "dog"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        (tmp_path / "photos" / label / "more").symlink_to(shared)
+    assert [(photo.path, labels(photo)) for photo in listed(tmp_path / "photos")] == [
+        ("cat/more/00.png", ["cat"]),
+        ("dog/more/00.png", ["dog"]),
+    ]
+
+
+def test_links_that_double_the_ways_at_each_step_end_in_one_line(tmp_path, listed, monkeypatch):
+    for step in range(30):
+        (tmp_path / f"d{step}").mkdir()
+        for name in "xy":
+            (tmp_path / f"d{step}" / name).symlink_to(f"../d{step + 1}")
+    class_folders(tmp_path, d30=1)
+    calls, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: calls.append(folder) or scandir(folder))
+    with pytest.raises(
+        VisionpipeError, match=r"/d\d+: links lead to this folder in more than 100 ways, as .*/[xy]:"
+    ) as refused:
+        listed(tmp_path)
+    assert "\n" not in str(refused.value)
+    assert len(calls) < 1000
+
+
 def test_a_class_whose_accents_are_written_in_two_ways_is_one(tmp_path, listed):
     for name in ("caf\u00e9", "cafe\u0301"):
         class_folders(tmp_path, **{name: 1})
@@ -119,7 +146,8 @@ def test_a_folder_that_cannot_be_listed_is_named_by_root_too(tmp_path, listed, m
 
 
 @pytest.mark.parametrize(
-    "name", ["a b.png", "ünïcode 照片.png", "two\nlines.png", "quote'\".png", "\\xff.png"]
+    "name",
+    ["a b.png", "ünïcode 照片.png", "family \U0001f469\u200d\U0001f467.png", "quote'\".png", "\\xff.png"],
 )
 def test_a_strange_name_is_kept_as_it_is(name, tmp_path, listed):
     (tmp_path / "ça va").mkdir()
@@ -135,6 +163,23 @@ def test_a_name_that_is_not_utf_8_is_written_with_its_bytes(tmp_path, listed):
     (folder / os.fsdecode(b"\xff.png")).write_bytes(b"x")
     [photo] = listed(tmp_path)
     assert (photo.path, labels(photo)) == ("caf\\xe9/\\xff.png", ["caf\\xe9"])
+    assert photo.read() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("cat\x1b]0;OWNED\x07\x1b[2J", r"cat\x1b]0;OWNED\x07\x1b[2J"),
+        ("dog\n[12:00:00] INFO all checks passed", r"dog\n[12:00:00] INFO all checks passed"),
+        ("dog\u202egnp", r"dog\u202egnp"),
+        ("\u2067dog\u2028", r"\u2067dog\u2028"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_shown_as_escapes(name, shown, tmp_path, listed):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / f"{name}.png").write_bytes(b"x")
+    [photo] = listed(tmp_path)
+    assert (photo.path, labels(photo)) == (f"{shown}/{shown}.png", [shown])
     assert photo.read() == b"x"
 
 

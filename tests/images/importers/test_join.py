@@ -112,6 +112,24 @@ def test_rows_that_name_other_patients_are_all_kept_and_the_first_is_the_photo_s
     assert second.further_attributes == ()
 
 
+def test_a_document_writes_nothing_that_a_terminal_obeys(table, said, caplog):
+    """A row finds the photo whose name holds such characters; nothing that is told of either holds them raw."""
+    caplog.set_level(logging.INFO, "visionpipe")
+    lines = (
+        'image,label,sure\n"two\nlines.png",cat\x1b[2J,1\n"gone\x1b[2J.png",dog,1\n'
+        '3.png,"dog\n12:00 INFO all well",1\n3.png,DOG\u202e,1\n4.png,dog,"\x1b[2J"\n'
+    )
+    photos = table(lines, "two\nlines.png", "3.png", "4.png", confidence_column="sure")
+    assert said(photos) == {
+        "3.png": [r"table: dog\n12:00 INFO all well", r"table: DOG\u202e"],
+        "4.png": ["! bad_row"],
+        r"two\nlines.png": [r"table: cat\x1b[2J"],
+        r"gone\x1b[2J.png": ["! no_image"],
+    }
+    told = [*caplog.messages, *(photo.refusal[1] for photo in photos if photo.refusal)]
+    assert all(line.isprintable() for line in told)
+
+
 class TestFolderLabels:
     """Images lie in class folders and a table labels them too."""
 

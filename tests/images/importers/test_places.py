@@ -61,7 +61,10 @@ def test_a_table_here_may_name_photos_there(photos, imported, said, web, tmp_pat
     url = web(photos)
     (tmp_path / "t.csv").write_text(f"image,label\n{url}/ant/1.png?token=1,ant\n/cat/sub/2.png,cat\n")
     found = imported("table", url, **{**TABLE, "table": tmp_path / "t.csv"})
-    assert said(found) == {f"{url}/ant/1.png?token=1": ["table: ant"], "/cat/sub/2.png": ["table: cat"]}
+    assert said(found) == {
+        f"{url}/ant/1.png": ["folder: ant", "table: ant"],  # as without a token
+        "/cat/sub/2.png": ["table: cat"],
+    }
     assert found[0].read() == (photos / "ant/1.png").read_bytes()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -152,6 +153,13 @@ def test_what_is_no_table_is_said_in_one_line(data, wrong, imported, tmp_path):
     with pytest.raises(VisionpipeError, match=rf"^source mine: labels\.csv: {re.escape(wrong)}") as raised:
         imported("table", tmp_path, **LABELS_CSV)
     assert "\n" not in str(raised.value)
+
+
+def test_a_header_of_very_many_columns_takes_no_longer_than_its_length():
+    names = [f"c{number}" for number in range(100_000)]
+    start = time.process_time()
+    assert list(parse_table(",".join(names).encode(), "t.csv").columns) == names
+    assert time.process_time() - start < 20  # and not some minutes
 
 
 def test_a_truncated_parquet_table_is_said_in_one_line(imported, tmp_path):

@@ -20,9 +20,11 @@ _OWN = ("id", "file_name", "width", "height", "coco_url", "flickr_url", "license
 
 def list_coco(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Join COCO's images to files; objects of several categories on one image are so many claims."""
-    name = str(source.annotations)
     return join_document(
-        source, name, lambda data: parse_coco(parse_json(data, name), name, source.attributes), arrived_at
+        source,
+        str(source.annotations),
+        lambda data, name: parse_coco(parse_json(data, name), name, source.attributes),
+        arrived_at,
     )
 
 

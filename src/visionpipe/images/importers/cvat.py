@@ -19,8 +19,12 @@ _SHAPES = {"box", "polygon", "polyline", "points", "cuboid", "ellipse", "mask", 
 
 def list_cvat(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Join CVAT's images to files; tags of several labels on one image are so many claims."""
-    name = str(source.annotations)
-    return join_document(source, name, lambda data: parse_cvat(data, name, source.attributes), arrived_at)
+    return join_document(
+        source,
+        str(source.annotations),
+        lambda data, name: parse_cvat(data, name, source.attributes),
+        arrived_at,
+    )
 
 
 @dataclass

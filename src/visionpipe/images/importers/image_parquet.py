@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from visionpipe.counting import counted
-from visionpipe.errors import VisionpipeError, first_line
-from visionpipe.images.importers.label_names import LabelNames
+from visionpipe.errors import VisionpipeError, first_line, visible
+from visionpipe.images.importers.label_names import LabelNames, composed
 from visionpipe.images.importers.opening import open_place, place_of
 from visionpipe.images.importers.parquet_rows import ReadParquetImage
 from visionpipe.images.importers.parquet_schema import Columns, image_columns
@@ -118,7 +118,7 @@ def _photos(
                         reason, detail = outside or ("no_image", "neither bytes nor a path")
                         photo |= {
                             "read": ReadNothing(detail),
-                            "refusal": (reason, f"{_path(row, columns) or 'null'}: {detail}"),
+                            "refusal": (reason, visible(f"{shown(_path(row, columns) or 'null')}: {detail}")),
                         }
                 yield Photo(
                     source=source.name,
@@ -135,7 +135,7 @@ def _claims(value: Any, columns: Columns, names: LabelNames) -> tuple[LabelClaim
     for each in value if isinstance(value, list) else [value]:
         if columns.classes and isinstance(each, int):
             # Hugging Face writes -1 where a label is not known
-            labels += [columns.classes[each]] if 0 <= each < len(columns.classes) else []
+            labels += [composed(columns.classes[each])] if 0 <= each < len(columns.classes) else []
         elif (text := as_text(each)) is not None:
             labels.append(names.unify(text))
     return tuple(LabelClaim(label, share, "table") for label, share in shares(labels).items())

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
+from visionpipe.errors import visible
 from visionpipe.images.importers.claims import ClaimMaker, folder_labels_of
 from visionpipe.images.importers.join_report import JoinReport
 from visionpipe.images.importers.opening import place_of, read_document
@@ -14,15 +15,20 @@ from visionpipe.images.importers.places import ListedFile, Place, is_image_name
 from visionpipe.images.importers.references import resolve, spellings
 from visionpipe.images.importers.rows import Row
 from visionpipe.images.importers.source import Source
+from visionpipe.images.importers.urls import names_of, shown
 
 
 def join_document(
-    source: Source, document: str, parse: Callable[[bytes], Iterable[Row]], arrived_at: datetime
+    source: Source, document: str, parse: Callable[[bytes, str], Iterable[Row]], arrived_at: datetime
 ) -> Iterator[Photo]:
-    """Read a document, in the source's place or by its own URL, and `join` its rows to the files."""
+    """Read a document, in the source's place or by its own URL, and `join` its rows to the files.
+
+    `parse` takes its bytes, and its name as it may be shown.
+    """
     place = place_of(source)
-    rows = parse(read_document(place, document, source.storage_options))
-    return join(source, place, document, rows, arrived_at)
+    name = shown(document)
+    rows = parse(read_document(place, document, source.storage_options), name)
+    return join(source, place, name, rows, arrived_at)
 
 
 def join(
@@ -55,11 +61,14 @@ def join(
         report.n_rows += 1
         key = spellings(row.references[0], place.name)[-1] if row.references else ""
         groups[key or f"{document}#{row.where}"].append(row)
+    if not place.can_list:  # it is asked by URL, and so is what it does not have
+        groups = {name: groups[key] for key, name in names_of(groups).items()}
     wanted = {
         key: tuple(dict.fromkeys(r for row in group for r in row.references)) for key, group in groups.items()
     }
-    files = _files(place, document, wanted)
-    resolved = resolve({key: given for key, given in wanted.items() if given}, files, place.name)
+    asked = {} if place.can_list else place.find(given[0] for given in wanted.values() if given)
+    files = _files(place, document) if place.can_list else list(asked.values())
+    resolved = resolve({key: given for key, given in wanted.items() if given}, files, place.name, asked)
 
     rows_of: dict[str, list[Row]] = defaultdict(list)
     for key, file in resolved.items():
@@ -83,11 +92,9 @@ def join(
     report.log()
 
 
-def _files(place: Place, document: str, wanted: dict[str, tuple[str, ...]]) -> list[ListedFile]:
-    if place.can_list:
-        itself = spellings(document, place.name)[-1]
-        return [file for file in place.files() if file.path != itself]
-    return list(place.find(given[0] for given in wanted.values() if given).values())
+def _files(place: Place, document: str) -> list[ListedFile]:
+    itself = spellings(document, place.name)[-1]
+    return [file for file in place.files() if file.path != itself]
 
 
 def _photo(
@@ -102,7 +109,7 @@ def _photo(
         for row in rows or ()
         if (others := {name: value for name, value in row.attributes.items() if attributes[name] != value})
     ]
-    trouble = next((f"{row.where}: {row.trouble}" for row in rows or () if row.trouble), None)
+    trouble = next((visible(f"{row.where}: {row.trouble}") for row in rows or () if row.trouble), None)
     said_by_folder = source.folder_labels or rows is not None
     return file.photo(
         source.name,
@@ -117,6 +124,6 @@ def _photo(
 def _missing(
     source: Source, key: str, group: list[Row], where: str, failed: tuple[str, str], arrived_at: datetime
 ) -> Photo:
-    detail = f"{where}: {failed[1]}"
+    detail = visible(f"{where}: {failed[1]}")
     attributes = {name: value for row in reversed(group) for name, value in row.attributes.items()}
     return Photo(source.name, key, 0, 0, ReadNothing(detail), arrived_at, (), attributes, (failed[0], detail))

@@ -7,6 +7,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from visionpipe.errors import visible
+
 
 @functools.lru_cache(maxsize=65536)
 def plain(label: str) -> str:
@@ -17,12 +19,18 @@ def plain(label: str) -> str:
     >>> plain("cafe\u0301") == plain("caf\u00e9")
     True
     """
-    return re.sub(r"[\s_-]+", " ", composed(label).casefold())
+    return re.sub(r"[\s_-]+", " ", _composed(label).casefold())
 
 
 def composed(label: str) -> str:
-    """Return a label without blanks around it, each letter with its accent one character: macOS writes two."""
-    return unicodedata.normalize("NFC", label.strip())
+    """Return a label as it is shown: without blanks around it, each letter with its accent one character, `visible`."""
+    return visible(_composed(label))
+
+
+def _composed(label: str) -> str:
+    return unicodedata.normalize(
+        "NFC", label.strip()
+    )  # macOS writes a letter and its accent as two characters
 
 
 class LabelNames:
@@ -53,10 +61,10 @@ class LabelNames:
 
     def unify(self, label: str) -> str:
         """Return the label's one spelling."""
-        label = composed(label)
+        key, label = plain(label), composed(label)
         if label in self._preferred:
             return label
-        spelling = self._spelling.setdefault(plain(label), label)
+        spelling = self._spelling.setdefault(key, label)
         if spelling != label:
             self.respelled[label] = spelling
         return spelling

@@ -14,14 +14,17 @@ from visionpipe.images.importers.join import join_document
 from visionpipe.images.importers.photo import LabelClaim, Photo
 from visionpipe.images.importers.rows import Row, require_column
 from visionpipe.images.importers.source import Source
+from visionpipe.images.importers.urls import shown
 from visionpipe.images.importers.values import as_text, scalars
 
 
 def list_label_studio(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Join Label Studio's tasks to files; predictions and cancelled annotations are no labels."""
-    name = str(source.annotations)
     return join_document(
-        source, name, lambda data: parse_label_studio(parse_json(data, name), source), arrived_at
+        source,
+        str(source.annotations),
+        lambda data, name: parse_label_studio(parse_json(data, name), source),
+        arrived_at,
     )
 
 
@@ -34,7 +37,7 @@ def parse_label_studio(document: Any, source: Source) -> list[Row]:
         When it is not Label Studio's JSON export, no task has the image's key, or several questions were asked and
         `question` does not say which one asks for the label.
     """
-    name = str(source.annotations)
+    name = shown(str(source.annotations))
     tasks = require(document, list, f"{name}: the document")
     for position, task in enumerate(tasks):
         require(task, dict, f"{name}: task {position + 1}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from visionpipe.images.importers.places import (
     require_document_size,
 )
 
+_MOST_WAYS = 100
+"""Ways through links to one folder: linked folders that hold links themselves could lead to it in 2**N."""
+
 
 @dataclass(frozen=True)
 class LocalFolder:
@@ -33,7 +37,16 @@ class LocalFolder:
         return printable(self.root)
 
     def files(self) -> list[ListedFile]:
-        """List everything that is no folder; linked folders are followed, but never in a circle."""
+        """List everything that is no folder; linked folders are followed, but never in a circle.
+
+        What lies in a folder that is linked from several others is listed once for each: its labels may contradict
+        each other.
+
+        Raises
+        ------
+        VisionpipeError
+            When a folder cannot be listed, or links lead to one in more than 100 ways.
+        """
         paths = sorted(_paths_below(self.root), key=in_folder_order)
         return [self._listed(path) for path in paths]
 
@@ -67,10 +80,17 @@ def _paths_below(root: str) -> Iterator[str]:
 
     # of each folder on the way, where it is in truth, and where the folders that led there are
     walked = {root: frozenset([Path(root).resolve(), *Path(root).resolve().parents])}
+    ways: Counter[Path] = Counter()
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=fail):
         above = walked.pop(folder)
         places = {name: Path(folder, name).resolve() for name in subfolders if not is_ignored_folder(name)}
         subfolders[:] = [name for name, place in places.items() if place not in above]
+        ways.update(places[name] for name in subfolders)
+        if crowded := [name for name in subfolders if ways[places[name]] > _MOST_WAYS]:
+            raise VisionpipeError(
+                f"{printable(str(places[crowded[0]]))}: links lead to this folder in more than {_MOST_WAYS} ways, as "
+                f"{printable(folder)}/{printable(crowded[0])}: remove some of them"
+            )
         for name in subfolders:
             inside = os.path.join(folder, name)  # noqa: PTH118 - as os.walk names it
             walked[inside] = above | {places[name], *places[name].parents}

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from visionpipe.errors import first_line
 from visionpipe.images.importers.places import Reader
-from visionpipe.images.importers.urls import shown
+from visionpipe.images.importers.urls import shown, without_secrets
 
 _BATCH_ROWS = 16
 """Images decoded from Parquet at a time; bounds memory."""
@@ -48,8 +48,10 @@ class ReadParquetImage:
         """Return the image's bytes; whatever pyarrow or a backend raises becomes an OSError."""
         try:
             value = _cursor(self).value(self.row)
-        except (FileNotFoundError, MemoryError):
+        except MemoryError:
             raise
+        except FileNotFoundError as error:
+            raise without_secrets(error) from None
         except Exception as error:  # noqa: BLE001 - backends raise what they like, some what no process can hand over
             raise OSError(f"Parquet: {shown(first_line(error))}") from None
         if value is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from visionpipe.errors import VisionpipeError
+from visionpipe.errors import VisionpipeError, visible
 from visionpipe.images.importers.photo import Photo
 
 IGNORED_NAMES = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -93,8 +93,12 @@ def in_folder_order(path: str) -> str:
 
 
 def printable(name: str) -> str:
-    r"""Write the bytes of a file name that are not UTF-8 as `\xff`: no table and no report can hold them raw."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    r"""Write the bytes of a file name that are not UTF-8 as `\xff`, and `visible`: no table can hold them raw.
+
+    >>> printable("caf\udce9"), printable("two\nlines")
+    ('caf\\xe9', 'two\\nlines')
+    """
+    return visible(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def is_image_name(path: str) -> bool:

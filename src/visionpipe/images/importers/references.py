@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from visionpipe.errors import visible
 from visionpipe.images.importers.places import ListedFile, is_image_name
 
 Unresolved = tuple[str, str]
@@ -45,12 +46,15 @@ def spellings(reference: str, place_name: str) -> tuple[str, ...]:
     if path.startswith(root + "/") and root:
         path = path[len(root) + 1 :]
     path = posixpath.normpath(path) if path else path
-    path = unicodedata.normalize("NFC", path)
+    path = unicodedata.normalize("NFC", visible(path))  # as the names of files are
     return (reference,) if path == reference else (reference, path)
 
 
 def resolve(
-    wanted: Mapping[str, tuple[str, ...]], files: Iterable[ListedFile], place_name: str
+    wanted: Mapping[str, tuple[str, ...]],
+    files: Iterable[ListedFile],
+    place_name: str,
+    asked: Mapping[str, ListedFile] | None = None,
 ) -> dict[str, ListedFile | Unresolved]:
     """Find the file of each image that a document names; no file is given to two by name or stem.
 
@@ -64,6 +68,8 @@ def resolve(
         Key -> references, best first.
     files : iterable of ListedFile
         What the place holds.
+    asked : mapping, optional
+        Those of the files that the place was asked for by reference, by that reference.
 
     Returns
     -------
@@ -75,7 +81,7 @@ def resolve(
     for file in files:
         by_path.setdefault(unicodedata.normalize("NFC", file.path), file)
     folders = {path.rpartition("/")[0] for path in by_path}
-    by_path |= {file.path: file for file in files}
+    by_path |= {file.path: file for file in files} | dict(asked or {})
     spelled = {key: [spellings(each, place_name) for each in given] for key, given in wanted.items()}
     found: dict[str, ListedFile | Unresolved] = {}
     for key, references in spelled.items():

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from visionpipe.errors import VisionpipeError
+from visionpipe.errors import VisionpipeError, visible
 from visionpipe.images.importers.places import (
     IGNORED_NAMES,
     MAX_DOCUMENT_BYTES,
@@ -17,7 +17,15 @@ from visionpipe.images.importers.places import (
     is_ignored_folder,
     require_document_size,
 )
-from visionpipe.images.importers.urls import describe, filesystem, origin, shown, version_number
+from visionpipe.images.importers.urls import (
+    describe,
+    filesystem,
+    names_of,
+    origin,
+    shown,
+    version_number,
+    without_secrets,
+)
 
 _REQUESTS = 16
 """Files asked about at a time."""
@@ -28,15 +36,17 @@ class ReadUrl:
     """Reads one file behind a URL; travels to worker processes, and never shows its options."""
 
     root: str = field(repr=False)
-    path: str
+    path: str = field(repr=False)
     storage_options: dict[str, Any] = field(repr=False)
 
     def __call__(self) -> bytes:
-        """Return the file's bytes; whatever a backend raises becomes an OSError."""
+        """Return the file's bytes; whatever a backend raises becomes an OSError, without the URL's secrets."""
         try:
             return filesystem(self.root, self.storage_options)[0].cat_file(self.path)
-        except (OSError, MemoryError):
+        except MemoryError:
             raise
+        except OSError as error:
+            raise without_secrets(error) from None
         except Exception as error:  # noqa: BLE001 - backends raise what they like
             raise OSError(describe(error)) from None
 
@@ -51,7 +61,7 @@ class RemoteFolder:
 
     url: str = field(repr=False)
     storage_options: dict[str, Any] = field(repr=False)
-    root: str
+    root: str = field(repr=False)
     can_list: bool
     fs: Any = field(repr=False)
 
@@ -91,19 +101,20 @@ class RemoteFolder:
         ]
 
     def find(self, references: Iterable[str]) -> dict[str, ListedFile]:
-        """Ask for files by path relative to the URL, or by URL of the same kind."""
+        """Ask for files by path relative to the URL, or by URL of the same kind; they are named as it may be shown."""
         references = list(dict.fromkeys(references))
+        names = names_of(references)
         paths = [self._absolute(reference) for reference in references]
         asked = self._ask(paths)
         return {
-            reference: self._listed(reference, path, info)
+            reference: self._listed(names[reference], path, info)
             for reference, path, info in zip(references, paths, asked, strict=True)
             if info is not None
         }
 
     def document(self, path: str) -> bytes:
         """Read a document."""
-        name = f"{self.name}/{path}"
+        name = f"{self.name}/{shown(path).partition('?')[0]}"
         try:
             with self.fs.open(self._absolute(path), "rb") as file:
                 data = file.read(MAX_DOCUMENT_BYTES + 1)
@@ -135,7 +146,7 @@ class RemoteFolder:
 
     def _listed(self, name: str, path: str, info: dict[str, Any]) -> ListedFile:
         read = ReadUrl(self.url, path, self._options(path))
-        return ListedFile(name, int(info.get("size") or 0), version_number(info), read)
+        return ListedFile(visible(name), int(info.get("size") or 0), version_number(info), read)
 
     def _ask(self, paths: list[str]) -> list[dict[str, Any] | None]:
         elsewhere = filesystem(self.url, {})[0] if self.storage_options else self.fs

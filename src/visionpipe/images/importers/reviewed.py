@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visionpipe.errors import VisionpipeError
+from visionpipe.errors import VisionpipeError, visible
 from visionpipe.images.clock import CLOCK_TOLERANCE
 from visionpipe.images.importers.local import LocalFolder
 from visionpipe.images.importers.opening import place_of
@@ -65,7 +65,7 @@ def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             continue
         if review.image_id not in arrivals.index:
             raise VisionpipeError(
-                f"reviews name image {review.image_id[:12]}…, which {root / 'arrivals'} does not hold: "
+                f"reviews name image {visible(review.image_id[:12])}…, which {root / 'arrivals'} does not hold: "
                 "restore data/01_raw/arrivals before ingesting these reviews"
             )
         arrival: Any = arrivals.loc[review.image_id]
@@ -79,7 +79,7 @@ def list_reviewed(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             selection=_word(review.selection),
         )
         # a reviewer may come back to an image: each time is an input of its own
-        path = f"{review.image_id}/{review.annotator}/{labelled_at.isoformat()}"
+        path = f"{review.image_id}/{visible(review.annotator)}/{labelled_at.isoformat()}"
         if path in photos:
             photos[path] = replace(photos[path], claims=(*photos[path].claims, claim))
             continue
@@ -125,7 +125,7 @@ def _trouble(review: Any, now: pd.Timestamp) -> str | None:
         return f"label_confidence '{review.label_confidence:g}' is no number from 0 to 1"
     for column, known in _WORDS.items():
         if (word := _word(getattr(review, column))) and word not in known:
-            return f"{column} '{word}' is none of {', '.join(known)}"
+            return f"{column} '{visible(word)}' is none of {', '.join(known)}"
     if review.labelled_at != review.labelled_at:  # a null is unlike itself
         return "labelled_at is empty"
     if review.labelled_at > now + CLOCK_TOLERANCE:

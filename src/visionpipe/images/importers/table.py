@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,8 +31,9 @@ class Table:
 
 def list_table(source: Source, arrived_at: datetime) -> Iterator[Photo]:
     """Join the rows of a table to images; several rows of one image are several claims."""
-    name = str(source.table)
-    return join_document(source, name, lambda data: _rows(source, parse_table(data, name)), arrived_at)
+    return join_document(
+        source, str(source.table), lambda data, name: _rows(source, parse_table(data, name), name), arrived_at
+    )
 
 
 def parse_table(data: bytes, name: str) -> Table:
@@ -65,7 +67,7 @@ def parse_table(data: bytes, name: str) -> Table:
         raise VisionpipeError(f"{name}: line {reader.line_num}: {first_line(error)}") from error
     if not any(names):
         raise VisionpipeError(f"{name}: has no header line that names its columns")
-    if twice := [column for column in names if column and names.count(column) > 1]:
+    if twice := [column for column, count in Counter(names).items() if column and count > 1]:
         raise VisionpipeError(f"{name}: two columns are named '{twice[0]}'")
     width = len(names)
     troubles = {
@@ -112,8 +114,8 @@ class _Columns:
     annotator: Column
 
 
-def _rows(source: Source, parsed: Table) -> Iterator[Row]:
-    table, columns = str(source.table), parsed.columns
+def _rows(source: Source, parsed: Table, table: str) -> Iterator[Row]:
+    columns = parsed.columns
     used: dict[str, Any] = {
         option: getattr(source, option)
         for option in ("path_column", "label_column", "confidence_column", "annotator_column")

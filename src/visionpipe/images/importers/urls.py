@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import urllib.parse
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,10 +106,48 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {shown(first_line(error))}"
 
 
+def without_secrets(error: OSError) -> OSError:
+    """Return a built-in OSError of the same kind and number, with a text that has no secrets of URLs in it.
+
+    >>> without_secrets(FileNotFoundError("https://me:secret@host/a?token=1"))
+    FileNotFoundError('https://host/a')
+    """
+    kind = next(each for each in type(error).__mro__ if each.__module__ == "builtins")
+    text = shown(error.strerror or first_line(error))
+    if kind is not type(error):  # a backend's own, which not every process could take in
+        text = f"{type(error).__name__}: {text}"
+    return kind(text) if error.errno is None else kind(error.errno, text)
+
+
 def shown(text: str) -> str:
     """Leave out users, passwords and queries of URLs.
 
-    >>> shown("ftp://me:secret@host/a?token=1 is gone")
-    'ftp://host/a is gone'
+    >>> shown("ftp://me:secret@host/a?token=1 is gone"), shown("https://me:sec@ret@host/a@2x.png")
+    ('ftp://host/a is gone', 'https://host/a@2x.png')
     """
-    return re.sub(r"(\w://[^\s?]*)\?[^\s'\"]*", r"\1", re.sub(r"(\w://)[^/\s@]*@", r"\1", text))
+    text = re.sub(r"(\w://)[^/\s]*@", r"\1", text)  # up to the last @, as URLs are parsed
+    return re.sub(r"(\w://[^\s?]*)(?:\?[^\s'\"]*)?", r"\1", text)
+
+
+def names_of(references: Iterable[str]) -> dict[str, str]:
+    """Name URLs, whole or relative to another, without users, passwords and queries; a new signature is no new name.
+
+    Returns
+    -------
+    dict
+        Reference -> its name. Where several would be named alike, each has a hash of its reference in its name.
+
+    Examples
+    --------
+    >>> list(names_of(["https://me:secret@host/1.png?sig=a", "1.png?sig=a", "2.png"]).values())
+    ['https://host/1.png', '1.png', '2.png']
+    >>> list(names_of(["photo?id=1", "photo?id=2"]).values())
+    ['photo#bc4eaf45', 'photo#0ce775cb']
+    """
+    names = {each: re.sub("^//.*@", "//", shown(each).partition("?")[0]) for each in references}
+    alike = Counter(names.values())
+    return {each: name if alike[name] == 1 else f"{name}#{_hash(each)}" for each, name in names.items()}
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
@@ -49,4 +50,4 @@ def shares(labels: list[str]) -> dict[str, float]:
     >>> shares(["dog", "cat", "dog"])
     {'dog': 0.6666666666666666, 'cat': 0.3333333333333333}
     """
-    return {label: labels.count(label) / len(labels) for label in dict.fromkeys(labels)}
+    return {label: count / len(labels) for label, count in Counter(labels).items()}

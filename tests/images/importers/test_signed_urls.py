@@ -1,0 +1,103 @@
+"""Photos behind signed URLs: what opens them is told to their server, and stands nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+
+import pytest
+
+from visionpipe.errors import VisionpipeError
+from visionpipe.images.importers.remote import ReadUrl
+from visionpipe.images.importers.urls import names_of
+from visionpipe.images.inspection_pool import inspect_batch
+from visionpipe.images.parameters import IngestionParameters
+
+COLUMNS = {"path_column": "image", "label_column": "label"}
+
+
+@pytest.fixture
+def listed(imported, web, put, tmp_path):
+    """Import rows of these references, in which {} is a server with photos; a document there names them."""
+    root = put(tmp_path / "there", "a/1.png", "b/1.png")
+    url = web(root)
+
+    def read(*references: str, document: str = "t.csv"):
+        lines = "".join(f"{each.format(url.removeprefix('http://'))},cat\n" for each in references)
+        (root / "t.csv").write_text("image,label\n" + lines)
+        signed = f"{url.replace('//', '//me:SECRET@')}/{document}?sig=SECRET"
+        return imported("table", url, table=signed, folder_labels=False, **COLUMNS)
+
+    read.root = root
+    return read
+
+
+SIGNED = (
+    "http://me:SECRET@{}/a/1.png?sig=SECRET",
+    "b/1.png?sig=SECRET",
+    "http://me:SECRET@{}/gone.png?sig=SECRET",
+    "gone/2.png?sig=SECRET",
+    "//me:SECRET@{}/gone/3.png?sig=SECRET",
+    "http://me:SEC@RET@127.0.0.1:9/a/3.png?sig=SECRET",
+    "",
+)
+
+
+def test_no_row_log_line_or_refusal_holds_a_secret(listed, caplog):
+    caplog.set_level(logging.DEBUG, "visionpipe")
+    photos = listed(*SIGNED)
+    for path in ("a/1.png", "b/1.png"):
+        (listed.root / path).unlink()  # after it was listed: a web server's error names the whole URL
+    outcomes = inspect_batch([(photo.n_bytes, photo.read) for photo in photos], IngestionParameters())
+    assert len(outcomes) == len(SIGNED)
+    assert [refusal.reason for _, refusal in outcomes] == ["unreadable"] * len(SIGNED)
+    said = repr(photos) + repr(outcomes) + caplog.text
+    assert not [secret for secret in ("SEC", "RET", "sig=") if secret in said]
+
+
+def test_a_missing_photo_s_error_keeps_its_kind(listed):
+    photo, _ = listed("http://{}/a/1.png?sig=SECRET", "b/1.png")
+    (listed.root / "a/1.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"^http://127\.0\.0\.1:\d+/a/1\.png$") as refused:
+        photo.read()
+    assert type(pickle.loads(pickle.dumps(refused.value))) is FileNotFoundError
+
+
+def test_an_error_s_number_is_kept(monkeypatch):
+    def cat_file(path):
+        raise ConnectionRefusedError(111, "Connect call failed", path)
+
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", staticmethod(cat_file))
+    with pytest.raises(ConnectionRefusedError) as refused:
+        ReadUrl("memory://x", "x?sig=SECRET", {})()
+    assert (refused.value.errno, refused.value.strerror) == (111, "Connect call failed")
+    assert "SECRET" not in str(refused.value)
+
+
+def test_a_new_signature_makes_no_new_photo(listed):
+    before, after = (
+        [(photo.path, photo.mtime_ns) for photo in listed(f"http://{{}}/a/1.png?{sig}", f"b/1.png?{sig}")]
+        for sig in ("sig=1", "sig=2")
+    )
+    assert before == after
+
+
+def test_a_document_s_secrets_are_in_no_error(listed):
+    with pytest.raises(VisionpipeError, match=r"gone\.csv: no such file") as refused:
+        listed("a/1.png", document="gone.csv")
+    assert "SECRET" not in str(refused.value)
+
+
+def test_photos_that_only_a_query_tells_apart_have_two_names(listed, said):
+    first, second = sorted(said(listed("a/1.png?v=1", "a/1.png?v=2")))
+    assert first.startswith("a/1.png#")
+    assert second.startswith("a/1.png#")
+
+
+@pytest.mark.parametrize(
+    "plain", ["a/1.png", "/a/b c.png", "https://host/a/1@2x.png", "s3://b/é#1.png", "c:/1.png"]
+)
+def test_a_name_without_secrets_stays_as_it_was(plain):
+    assert names_of([plain]) == {plain: plain}
