@@ -39,6 +39,8 @@ class MoodyServer:
         Parts of addresses at which it hangs up; the empty text is part of all.
     status : dict
         Part of an address -> the status that it answers with there.
+    answers : dict
+        Part of an address -> the JSON that it answers with there, before all else that it knows.
     wanted : str or None
         Header `Authorization` that it wants, or else answers 401; None: it lets everyone in.
     """
@@ -46,6 +48,7 @@ class MoodyServer:
     port: int = 0
     gone: set[str] = field(default_factory=set)
     status: dict[str, int] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
     wanted: str | None = None
 
     @property
@@ -68,7 +71,8 @@ def moody_server() -> Iterator[MoodyServer]:
             status = next((status for part, status in moody.status.items() if part in self.path), 200)
             if moody.wanted not in (None, self.headers.get("Authorization")):
                 status = 401
-            answer = next((answer for part, answer in _ANSWERS.items() if part in self.path), None)
+            known = [*moody.answers.items(), *_ANSWERS.items()]
+            answer = next((answer for part, answer in known if part in self.path), None)
             body = json.dumps(answer).encode()
             self.send_response(status if answer is not None or status != 200 else 404)
             self.send_header("Content-Type", "application/json")

@@ -14,7 +14,7 @@ from photo_sets import saved
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.candidate import load_candidate
 from visionpipe.promotion import record
-from visionpipe.promotion.comparisons import TEST_IMAGES, comparisons_of, identity_of
+from visionpipe.promotion.comparisons import comparisons_of, identity_of, images_file
 from visionpipe.promotion.record import PREFIX
 
 
@@ -157,10 +157,11 @@ class TestComparisons:
         if damage == "lost":
             client.delete_run(run_id)
             mlflow.artifacts  # noqa: B018 - the run is only marked as deleted: its files go too
-            for path in tmp_path.rglob("test_images.json"):
+            for path in tmp_path.rglob("test_images-*.json"):
                 path.unlink()
         else:
-            client.log_dict(run_id, {"image_ids": ["none of yours"]}, TEST_IMAGES)
+            file = images_file(event.payload["images_sha256"])
+            client.log_dict(run_id, {"image_ids": ["none of yours"]}, file)
         assert [comparison.image_ids for comparison in comparisons_of(record.events(client, "cells"))] == [
             None
         ]
@@ -168,6 +169,23 @@ class TestComparisons:
             "good", manifest=test.tail(10).pipe(with_rows, learned), min_test_images=10
         ).decision.wear
         assert (wear.n_fresh, wear.comparison) == (0, 2)
+
+    def test_two_in_one_run_keep_their_images_apart(self, promote, client, photos):
+        test = photos.manifest[photos.manifest["split"] == "test"].sort_values("image_id")
+        learned = photos.manifest[photos.manifest["split"] != "test"]
+        with mlflow.start_run():
+            for name, part in (("poor", test.head(30)), ("good", test.tail(30))):
+                promote(name, manifest=part.pipe(with_rows, learned))
+        first, second = comparisons_of(record.events(client, "cells"))
+        assert first.image_ids == frozenset(test.head(30)["image_id"])
+        assert second.image_ids == frozenset(test.tail(30)["image_id"])
+
+    def test_a_list_of_an_early_run_is_read_under_its_early_name(self, promote, client, tmp_path):
+        promote("poor")
+        (path,) = tmp_path.rglob("test_images-*.json")
+        path.rename(path.with_name("test_images.json"))
+        (compared,) = comparisons_of(record.events(client, "cells"))
+        assert len(compared.image_ids) == 40
 
     def test_the_same_model_trained_at_a_later_commit_is_the_same_candidate(self, models, tmp_path):
         origin = {"data": {}, "provenance": {"git_commit": "abc"}}

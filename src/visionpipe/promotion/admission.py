@@ -132,7 +132,7 @@ def enough_left(wear: Wear) -> Check:
         )
     if wear.worn_out:
         remedy = (
-            "restore the lists of the earlier test images (comparison/test_images.json of their MLflow runs)"
+            "restore the lists of the earlier test images (comparison/test_images-*.json of their MLflow runs)"
             if wear.fresh_needed is None
             else f"bring in {wear.fresh_needed:,} fresh test images"
         )

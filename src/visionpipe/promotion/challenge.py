@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionpipe.promotion import record
 from visionpipe.promotion.aliases import CHALLENGER, CHAMPION, NOBODY, crown, drop_challenger, exists, holder
-from visionpipe.promotion.comparisons import TEST_IMAGES, comparisons_of, digest_of, identity_of
+from visionpipe.promotion.comparisons import comparisons_of, digest_of, identity_of, images_file
 from visionpipe.promotion.gate import refuse
 from visionpipe.promotion.model_version import (
     Champion,
@@ -188,7 +188,8 @@ class Challenge:
     def _put_on_record(self, decision: Decision) -> Event:
         # the file first: an event without it would count for every image
         image_ids = sorted(set(self.test_image_ids))
-        self.client.log_dict(self.run_id, {"image_ids": image_ids}, TEST_IMAGES)
+        digest = digest_of(image_ids)
+        self.client.log_dict(self.run_id, {"image_ids": image_ids}, images_file(digest))
         payload = {
             "champion_version": self.champion_version,
             "outcome": decision.outcome,
@@ -198,7 +199,7 @@ class Challenge:
             "mode": self.mode,
             "run_id": self.run_id,
             "n_images": len(image_ids),
-            "images_sha256": digest_of(image_ids),
+            "images_sha256": digest,
             "identity": self._identity,
             "spent": decision.wear.spent if decision.wear else None,
         }

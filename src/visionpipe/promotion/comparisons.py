@@ -8,11 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import tempfile
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from visionpipe import __version__
+from visionpipe.errors import VisionpipeError, last_line
 from visionpipe.images.manifest import attribute_columns
 from visionpipe.models.candidate import ORIGIN
 from visionpipe.promotion.version_files import add_files
@@ -27,7 +30,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _NOT_THE_VERDICT = {"mode", "card"}
 """Parameters that change nothing in it. A measured speed is left out as well: it tells nothing of test images."""
-TEST_IMAGES = "comparison/test_images.json"
+_FOLDER = "comparison"
+_UNNAMED = f"{_FOLDER}/test_images.json"
+"""Where early runs list their test images, whichever these are."""
+
+
+def images_file(digest: str | None) -> str:
+    """Return where a run lists test images with this hash (`digest_of`): it may compare on others, too."""
+    return f"{_FOLDER}/test_images-{digest}.json"
 
 
 def digest_of(image_ids: Iterable[str]) -> str:
@@ -87,42 +97,76 @@ def comparisons_of(
         Image ids that need not be downloaded: the present test set, which most comparisons share.
     but : str or None
         Identity of the comparison that is being made now: if it was made before, that one is left out.
+
+    Raises
+    ------
+    VisionpipeError
+        When the test images of one cannot be had at the moment, which is no reason to count it for every image.
     """
     images: dict[str, frozenset[str] | None] = {digest_of(known): frozenset(known)} if known else {}
-    found, made = [], {but} - {None}
+    found: dict[str, Comparison] = {}
     for event in record:
-        if event.kind != "comparison" or event.payload.get("identity") in made:
+        identity = event.payload.get("identity")
+        if event.kind != "comparison" or (identity is not None and identity == but):
             continue
-        made |= {event.payload.get("identity")} - {None}
-        digest = event.payload.get("images_sha256")
+        digest, spent = event.payload.get("images_sha256"), event.payload.get("spent")
         if images.get(digest) is None:  # another run may still have the list that one has lost
-            images[digest] = _download(event.payload, digest)
-        found.append(
-            Comparison(
+            images[digest] = _download(str(event.payload.get("run_id")), digest)
+        first = found.get(identity or event.key)
+        if first is None:
+            first = Comparison(
                 at=event.at,
                 champion_version=event.payload.get("champion_version"),
-                image_ids=images[digest],
+                image_ids=None,
                 outcome=event.payload.get("outcome", "unknown"),
-                spent=event.payload.get("spent"),
             )
-        )
-    return found
+        # judged again it may have spent more, as when earlier comparisons are forgotten
+        most = max((each for each in (first.spent, spent) if each is not None), default=None)
+        found[identity or event.key] = replace(first, image_ids=images[digest], spent=most)
+    return list(found.values())
 
 
-def _download(payload: dict[str, Any], digest: str | None) -> frozenset[str] | None:
-    from mlflow.artifacts import load_dict
-    from mlflow.exceptions import MlflowException
-
-    try:
-        image_ids = frozenset(load_dict(f"runs:/{payload['run_id']}/{TEST_IMAGES}")["image_ids"])
-        if digest_of(image_ids) == digest:
-            return image_ids
-        reason = "it was changed"
-    except (MlflowException, OSError, ValueError, KeyError, TypeError) as error:
-        reason = type(error).__name__
+def _download(run_id: str, digest: str | None) -> frozenset[str] | None:
+    """Return the test images of a comparison; None where they are gone, or are not those that it was made on."""
+    content = _content(run_id, digest)
+    image_ids = None if content is None else _listed(content)
+    if image_ids is not None and digest_of(image_ids) == digest:
+        return image_ids
     logger.warning(
         "The test images of an earlier comparison (run %s) can't be read (%s): it counts for every image",
-        payload.get("run_id"),
-        reason,
+        run_id,
+        "their list is gone" if content is None else "their list was changed",
     )
     return None
+
+
+def _listed(content: bytes) -> frozenset[str] | None:
+    try:
+        return frozenset(map(str, json.loads(content)["image_ids"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _content(run_id: str, digest: str | None) -> bytes | None:
+    """Return the file that lists the test images; None where run or file is gone."""
+    from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
+    from mlflow.tracking.artifact_utils import get_artifact_uri
+
+    client, deleted = MlflowClient(), False
+    try:
+        deleted = client.get_run(run_id).info.lifecycle_stage == "deleted"
+        # asked of the run (runs:/), MLflow calls everything gone that it cannot download
+        there = {file.path for file in client.list_artifacts(run_id, _FOLDER)}
+        file = next((name for name in (images_file(digest), _UNNAMED) if name in there), None)
+        if file is None:
+            return None
+        with tempfile.TemporaryDirectory() as scratch:
+            return Path(download_artifacts(get_artifact_uri(run_id, file), dst_path=scratch)).read_bytes()
+    except Exception as error:  # each kind of store has errors of its own
+        if deleted or getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise VisionpipeError(
+            f"the test images of an earlier comparison (MLflow run {run_id}) cannot be fetched: {last_line(error)}; "
+            "try again, and if it stays so delete that run in MLflow: then its comparison counts for every image"
+        ) from error
