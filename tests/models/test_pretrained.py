@@ -48,7 +48,19 @@ class TestWeightsFiles:
             build_backbone("timm/test_resnet", str(tmp_path / "checkpoint.pth"), 64)
 
     @pytest.mark.parametrize("name", ["broken.pth", "broken.safetensors"])
-    @pytest.mark.parametrize("data", [b"", b"no weights at all", b"\x80\x02" + bytes(50)])
+    @pytest.mark.parametrize(
+        "data",
+        [
+            *(b"", b"no weights at all", b"hello, this is no model\n", b"<html>", b"PK\x03\x04junk"),
+            *(
+                b"\x80\x02" + bytes(50),
+                b"\x80\x02.",
+                b"\x80\x02\x85.",
+                b"\x80\x02X\xff\xff",
+                b"\x80\x02K\x01K\x02s.",
+            ),
+        ],
+    )
     def test_a_damaged_file_is_refused_in_one_line(self, name, data, tmp_path):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(VisionpipeError, match=name) as refused:

@@ -134,16 +134,21 @@ def _read(path: Path) -> object:
     from safetensors.torch import load_file
 
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
+        return load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise VisionpipeError(f"training.weights: {path} cannot be read: {first_line(error)}") from error
+
+
+def _unpickled(path: Path) -> object:
+    try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except (OSError, RuntimeError):  # their texts say more
+        raise
+    except Exception as error:  # what is no pickle makes the unpickler fail as an IndexError, struct.error, …
         raise VisionpipeError(
             f"training.weights: {path} is damaged, or holds more than tensors and is not unpickled; "
             "save the network's state_dict() as .safetensors"
         ) from error
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
-        raise VisionpipeError(f"training.weights: {path} cannot be read: {first_line(error)}") from error
 
 
 def _no_weights(name: str, error: Exception) -> VisionpipeError:

@@ -27,8 +27,12 @@ ATTRIBUTES_LEFT_OUT = (
 )
 MIN_ATTRIBUTE_SHARE = 0.01  # of the lines that must have an attribute, where there are more
 _BATCH_LINES = 20_000
+_COLUMNS = frozenset(SCHEMA.names)
 # What pyarrow raises on a broken file or value: its own exceptions and the built-in ones that it passes on.
-BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
+BROKEN = (
+    *(pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError),
+    RecursionError,  # of values nested too deeply
+)
 
 
 class Refusal(NamedTuple):
@@ -189,7 +193,8 @@ def _parse_line(line: bytes) -> dict[str, Any]:
         raise ValueError(f"a JSON {type(row).__name__}, an object is needed")
     if b"\\u" in line:
         json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is legal JSON but no text
-    return row
+    # what is nested too deeply to be written is refused here, as what is nested too deeply to be read
+    return {name: value if name in _COLUMNS else _flat(value) for name, value in row.items()}
 
 
 def _from_rows(rows: list[tuple[int, dict[str, Any]]], refused: list[Refusal]) -> Piece:
@@ -261,15 +266,16 @@ def recurring_names(lines_of: Counter[str], n_lines: int) -> tuple[list[str], li
 
 
 def _attributes(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[Refusal]]:
-    """Take the keys that the contract does not name, as columns; nested values become JSON text."""
-    lines_of = Counter(name for row in rows for name in row if name not in SCHEMA.names)
+    """Take the keys that the contract does not name, as columns."""
+    lines_of = Counter(name for row in rows for name in row if name not in _COLUMNS)
     names, refused = recurring_names(lines_of, len(rows))
     kept = frozenset(names)
-    table = [{name: _flat(value) for name, value in row.items() if name in kept} for row in rows]
+    table = [{name: value for name, value in row.items() if name in kept} for row in rows]
     return pd.DataFrame(table, index=range(len(rows)), columns=names), refused
 
 
 def _flat(value: Any) -> Any:
+    """Return JSON text of a nested value, and any other as it is."""
     return (
         json.dumps(value, default=str) if isinstance(value, list | dict) else value
     )  # Parquet holds times, too

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,13 +110,12 @@ def turn(model_name: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
 
     uri = mlflow.get_registry_uri()
-    # a lock in the temporary folder would not be shared where that folder is private, nor between users
     if uri.startswith("sqlite:///"):
         database = Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve()  # however it is spelt
-        path = database.with_name(f"{database.name}.{_key(str(database), model_name)}.lock")
+        path, mode = database.with_name(f"{database.name}.{_key(str(database), model_name)}.lock"), 0o666
     else:
-        path = Path(tempfile.gettempdir()) / f"visionpipe-{os.getuid()}-{_key(uri, model_name)}.lock"
-    lock = FileLock(path, timeout=_LOCK_TIMEOUT_S, mode=0o666)
+        path, mode = _own_folder() / f"{_key(uri, model_name)}.lock", 0o600
+    lock = FileLock(path, timeout=_LOCK_TIMEOUT_S, mode=mode)
     try:
         _acquire(lock, path, model_name)
         try:
@@ -128,6 +128,38 @@ def turn(model_name: str) -> Iterator[None]:
         ) from error
     except MlflowException as error:
         raise VisionpipeError(f"{model_name}: MLflow refuses: {first_line(error)}") from error
+
+
+def _own_folder() -> Path:
+    """Make a folder that no other user can enter: whoever can open a lock can hold it, and with it all promotions.
+
+    Raises
+    ------
+    VisionpipeError
+        When there is no place for one.
+    """
+    for place in (_cache, _temporary):
+        try:
+            folder = place()
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = folder.lstat()
+            if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
+                folder.chmod(0o700)
+                return folder
+        except (OSError, RuntimeError):  # no home, or one that cannot be written, as in a container
+            continue
+    raise VisionpipeError(
+        "no folder for this account's locks, neither below its home nor in the temporary folder: set XDG_CACHE_HOME "
+        "to a folder of its own"
+    )
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "visionpipe"
+
+
+def _temporary() -> Path:
+    return Path(tempfile.gettempdir()) / f"visionpipe-{os.geteuid()}"
 
 
 def _key(store: str, model_name: str) -> str:
