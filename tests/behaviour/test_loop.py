@@ -129,7 +129,7 @@ def test_the_same_model_again_is_not_promoted(second, project):
 
 def test_scoring_puts_test_images_and_arrivals_side_by_side(scored):
     own, arrivals = scored["own_test"]["metrics"]["auroc"], scored["arrivals"]["metrics"]["auroc"]
-    assert scored["n_logged"] == 1550
+    assert (scored["n_logged"], scored["n_learned_from"]) == (1550, 0)
     assert arrivals["high"] < own["low"], (
         "polycrystalline cells are foreign to a model of monocrystalline ones"
     )
@@ -161,6 +161,17 @@ def test_the_test_images_of_the_first_model_are_still_test_images(retrained, pro
     seen = [pd.read_parquet(path) for path in first_seen.rglob("seen.parquet")]
     learned = set(pd.concat(seen)["image_id"])
     assert learned.isdisjoint(manifest.loc[manifest["split"] == "test", "image_id"])
+
+
+def test_the_new_champion_is_not_scored_on_the_arrivals_that_it_learned_from(retrained, project):
+    import pandas as pd
+
+    manifest = pd.read_parquet(project.path / "data/03_primary/admitted_manifest.parquet")
+    learned = manifest[(manifest["label_origin"] == "review") & (manifest["split"] != "test")]
+    succeed(project, "kedro", "run", "--env", "ci", "--pipelines", "scoring")
+    scored = read(project, "scoring.json")
+    assert (scored["model_version"], scored["n_learned_from"]) == ("2", len(learned))
+    assert scored["n_logged"] == 1550 - len(learned)
 
 
 def test_the_champion_is_traced_to_its_commit_and_its_labels(retrained, project):
