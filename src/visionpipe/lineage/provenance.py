@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import visionpipe
+from visionpipe.installed_source import source_sha256
 
 logger = logging.getLogger(__name__)
 NO_CHECKOUT = "unknown (not a git checkout)"
@@ -126,13 +127,3 @@ def _git(project: Path, *arguments: str) -> tuple[int | None, str]:
     if done.returncode == 0:
         return 0, done.stdout.strip()
     return done.returncode, (done.stderr.strip().splitlines() or ["git refuses"])[0].removeprefix("fatal: ")
-
-
-def source_sha256() -> str:
-    """Hash every module of the installed visionpipe: an edited or untracked one shows even where no commit is known."""
-    package = Path(visionpipe.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package).as_posix()}\0{path.stat().st_size}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from visionpipe.atomic import new_file
-from visionpipe.lineage.provenance import source_sha256
+from visionpipe.installed_source import source_sha256
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.tensor_files import tensor_bytes
 
