@@ -16,7 +16,13 @@ import pytest
 from project_copy import ROOT
 
 SRC = ROOT / "src/visionpipe"
-FOUNDATION = {"atomic", "counting", "errors", "progress"}  # top-level modules that everybody may use
+FOUNDATION = {
+    "atomic",
+    "bounded_parquet",
+    "counting",
+    "errors",
+    "progress",
+}  # top-level modules that everybody may use
 ENTRANCE = {
     "cli",
     "configuration",

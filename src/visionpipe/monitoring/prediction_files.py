@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from visionpipe.bounded_parquet import Room, read_bounded
 from visionpipe.errors import first_line
 from visionpipe.monitoring.prediction_rows import SCHEMA
 
@@ -140,8 +140,8 @@ def _read_parquet(path: Path) -> Piece:
                 if content_name(opened) != path.stem:
                     why = "its hash is not its name"
                     return _nothing(Refusal("Parquet file is not what was written", None, why))
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table, attributes = conform(file.read())
+        whole = read_bounded(path, Room(path.stat().st_size), page_checksum_verification=True)
+        table, attributes = conform(whole)
         # Metadata of the pandas that wrote the file could bring back an index: ignored.
         attributes_frame = attributes.to_pandas(ignore_metadata=True)
         for name in (column.name for column in attributes.schema if pa.types.is_nested(column.type)):

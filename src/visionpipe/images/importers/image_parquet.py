@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from visionpipe.bounded_parquet import Room, read_bounded
 from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError, first_line, visible
 from visionpipe.images.importers.label_names import LabelNames, composed
@@ -73,8 +74,10 @@ def _photos(
     beside: set[str],
 ) -> Iterator[Photo]:
     try:
-        parquet = pq.ParquetFile(shard.read.stream(), pre_buffer=False)
+        stream, room = shard.read.stream(), Room(shard.n_bytes)
+        parquet = pq.ParquetFile(stream, pre_buffer=False)
         metadata = parquet.metadata
+        room.require_rows(metadata.num_rows)
     except Exception as error:  # noqa: BLE001 - pyarrow raises much on damage, and backends what they like
         refusal = ("bad_document", f"cannot be read as Parquet: {shown(first_line(error))}")
         yield shard.photo(source.name, arrived_at, refusal=refusal)
@@ -85,7 +88,7 @@ def _photos(
         for group in range(metadata.num_row_groups):
             n_nulls = _null_images(metadata.row_group(group), columns)
             try:
-                rows = _scalar_rows(parquet, group, columns, with_path=n_nulls != 0)
+                rows = _scalar_rows(stream, room, metadata, group, columns, with_path=n_nulls != 0)
             except Exception as error:  # noqa: BLE001 - as above
                 n_rows = metadata.row_group(group).num_rows
                 detail = (
@@ -141,12 +144,17 @@ def _claims(value: Any, columns: Columns, names: LabelNames) -> tuple[LabelClaim
     return tuple(LabelClaim(label, share, "table") for label, share in shares(labels).items())
 
 
-def _scalar_rows(parquet: Any, group: int, columns: Columns, *, with_path: bool) -> list[dict[str, Any]]:
+def _scalar_rows(
+    stream: Any, room: Room, metadata: pq.FileMetaData, group: int, columns: Columns, *, with_path: bool
+) -> list[dict[str, Any]]:
     wanted = [*columns.attributes, *([columns.label] if columns.label else [])]
     if with_path and columns.is_struct:
         wanted.append(f"{columns.image}.path")
-    table = parquet.read_row_group(group, columns=list(dict.fromkeys(wanted)), use_threads=False)
-    return table.to_pylist() if table.num_columns else [{} for _ in range(table.num_rows)]
+    if not wanted:
+        return [{} for _ in range(metadata.row_group(group).num_rows)]
+    wanted = list(dict.fromkeys(wanted))
+    options = {"metadata": metadata, "pre_buffer": False}
+    return read_bounded(stream, room, columns=wanted, row_groups=[group], **options).to_pylist()
 
 
 def _path(row: dict[str, Any], columns: Columns) -> str | None:

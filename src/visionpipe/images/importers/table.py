@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from visionpipe.bounded_parquet import Room, read_bounded
 from visionpipe.errors import VisionpipeError, first_line
 from visionpipe.images.importers.join import join_document
 from visionpipe.images.importers.photo import LabelClaim, Photo
@@ -18,7 +19,6 @@ from visionpipe.images.importers.source import Source
 from visionpipe.images.importers.values import as_text
 
 Column = list[str | None]
-_MOST_ROWS = 5_000_000  # of a Parquet file, in which a few bytes can stand for millions of rows
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,9 @@ def parse_table(data: bytes, name: str) -> Table:
 
 def _parse_parquet(data: bytes, name: str) -> Table:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        if file.metadata.num_rows > _MOST_ROWS:
-            raise VisionpipeError(
-                f"{name}: has {file.metadata.num_rows:,} rows, at most {_MOST_ROWS:,} are read"
-            )
-        table = file.read()
+        table = read_bounded(pa.BufferReader(data), Room(len(data)))
         return Table(
             {
                 column.name: [as_text(value) for value in table[column.name].to_pylist()]
