@@ -169,8 +169,8 @@ class FrozenTrunk:
             self._cache_VNCHW = self._fill(like)
         else:
             logger.warning(
-                "Activations need %.1f GiB and may have %.1f (training.activation_cache_gib: %.1f, and half of what "
-                "is free on a GPU): the trunk runs every epoch",
+                "Activations need %.1f GiB and may have %.1f (training.activation_cache_gib: %.1f, and on a GPU half "
+                "of what is free, with the pixels): the trunk runs every epoch",
                 *(n_bytes / 2**30, allowed / 2**30, parameters.activation_cache_gib),
             )
 
@@ -204,11 +204,11 @@ class FrozenTrunk:
         with progress_bar() as progress:
             task = progress.add_task("Frozen layers", total=self.n_views * len(mine), note="")
             for v in range(self.n_views):
-                part = like.new_empty((len(mine), *like.shape[1:]))
                 for index_B, rows in self._passes.over(partial(self._run, view_index=v), mine):
-                    part[index_B[0] - mine[0] :][: len(index_B)] = rows
+                    cache_VNCHW[v, index_B[0] : index_B[-1] + 1] = rows
                     progress.advance(task, len(index_B))
-                cache_VNCHW[v] = self._team.gather(part)
+                if self._team.size > 1:
+                    cache_VNCHW[v] = self._team.gather(self._team.share(cache_VNCHW[v]))
         return cache_VNCHW
 
     @torch.no_grad()
