@@ -3,8 +3,9 @@
     python benchmarks/bench_training.py [--repeats 3] [--reference-epochs 12] [--fastai PYTHON] [--set batch_size=32]
 
 Speed: an epoch of the whole network from pixels, augmentation included, as a share of the images a second that the
-same network and batch size reach on random tensors in memory: in our step (precision, and on a CPU the gradients of
-depthwise convolutions), and in torch's own, float32 or bfloat16, whichever is faster. The sides take their epochs in
+same network and batch size reach on random tensors in memory, which are not augmented, nor their labels smoothed or
+their gradients clipped: in our step (precision, and on a CPU the gradients of depthwise convolutions), and in torch's
+own, float32 or bfloat16, whichever is faster. The sides take their epochs in
 turn, so that a slower moment slows all.
 
 Time to the same validation AUC: ours is a whole run of what `kedro run` trains (conf/base), from files to a calibrated

@@ -3,7 +3,8 @@
 `torchvision_style` follows torchvision's references/classification (SGD with momentum, random resized crops, an
 evaluation each epoch), `timm_style` timm's train script (its loader, optimiser and scheduler factories, label
 smoothing, colour jitter), both with a DataLoader from files in worker processes. `in_memory` is a loop without any
-data loading: the same tensors every step, on the device already.
+data loading: the same tensors every step, on the device already. On a GPU all have cuDNN time its algorithms, as both
+scripts do.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ def network(task: Task) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]
 def torchvision_style(task: Task) -> Iterator[Epoch]:
     """Fine-tune as torchvision's reference script does; yields after each epoch."""
     start, side = time.perf_counter(), task.parameters.image_size_px
+    _time_algorithms(task.device)
     model, mean, std = network(task)
     to_tensor = [
         transforms.PILToTensor(),
@@ -150,6 +152,7 @@ def timm_style(task: Task) -> Iterator[Epoch]:
     from timm.utils import AverageMeter
 
     start, side = time.perf_counter(), task.parameters.image_size_px
+    _time_algorithms(task.device)
     model, mean, std = network(task)
     shared = {
         "input_size": (3, side, side),
@@ -241,6 +244,9 @@ def in_memory(
 ) -> Iterator[float]:
     """Train all weights of the model on random tensors that lie on the device; yield images a second, epoch by epoch.
 
+    A step is the forward and backward pass and AdamW's: without what ours has beside (augmentation, mixing, dropout,
+    label smoothing, clipping, the moving average).
+
     Parameters
     ----------
     parameters : TrainingParameters
@@ -248,6 +254,7 @@ def in_memory(
     own_gradients : bool
         Whether depthwise convolutions in bfloat16 have our gradients on a CPU, or torch's own.
     """
+    _time_algorithms(device)
     side, batch = parameters.image_size_px, parameters.batch_size
     spec = ModelSpec(
         backbone=parameters.backbone, weights=parameters.weights, classes=["a", "b"], image_size_px=side
@@ -274,6 +281,11 @@ def in_memory(
             optimiser.step()
         _wait(device)
         yield steps * batch / (time.perf_counter() - began)
+
+
+def _time_algorithms(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
 
 
 def _wait(device: torch.device) -> None:

@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.special import log_softmax, softmax
 
-from photo_sets import good_candidate, photo_set, saved
+from photo_sets import good_candidate, parameters, photo_set, saved
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.manifest import attribute_columns, describe_manifest
+from visionpipe.models import processes
 from visionpipe.models.candidate import (
     describe_model,
     load_candidate,
@@ -177,3 +179,13 @@ def test_it_is_said_when_votes_weighed_by_confidence_are_rather_for_another_clas
     assert (
         f"1 of {n_images} train images: votes, weighed by confidence, are rather for another" in caplog.text
     )
+
+
+def test_a_gpu_is_free_for_others_once_the_candidate_is_trained(photos, monkeypatch):
+    """What comes after runs on the CPU."""
+    done = []
+    monkeypatch.setattr(processes, "choose_device", lambda wanted: torch.device("cuda"))
+    monkeypatch.setattr(processes, "train_candidate", lambda *_, **__: done.append("trained"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("freed"))
+    processes.train_in_processes(photos.manifest, photos.prepared(64), parameters())
+    assert done == ["trained", "freed"]

@@ -19,9 +19,9 @@ from torch import nn
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.backbones import Backbone, build_backbone
+from visionpipe.models.convolutions import exact_convolutions
 from visionpipe.models.decisions import Decision
 from visionpipe.models.parameters import View
-from visionpipe.models.precision import exact_convolutions
 from visionpipe.models.symmetries import view
 from visionpipe.models.tensor_files import tensor_bytes
 from visionpipe.models.training.memory import Passes

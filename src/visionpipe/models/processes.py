@@ -70,9 +70,12 @@ def train_in_processes(
         When there are more processes than GPUs or than a batch can be shared among, when training itself raised one,
         when a process died (the others are then stopped), or when a single image needs more memory than there is.
     """
-    if parameters.processes == 1:
-        return train_candidate(manifest, images, parameters, checkpoints=checkpoints)
     device = choose_device(parameters.device)
+    if parameters.processes == 1:
+        candidate = train_candidate(manifest, images, parameters, checkpoints=checkpoints)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # what comes after runs on the CPU, where the candidate lies
+        return candidate
     _require_enough(manifest, parameters, device)
     with scratch_folder() as folder:
         told = parameters.model_copy(update={"device": device.type})

@@ -69,6 +69,17 @@ def test_what_stays_on_a_gpu_leaves_half_of_its_memory_to_the_steps(monkeypatch)
     assert room(cpu, 32) == 32 * 2**30
 
 
+def test_pixels_and_activations_of_both_splits_share_that_half(monkeypatch):
+    """What torch has reserved and not allocated is free."""
+    held, freed = [], 2
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: ((20 - sum(held)) * 2**30, 24 * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: (sum(held) + freed) * 2**30)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: sum(held) * 2**30)
+    for limit_gib in (8, 32, 32, 32):
+        held.append(room(torch.device("cuda"), limit_gib) / 2**30)
+    assert held == [8, 3, 0, 0]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
 def test_pixels_stay_on_the_gpu_when_they_fit(photos):
     pixels_NHWC = photos.prepared(64).pixels_NHWC

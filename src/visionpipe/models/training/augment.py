@@ -15,8 +15,10 @@ from visionpipe.models.parameters import View
 from visionpipe.models.recipe_parameters import AugmentationParameters
 from visionpipe.models.symmetries import symmetry_matrix
 from visionpipe.models.training.degrade import add_noise, blur, jpeg
+from visionpipe.models.training.transfer import constant
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in torchvision
+_CROSS = ((0, -1, 1), (1, 0, -1), (-1, 1, 0))  # with (1, 1, 1)
 _BEST_QUALITY = 100
 
 
@@ -94,7 +96,7 @@ class Augmentation:
         shift_B2 = (1 - scale_B2) * self._uniform(2 * count, -1, 1).view(count, 2)
         cos_B, sin_B = angle_B.cos(), angle_B.sin()
         turn_B22 = torch.stack([cos_B, sin_B, -sin_B, cos_B], 1).view(count, 2, 2)
-        symmetry_V22 = torch.stack([symmetry_matrix(name) for name in self._views]).to(view_B.device)
+        symmetry_V22 = constant(_symmetries, self._views, torch.float32, view_B.device)
         crop_B23 = torch.cat([turn_B22 * scale_B2[:, None, :], shift_B2[:, :, None]], 2)
         return symmetry_V22[view_B] @ crop_B23
 
@@ -117,6 +119,10 @@ class Augmentation:
         changed = change(some, self._uniform(computed, 0, 1).to(images)).clamp_(0, 1)
         images[rows_M] = torch.where(kept_M[:, None, None, None], changed, some)
         return images
+
+
+def _symmetries(views: tuple[View, ...], dtype: torch.dtype) -> torch.Tensor:
+    return torch.stack([symmetry_matrix(name) for name in views]).to(dtype)
 
 
 def warp(images_BCHW: torch.Tensor, maps_B23: torch.Tensor, side_px: int | None = None) -> torch.Tensor:
@@ -170,10 +176,10 @@ def change_colour(
         Not clipped.
     """
     options = {"dtype": images_BCHW.dtype, "device": images_BCHW.device}
-    luma_3, one_33 = torch.tensor(_LUMA, **options), torch.ones(3, 3, **options)
-    identity_33 = torch.eye(3, **options)
+    luma_3 = constant(torch.tensor, _LUMA, images_BCHW.dtype, images_BCHW.device)
+    one_33, identity_33 = torch.ones(3, 3, **options), torch.eye(3, **options)
     grey_33 = luma_3.expand(3, 3)
-    cross_33 = torch.tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], **options) / math.sqrt(3)
+    cross_33 = constant(torch.tensor, _CROSS, images_BCHW.dtype, images_BCHW.device) / math.sqrt(3)
     angle_B11 = 2 * math.pi * hue_B.view(-1, 1, 1)  # Rodrigues' rotation about (1, 1, 1) / sqrt(3)
     turn_B33 = angle_B11.cos() * identity_33 + (1 - angle_B11.cos()) / 3 * one_33 + angle_B11.sin() * cross_33
     saturation_B11 = saturation_B.view(-1, 1, 1)

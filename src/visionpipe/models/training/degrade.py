@@ -10,6 +10,8 @@ import math
 import torch
 from torch.nn import functional
 
+from visionpipe.models.training.transfer import constant
+
 # ITU-T T.81 (the JPEG standard), annex K.1: quantisation of luma and of chroma at quality 50
 _LUMA_TABLE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -81,22 +83,25 @@ def jpeg(images_BCHW: torch.Tensor, quality_B: torch.Tensor) -> torch.Tensor:
     ITU-T T.81 (1992); `jpeg_quality_scaling` of libjpeg.
     """
     height, width = images_BCHW.shape[2:]
-    options = {"dtype": images_BCHW.dtype, "device": images_BCHW.device}
+    dtype, device = images_BCHW.dtype, images_BCHW.device
     quality_B = quality_B.floor()
     scale_B = torch.where(quality_B < 50, (5000 / quality_B).floor(), 200 - 2 * quality_B)[:, None, None]
     luma_B88, chroma_B88 = (
-        ((torch.tensor(table, **options) * scale_B + 50) / 100).floor().clamp_(1, 255)
+        ((constant(torch.tensor, table, dtype, device) * scale_B + 50) / 100).floor().clamp_(1, 255)
         for table in (_LUMA_TABLE, _CHROMA_TABLE)
     )
     margin = (0, -width % (2 * _BLOCK), 0, -height % (2 * _BLOCK))
     pixels = functional.pad(images_BCHW.mul(255).round_(), margin, mode="replicate")
-    to_ycbcr = torch.tensor(_TO_YCBCR, **options)
-    ycbcr = (to_ycbcr @ pixels.flatten(2)).view(pixels.shape)
+    ycbcr = (constant(torch.tensor, _TO_YCBCR, dtype, device) @ pixels.flatten(2)).view(pixels.shape)
     luma = _quantise(ycbcr[:, :1] - 128, luma_B88) + 128
     chroma = _quantise(functional.avg_pool2d(ycbcr[:, 1:], 2), chroma_B88)
     chroma = functional.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-    decoded = torch.linalg.inv(to_ycbcr) @ torch.cat([luma, chroma], 1).flatten(2)
+    decoded = constant(_inverse, _TO_YCBCR, dtype, device) @ torch.cat([luma, chroma], 1).flatten(2)
     return decoded.view(pixels.shape)[:, :, :height, :width].round().clamp_(0, 255) / 255
+
+
+def _inverse(values: tuple[tuple[float, ...], ...], dtype: torch.dtype) -> torch.Tensor:
+    return torch.linalg.inv(torch.tensor(values, dtype=dtype))
 
 
 def _quantise(planes_BCHW: torch.Tensor, table_B88: torch.Tensor) -> torch.Tensor:

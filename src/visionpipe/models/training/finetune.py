@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch.utils import deterministic
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.models.classifier import ImageClassifier
+from visionpipe.models.convolutions import timed_convolutions
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.checkpoint import Checkpoints, Snapshot
 from visionpipe.models.training.curves import Curves
@@ -119,7 +120,9 @@ def _train_phases(
     del feed  # with its activations: the whole network needs the memory
     feed = PixelFeed(classifier, training, validation, parameters, team)
     phase = Phase(_SECOND, WHOLE_NETWORK, parameters.whole_network_epochs, from_chance)
-    PhaseTraining(phase, setting, feed).run(resumed if reached == _SECOND else None)
+    grows = parameters.first_size < 1  # each size of the photos has shapes of its own
+    with nullcontext() if grows else timed_convolutions(classifier.mean.device):
+        PhaseTraining(phase, setting, feed).run(resumed if reached == _SECOND else None)
     return feed
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from visionpipe.errors import first_line
-from visionpipe.models.precision import exact_convolutions
+from visionpipe.models.convolutions import exact_convolutions
 
 logger = logging.getLogger(__name__)
 PROBED_IMAGES = 2  # enough for `folded`

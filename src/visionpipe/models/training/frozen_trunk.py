@@ -24,6 +24,7 @@ from visionpipe.models.training.chance import generator
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.fold import PROBED_IMAGES, folded
 from visionpipe.models.training.memory import Passes, room
+from visionpipe.models.training.transfer import sent
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -76,11 +77,8 @@ class Pixels:
     def take(self, index_B: np.ndarray) -> torch.Tensor:
         """Return (B, H, W, 3) uint8 on the device."""
         if self._resident is not None:
-            return self._resident[torch.from_numpy(index_B).to(self._device)]
-        pixels = torch.from_numpy(self._data.pixels_NHWC[self._data.rows_N[index_B]])
-        if self._device.type == "cpu":
-            return pixels
-        return pixels.pin_memory().to(self._device, non_blocking=True)
+            return self._resident[sent(torch.from_numpy(index_B), self._device)]
+        return sent(torch.from_numpy(self._data.pixels_NHWC[self._data.rows_N[index_B]]), self._device)
 
 
 def soft_targets(
@@ -171,15 +169,16 @@ class FrozenTrunk:
             self._cache_VNCHW = self._fill(like)
         else:
             logger.warning(
-                "Activations need %.1f GiB and may have %.1f (training.activation_cache_gib: %.1f, and half of what "
-                "is free on a GPU): the trunk runs every epoch",
+                "Activations need %.1f GiB and may have %.1f (training.activation_cache_gib: %.1f, and on a GPU half "
+                "of what is free, with the pixels): the trunk runs every epoch",
                 *(n_bytes / 2**30, allowed / 2**30, parameters.activation_cache_gib),
             )
 
     def batch(self, index_B: np.ndarray, view_index_B: np.ndarray) -> torch.Tensor:
         """Return the activations of the given images, each in its given view."""
         if self._cache_VNCHW is not None:
-            return self._cache_VNCHW[torch.from_numpy(view_index_B), torch.from_numpy(index_B)]
+            where = (sent(torch.from_numpy(index), self.device) for index in (view_index_B, index_B))
+            return self._cache_VNCHW[*where]
         activations: torch.Tensor | None = None
         for v in np.unique(view_index_B):
             places = np.flatnonzero(view_index_B == v)
@@ -188,7 +187,7 @@ class FrozenTrunk:
                 found = torch.cat([rows for _, rows in self._passes.over(run, index_B[some])])
                 if activations is None:
                     activations = found.new_empty((len(index_B), *found.shape[1:]))
-                activations[torch.from_numpy(some)] = found
+                activations[sent(torch.from_numpy(some), self.device)] = found
         assert activations is not None, "a batch holds an image"
         return activations
 
@@ -205,11 +204,11 @@ class FrozenTrunk:
         with progress_bar() as progress:
             task = progress.add_task("Frozen layers", total=self.n_views * len(mine), note="")
             for v in range(self.n_views):
-                part = like.new_empty((len(mine), *like.shape[1:]))
                 for index_B, rows in self._passes.over(partial(self._run, view_index=v), mine):
-                    part[index_B[0] - mine[0] :][: len(index_B)] = rows
+                    cache_VNCHW[v, index_B[0] : index_B[-1] + 1] = rows
                     progress.advance(task, len(index_B))
-                cache_VNCHW[v] = self._team.gather(part)
+                if self._team.size > 1:
+                    cache_VNCHW[v] = self._team.gather(self._team.share(cache_VNCHW[v]))
         return cache_VNCHW
 
     @torch.no_grad()
@@ -218,7 +217,8 @@ class FrozenTrunk:
         if view_index < len(self._views):
             images_NCHW = view(self._classifier.normalise(pixels), self._views[view_index])
         else:
-            chance = generator(self._parameters.seed, "view", view_index, int(index_B[0]))
+            place = ("view", view_index, int(index_B[0]))
+            chance = generator(self._parameters.seed, *place, device=self.device)
             augment = Augmentation(self._parameters.augmentation, chance, self._views)
             images_NCHW = self._classifier.normalise(pixels, augment)
         with self._autocast:

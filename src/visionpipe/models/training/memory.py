@@ -55,7 +55,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def room(device: torch.device, limit_gib: float) -> float:
-    """Return how many bytes may lie on a device throughout a training: a GPU keeps half of what is free for the steps.
+    """Return how many bytes more may lie on a device throughout a training.
+
+    On a GPU all that does takes half, at most, of what is free without it: the other half is for the steps.
 
     Parameters
     ----------
@@ -63,7 +65,11 @@ def room(device: torch.device, limit_gib: float) -> float:
         At most [GiB].
     """
     limit = limit_gib * 2**30
-    return min(limit, torch.cuda.mem_get_info(device)[0] / 2) if device.type == "cuda" else limit
+    if device.type != "cuda":
+        return limit
+    # what torch has reserved is either allocated now or free for its next tensors
+    free_without = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return min(limit, max(0.0, free_without / 2 - torch.cuda.memory_allocated(device)))
 
 
 class Passes:

@@ -10,6 +10,7 @@ import math
 import torch
 
 from visionpipe.models.recipe_parameters import LossParameters
+from visionpipe.models.training.transfer import sent
 
 
 def mix(
@@ -100,4 +101,4 @@ def _share(alpha: float, generator: torch.Generator) -> float:
 
 
 def _partners(inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return torch.randperm(len(inputs), generator=generator).to(inputs.device)
+    return sent(torch.randperm(len(inputs), generator=generator), inputs.device)

@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from visionpipe.models.classifier import ImageClassifier, inference_batch_size
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.training.average import moving_average
+from visionpipe.models.training.average import MovingAverage
 from visionpipe.models.training.chance import generator, seed_libraries
 from visionpipe.models.training.checkpoint import Checkpoints, Snapshot
 from visionpipe.models.training.curves import Curves, Score, finite, score
@@ -31,6 +30,7 @@ from visionpipe.models.training.memory import Passes
 from visionpipe.models.training.selection import Selection
 from visionpipe.models.training.step import FEWEST_NORMALISED, Draw, Step
 from visionpipe.models.training.tail import Tail, make_optimiser, pooled, set_rate, warm_up_cosine
+from visionpipe.models.training.transfer import sent
 from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class PhaseTraining:
             weight.requires_grad_(True)
         self._optimiser = make_optimiser(self._tail, parameters)
         decay = float(parameters.ema_decay)
-        self._ema: AveragedModel | None = moving_average(self._tail, decay) if decay else None
+        self._ema = MovingAverage(self._tail, decay) if decay else None
         start = None if setting.start is None else setting.start[feed.first :]
         cuts = phase.name == WHOLE_NETWORK  # which is fed photos
         self._step = Step(
@@ -190,7 +190,7 @@ class PhaseTraining:
         first_step, steps = self._done * len(batches), self._phase.epochs * len(batches)
         for step, (index_B, inputs) in enumerate(self._feed.stream(shares, place)):
             set_rate(self._optimiser, first_step + step, steps)
-            targets_BK = self._feed.targets_NK[torch.from_numpy(index_B).to(inputs.device)]
+            targets_BK = self._feed.targets_NK[sent(torch.from_numpy(index_B), inputs.device)]
             n_all = len(batches[step])
             total += n_all * self._step.take(inputs, targets_BK, n_all, draw)
             if self._ema is not None:

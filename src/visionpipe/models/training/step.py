@@ -24,6 +24,7 @@ from visionpipe.models.training.losses import Loss
 from visionpipe.models.training.memory import MicroBatch, TeamOutOfMemoryError, is_out_of_memory
 from visionpipe.models.training.mixing import mix
 from visionpipe.models.training.tail import Tail, pooled
+from visionpipe.models.training.transfer import sent
 
 FEWEST_NORMALISED = 2
 """Images that batch normalisation needs, in each process and at once, to learn from."""
@@ -96,7 +97,7 @@ class Step:
             (for two, where batch normalisation learns).
         """
         inputs, targets_BK = mix(inputs, targets_BK, self._parameters.loss, draw.own, cuts=self._cuts)
-        kept_BD = self._team.share(self._kept(n_all, draw.common)).to(inputs.device)
+        kept_BD = sent(self._team.share(self._kept(n_all, draw.common)), inputs.device)
         while True:
             try:
                 loss = self._gradients(inputs, targets_BK, kept_BD, n_all)
