@@ -39,11 +39,14 @@ class MoodyServer:
         Parts of addresses at which it hangs up; the empty text is part of all.
     status : dict
         Part of an address -> the status that it answers with there.
+    wanted : str or None
+        Header `Authorization` that it wants, or else answers 401; None: it lets everyone in.
     """
 
     port: int = 0
     gone: set[str] = field(default_factory=set)
     status: dict[str, int] = field(default_factory=dict)
+    wanted: str | None = None
 
     @property
     def uri(self) -> str:
@@ -63,6 +66,8 @@ def moody_server() -> Iterator[MoodyServer]:
                 self.close_connection = True
                 return
             status = next((status for part, status in moody.status.items() if part in self.path), 200)
+            if moody.wanted not in (None, self.headers.get("Authorization")):
+                status = 401
             answer = next((answer for part, answer in _ANSWERS.items() if part in self.path), None)
             body = json.dumps(answer).encode()
             self.send_response(status if answer is not None or status != 200 else 404)

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """What the operating system says of a disk without room."""
+_SECRET = re.compile(
+    r"((?:password|passwd|pwd|token|secret)(?:=|%3d))"
+    r"(?:\{(?:[^}]|\}\})*\}|%7b(?:(?!%7d).|%7d%7d)*%7d|.*?)(?=[&;\s]|%3b|%26|$)",
+    re.IGNORECASE,
+)
+"""Its value ends at & or ;, also percent-encoded as in ODBC's part of an address; in braces it may hold them itself."""
 _QUOTED_CHARACTERS = 60
 _LISTED = 30  # names, of which a reader still finds the right one
 _WANTED = {
@@ -84,10 +90,12 @@ def redacted(text: str) -> str:
     'postgresql://***@db/mlflow'
     >>> redacted("postgresql://db/mlflow?user=joe&password=secret")
     'postgresql://db/mlflow?user=joe&password=***'
+    >>> redacted("mssql+pyodbc:///?odbc_connect=UID%3Djoe%3BPWD%3Dsecret%3BSERVER%3Ddb")
+    'mssql+pyodbc:///?odbc_connect=UID%3Djoe%3BPWD%3D***%3BSERVER%3Ddb'
     """
     # up to the last @: a password may hold characters that end the host for urllib, and not for SQLAlchemy
     text = re.sub(r"(?<!sqlite)://.*@", "://***@", text)
-    return re.sub(r"(password|token)=[^&\s]*", r"\1=***", text)
+    return _SECRET.sub(r"\1***", text)
 
 
 def meant(name: str, known: Collection[str], *, most: int = 1) -> str:

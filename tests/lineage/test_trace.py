@@ -64,6 +64,7 @@ def registered(plain_project, empty_registry):
     provenance = {
         "git_commit": COMMIT,
         "git_dirty": "true",
+        "source_sha256": "33" * 32,
         "parameters_sha256": "11" * 32,
         "lock_sha256": "22" * 32,
         "decision": "promote",
@@ -97,6 +98,8 @@ def test_a_model_is_traced_to_run_commit_bytes_and_labels(registered, model_uri)
 def test_the_report_survives_json(registered):
     report = trace("models:/solar/1", registered.project.path).as_dict()
     assert json.loads(json.dumps(report)) == report
+    hashes = [report[f"{name}_sha256"] for name in ("parameters", "lock", "source")]
+    assert hashes == ["11" * 32, "22" * 32, "33" * 32]
 
 
 def test_the_table_shows_the_whole_way(registered):
@@ -108,6 +111,7 @@ def test_the_table_shows_the_whole_way(registered):
         "solar version 1 (champion)",
         registered.run_id,
         f"{COMMIT}, with uncommitted changes",
+        f"sha256 {'33' * 32}",
         registered.version.store_md5,
         "test 3, train 6, validation 1",
         "correction 1, import 10, review 2",

@@ -94,6 +94,28 @@ def test_a_database_that_projects_share_is_left_alone(tmp_path, monkeypatch):
     assert locations(tmp_path / "first/mlflow.db") == before
 
 
+def test_artifacts_that_lie_in_a_bucket_are_not_looked_for_in_a_copy(plant, tmp_path):
+    bucket = TrackingParameters(experiment="bucket", artifact_location="s3://plant/models")
+    connect(plant, bucket)
+    copy = shutil.copytree(plant, tmp_path / "copy")
+    before = locations(copy / "mlflow.db")
+    forget_store()
+    connect(copy, bucket)
+    assert ("s3://plant/models",) in locations(copy / "mlflow.db") == before
+
+
+def test_a_copy_whose_new_artifacts_shall_go_to_a_bucket_does_not_write_into_the_original(
+    plant, run_id, tmp_path
+):
+    copy = shutil.copytree(plant, tmp_path / "copy")
+    forget_store()
+    with pytest.raises(VisionpipeError, match=r"in which they are now in mlflow\.artifact_location"):
+        connect(copy, TrackingParameters(artifact_location="s3://plant/models"))
+    assert locations(copy / "mlflow.db") == locations(plant / "mlflow.db")
+    connect(copy, TrackingParameters())
+    assert greeting_of(run_id) == "hello"
+
+
 def test_artifacts_elsewhere_in_the_project_stay_there(plant, run_id):
     connect(plant, TrackingParameters(artifact_location="models"))
     assert greeting_of(run_id) == "hello"

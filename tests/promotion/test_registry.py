@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow_store import clean_environment, file_hashes, free_port, running
 from visionpipe.promotion import record
 from visionpipe.promotion.registry import Registry
+from visionpipe.promotion.succession import rollback
 from visionpipe.promotion.tracking import TrackingParameters, connect
 
 
@@ -71,6 +72,15 @@ class TestOutcomes:
         assert versions() == {}
         compared = record.events(MlflowClient(), "cells", "comparison")
         assert len(compared) == 1  # but it has looked at the test images
+
+    def test_an_experiment_with_what_was_taken_back_is_not_said_to_wait(self, promote):
+        promote("poor")
+        promote("good")
+        rollback("cells", by="B. Ito", why="misses cracks")
+        promotion = promote("good", mode="off")
+        assert (promotion.decision.outcome, promotion.version) == ("promote", None)
+        (*_, compared) = record.events(MlflowClient(), "cells", "comparison")
+        assert "approve" not in promotion.decision.reason + compared.payload["reason"]
 
     def test_a_run_that_is_under_way_owns_the_version(self, promote):
         with mlflow.start_run() as run:

@@ -116,6 +116,9 @@ class TestApprove:
         refused(approve, "1", match="v1 is champion already")
         refused(approve, "7", match="cells has no version 7")
         refused(approve, "latest", match="cells has no version latest")
+        refused(
+            approve, "", match="^VERSION is empty: give a version's number, or leave it out for the one that"
+        )
         promote("good")
         reign = r"v1 was champion from 20\d\d-.* to 20.* UTC: .*visionpipe rollback --to 1$"
         refused(approve, "1", match=reign)
@@ -245,6 +248,9 @@ class TestRollback:
         refused(rollback, "2", match="v2 was never champion; earlier champions: none")
         approve("cells", **WORDS)
         refused(rollback, "9", match="v9 was never champion; earlier champions: v1")
+        refused(
+            rollback, " ", match="^--to is empty: give a version's number, or leave it out for the champion"
+        )
 
     def test_not_to_one_whose_files_are_damaged(self, promote, plant, refused):
         promote("poor")

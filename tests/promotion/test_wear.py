@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from gate_cases import check, decide, labels_of, model_with, pair
+from gate_cases import answers, check, decide, labels_of, model_with, pair
 from visionpipe.promotion.checks import images_needed
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.promotion.wear import MOST_PLANNED, Comparison, spent_alpha, wear_of
@@ -183,6 +183,19 @@ def test_classes_and_slices_are_guarded_as_well_on_worn_images():
     )
     guards = [[c for c in d.checks if c.kind == "non_inferiority"] for d in (fresh, worn)]
     assert guards[0] == guards[1] != []
+
+
+@pytest.mark.parametrize("k", [1, 6, 12])
+def test_a_loss_in_groups_is_proven_as_well_on_worn_images(k):
+    """Twelve groups of ten photos, of which 36 are lost and 5 won."""
+    labels_N, group_N, place_N = labels_of(120), np.arange(120) // 10, np.arange(120) % 10
+    lost_N, won_N = place_N < np.where(group_N % 2 == 0, 4, 2), (place_N == 9) & (group_N < 5)
+    challenger_NK, champion_NK = answers(labels_N, ~lost_N), answers(labels_N, ~won_N)
+    found = wear(used(*[IDS[:120]] * (k - 1)), IDS[:120])
+    decision = decide(labels_N, challenger_NK, champion_NK, group_ids_N=group_N.astype(str), wear=found)
+    told = check(decision, "right answers")
+    assert told.passed is False
+    assert told.p_value <= 0.05
 
 
 def test_only_a_comparison_that_told_something_has_used_the_images():

@@ -56,6 +56,20 @@ def test_hill_climbing_at_any_size_and_pace(n_images, redrawn):
     assert family_wise_error(200_000, n_images, redrawn, spending, seed=3) <= ALPHA
 
 
+@pytest.mark.parametrize(("n_evaluated", "rate"), [(1, 0.0083), (12, 0.082)])
+def test_whoever_brings_the_best_of_twelve_evaluations_to_the_gate_is_not_held_to_it(n_evaluated, rate):
+    """20,000 makers with 600 images: all candidates are as good as the champion, and disagree with it on 15 %."""
+    random = np.random.default_rng(4)
+    accuracy, n_images, size = 0.85, 600, (20_000, n_evaluated)
+    champion_right = random.binomial(n_images, accuracy, (20_000, 1))
+    redrawn = 0.15 / (2 * accuracy * (1 - accuracy))
+    b = random.binomial(champion_right, redrawn * (1 - accuracy), size)
+    c = random.binomial(n_images - champion_right, redrawn * accuracy, size)
+    best = np.arange(20_000), (c - b).argmax(axis=1)
+    p_value = np.where(c[best] > 0, betainc(np.maximum(c[best], 1), b[best] + 1, 0.5), 1.0)
+    assert np.mean(p_value <= spending(1)) == pytest.approx(rate, abs=3 * np.sqrt(rate / 20_000))
+
+
 def climb(n_images, redrawn, n_comparisons, seed, *, counted):
     """One maker at the real gate at alpha = 10 %, told the gain each time; whether it was ever promoted.
 

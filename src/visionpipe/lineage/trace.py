@@ -39,7 +39,7 @@ class TraceReport:
         Of the weights, which are those that were registered.
     run_id, model_id
         MLflow run, which is there, and logged model.
-    git_commit, git_dirty, parameters_sha256, lock_sha256, decision
+    git_commit, git_dirty, source_sha256, parameters_sha256, lock_sha256, decision
         The version's tags, `unknown` where there is none.
     run_options
         Options of `kedro run` that its training was started with (`--env`, `--params`).
@@ -65,6 +65,7 @@ class TraceReport:
     weights_sha256: str
     git_commit: str
     git_dirty: str
+    source_sha256: str
     parameters_sha256: str
     lock_sha256: str
     decision: str
@@ -147,6 +148,7 @@ def trace(
         weights_sha256=tags["weights_sha256"],
         git_commit=tags.get("git_commit", "unknown"),
         git_dirty=tags.get("git_dirty", "unknown"),
+        source_sha256=tags.get("source_sha256", "unknown"),
         parameters_sha256=tags.get("parameters_sha256", "unknown"),
         lock_sha256=tags.get("lock_sha256", "unknown"),
         decision=tags.get("decision", "unknown"),
@@ -174,6 +176,7 @@ def render(report: TraceReport, console: Console) -> None:
         "logged model": report.model_id or "unknown",
         "weights": f"sha256 {report.weights_sha256}",
         "commit": f"{report.git_commit}{dirty}",
+        "source": f"sha256 {report.source_sha256}",
         "parameters": f"sha256 {report.parameters_sha256}"
         + (f", with {report.run_options}" if report.run_options else ""),
         "requirements": f"sha256 {report.lock_sha256}",

@@ -23,7 +23,7 @@ _COLUMNS = (
 _BUSY_S = 60.0
 
 
-def follow_project(database: Path, project: Path, home: Path, experiment: str) -> None:
+def follow_project(database: Path, project: Path, home: Path | None, experiment: str) -> None:
     """Let a database that came with its project name the artifacts that came with it.
 
     A database outside of the project is left alone, for others may use it; so are artifacts that lie in the project.
@@ -34,19 +34,19 @@ def follow_project(database: Path, project: Path, home: Path, experiment: str) -
         MLflow's sqlite file, with the tables of this MLflow.
     project : Path
         The project folder.
-    home : Path
-        Where artifacts lie in it (`mlflow.artifact_location`).
+    home : Path or None
+        Folder of its artifacts (`mlflow.artifact_location`); None: new ones go to no folder, but to a bucket.
     experiment : str
         Name of the experiment whose artifacts these are.
 
     Raises
     ------
     VisionpipeError
-        When artifacts stayed behind.
+        When artifacts stayed behind, or nobody says in which folder they are now.
     """
     from mlflow.utils.file_utils import local_file_uri_to_path
 
-    project, home = project.resolve(), home.resolve()
+    project, home = project.resolve(), home and home.resolve()
     if not database.resolve().is_relative_to(project):
         return
     with closing(sqlite3.connect(database, timeout=_BUSY_S)) as connection, connection:
@@ -58,6 +58,11 @@ def follow_project(database: Path, project: Path, home: Path, experiment: str) -
         before = Path(local_file_uri_to_path(told))
         if before == home or before.resolve().is_relative_to(project):
             return
+        if home is None:
+            raise VisionpipeError(
+                f"{database} has its artifacts in {before}, outside of the project: name the folder in which they "
+                "are now in mlflow.artifact_location"
+            )
         if left := _left_behind(connection, told, before, home):
             raise VisionpipeError(
                 f"{database} has its artifacts in {before}, outside of the project, and {left} of them are not in "

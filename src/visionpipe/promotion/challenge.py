@@ -85,7 +85,7 @@ class Challenge:
             else:
                 earlier = comparisons_of(self.earlier, known=self.test_image_ids, but=self._identity)
                 decision = judge(champion, earlier)
-        if decision.outcome == "promote" and self.needs_approval is not None:
+        if decision.outcome == "promote" and self.mode != "off" and self.needs_approval is not None:
             said = f"{decision.reason.rstrip('.')}; but {self.needs_approval}"
             decision = replace(
                 decision, reason=f"{said}: it waits until a person lets it in (visionpipe approve)."

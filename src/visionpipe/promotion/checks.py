@@ -189,21 +189,24 @@ def _mcnemar(
 ) -> Check:
     right = [champion_N == test.labels_N, challenger_N == test.labels_N]
     counted, n_images = mcnemar_exact(*right), len(champion_N)
-    b, c, _ = effective_disagreements(*right, test.group_ids_N, 1 - 2 * alpha)
-    found = mcnemar_from_counts(b, c)
+    # worn images excuse no loss: the less of alpha is left, the fewer images a group of them counts for
+    gained, lost = (
+        mcnemar_from_counts(*effective_disagreements(*right, test.group_ids_N, level)[:2])
+        for level in (1 - 2 * alpha, parameters.level)
+    )
     metric = parameters.metric
-    supported = found.p_greater <= alpha if metric == "accuracy" else metric != "auroc"
-    contradicted = metric != "auroc" and found.p_less <= parameters.alpha  # worn images excuse no loss
+    supported = gained.p_greater <= alpha if metric == "accuracy" else metric != "auroc"
+    contradicted = metric != "auroc" and lost.p_less <= parameters.alpha
     return Check(
         name="right answers (exact McNemar)",
         kind="gain",
         value=(counted.c - counted.b) / n_images,
         limit=0.0,
-        p_value=found.p_value,
+        p_value=(lost if contradicted else gained).p_value,
         passed=False if contradicted else (True if supported else None),
         detail=f"only the challenger is right on {counted.c} test images, only the champion on {counted.b}",
         blocking=metric != "auroc",
-        images_needed=images_needed(n_images, z_of(found.p_greater), alpha, wear),
+        images_needed=images_needed(n_images, z_of(gained.p_greater), alpha, wear),
     )
 
 

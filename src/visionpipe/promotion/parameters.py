@@ -20,7 +20,7 @@ class PromotionParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mode: Literal["promote", "propose", "off"] = "promote"
-    """Whether a winner takes over, waits for approval, or is only reported."""
+    """Whether a winner takes over, waits for approval, or is only reported; each time the comparison is on record."""
     metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "auroc"] = "balanced_accuracy"
     """In which the challenger must be proven better."""
     level: float = Field(default=0.95, ge=0.5, lt=1)

@@ -100,7 +100,8 @@ class Registry:
         judge : callable
             The gate, given the champion or None, and the comparisons before this one.
         mode : {"promote", "propose", "off"}
-            `promote` makes a winner champion, `propose` makes it challenger, `off` registers nothing.
+            `promote` makes a winner champion, `propose` makes it challenger, `off` makes no version; the comparison is
+            on record nevertheless.
         evaluation : dict
             The candidate's evaluation, kept with the version.
         tags : mapping

@@ -38,7 +38,7 @@ def approve(model_name: str, version: str | None = None, *, by: str, why: str) -
     model_name : str
         Registered model in the MLflow store that is connected.
     version : str or None
-        Which; None: the one that waits (alias `challenger`).
+        Which, never empty; None: the one that waits (alias `challenger`).
     by, why : str
         Who decides this, and the reason; kept on record.
 
@@ -53,13 +53,14 @@ def approve(model_name: str, version: str | None = None, *, by: str, why: str) -
         When nothing waits, the version did not win a comparison with the present champion, or cannot be read.
     """
     _require_words(by=by, why=why)
+    _require_number(version, given_as="VERSION", without="the one that waits")
     from mlflow import MlflowClient
 
     client = MlflowClient()
     with turn(model_name):
         so_far = record.reconcile(client, model_name)
         waiting, champion = (holder(client, model_name, alias) for alias in (CHALLENGER, CHAMPION))
-        chosen = version or waiting
+        chosen = waiting if version is None else version
         if chosen is None:
             raise VisionpipeError(
                 f"{model_name}: no version waits for approval; with promotion.mode: propose a winner does"
@@ -94,7 +95,7 @@ def rollback(model_name: str, version: str | None = None, *, by: str, why: str) 
     model_name : str
         Registered model in the MLflow store that is connected.
     version : str or None
-        Which; None: the champion before the present one, or the last one where the alias is gone.
+        Which, never empty; None: the champion before the present one, or the last one where the alias is gone.
     by, why : str
         Who decides this, and the reason; kept on record.
 
@@ -109,6 +110,7 @@ def rollback(model_name: str, version: str | None = None, *, by: str, why: str) 
         When there was no champion before, the version never was champion, or it cannot be read.
     """
     _require_words(by=by, why=why)
+    _require_number(version, given_as="--to", without="the champion before this one")
     from mlflow import MlflowClient
 
     client = MlflowClient()
@@ -118,7 +120,7 @@ def rollback(model_name: str, version: str | None = None, *, by: str, why: str) 
         line = [each for each in record.champions(so_far) if each != champion]
         if champion is None:  # it is missing: the last one that is still there
             line = [each for each in line if exists(client, model_name, each)]
-        chosen = version or (line[-1] if line else None)
+        chosen = version if version is not None else (line[-1] if line else None)
         if chosen is None:
             raise VisionpipeError(f"{model_name}: no earlier champion is on record to go back to")
         if chosen == champion:
@@ -169,6 +171,12 @@ def _version(client: MlflowClient, model_name: str, version: str) -> ModelVersio
     if found is None:
         raise VisionpipeError(f"{model_name} has no version {version}")
     return found
+
+
+def _require_number(version: str | None, *, given_as: str, without: str) -> None:
+    """Refuse what a script passes whose variable is not set: it is no wish for the default."""
+    if version is not None and not version.strip():
+        raise VisionpipeError(f"{given_as} is empty: give a version's number, or leave it out for {without}")
 
 
 def _require_words(**given: str) -> None:

@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from visionpipe.errors import VisionpipeError, first_line, mistakes, redacted
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 _SQLITE = "sqlite:///"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -30,7 +32,8 @@ class TrackingParameters(BaseModel):
     experiment: str = "visionpipe"
     """Experiment that runs are filed under; made when absent."""
     artifact_location: str = "mlartifacts"
-    """Folder of a local store's artifacts; a server has its own."""
+    """Where the files of runs and models go, unless a server keeps them: a folder (a relative path starts at the
+    project), or an address such as `s3://bucket/models`; taken when the experiment is made."""
     timeout_s: Annotated[float, Field(gt=0)] = 5.0
     """How long a server may take to say that it is there [seconds]."""
 
@@ -125,9 +128,8 @@ def _make_experiment(uri: str, project: Path, parameters: TrackingParameters) ->
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    location = None
-    if uri.startswith(_SQLITE):
-        location = (project / parameters.artifact_location).resolve().as_uri()
+    # without one, MLflow takes the working directory for a database: another machine or user finds nothing there
+    location = _artifact_uri(project, parameters) if _database_address(uri) else None
     try:
         mlflow.create_experiment(parameters.experiment, artifact_location=location)
     except MlflowException as error:
@@ -135,19 +137,30 @@ def _make_experiment(uri: str, project: Path, parameters: TrackingParameters) ->
             raise
 
 
+def _artifact_uri(project: Path, parameters: TrackingParameters) -> str:
+    location = parameters.artifact_location
+    return location if "://" in location else (project / location).resolve().as_uri()
+
+
 @contextmanager
 def _pointed_at(uri: str) -> Iterator[None]:
     """Point MLflow at a store while it is prepared, and from then on; what goes wrong is one line."""
     import mlflow
+
+    with _in_one_line(uri), _environment_kept():
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        yield
+
+
+@contextmanager
+def _in_one_line(uri: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with _environment_kept():
-            mlflow.set_tracking_uri(uri)
-            mlflow.set_registry_uri(uri)
-            yield
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        yield
+    except (MlflowException, SQLAlchemyError, ImportError, OSError, ValueError) as error:
         raise VisionpipeError(f"MLflow at {redacted(uri)}: {first_line(error).strip()}") from error
 
 
@@ -164,10 +177,14 @@ def _environment_kept() -> Iterator[None]:
 
 
 def _follow_project(uri: str, project: Path, parameters: TrackingParameters) -> None:
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
     from visionpipe.promotion.artifact_locations import follow_project
 
     if database := sqlite_file(uri):
-        follow_project(database, project, project / parameters.artifact_location, parameters.experiment)
+        home = _artifact_uri(project, parameters)
+        folder = Path(local_file_uri_to_path(home)) if home.startswith("file:") else None
+        follow_project(database, project, folder, parameters.experiment)
 
 
 def _require_answer(uri: str, timeout_s: float) -> None:
@@ -181,17 +198,33 @@ def _require_answer(uri: str, timeout_s: float) -> None:
 
 
 def _require_server(uri: str, timeout_s: float) -> None:
-    import requests
+    """Ask as MLflow will: with the user's token or password (`MLFLOW_TRACKING_TOKEN` ...), and certificates."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
 
-    try:
-        requests.get(uri.rstrip("/") + "/health", timeout=timeout_s).raise_for_status()
-    except requests.HTTPError as error:
+    with _in_one_line(uri):
+        credentials = get_default_host_creds(uri)
+        try:
+            answer = http_request(
+                credentials, "/health", "GET", max_retries=0, timeout=timeout_s, raise_on_status=False
+            )
+        except MlflowException as error:
+            cause = _first_cause(error)
+            if cause is error:  # the credentials are at fault: nobody was asked
+                raise
+            raise _silent(uri, cause) from error
+    if not answer.ok:
         raise VisionpipeError(
-            f"the tracking server {redacted(uri)} answers {error.response.status_code} to /health; "
+            f"the tracking server {redacted(uri)} answers {answer.status_code} to /health; "
             "check its address and your credentials"
-        ) from error
-    except requests.RequestException as error:
-        raise _silent(uri, error) from error
+        )
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
 
 
 def _require_file(path: Path) -> None:
@@ -210,16 +243,29 @@ def _require_file(path: Path) -> None:
 
 
 def _require_database(uri: str, timeout_s: float) -> None:
+    """Knock where SQLAlchemy will; what is no address of a database is left to MLflow, which says what it knows."""
     try:
-        parts = urlsplit(uri)
-        port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
-        if parts.hostname and port:
-            socket.create_connection((parts.hostname, port), timeout_s).close()
+        address = _database_address(uri)
+        if address is not None and address.host:
+            port = address.port or _PORTS[address.get_backend_name()]
+            socket.create_connection((address.host, port), timeout_s).close()
     except (OSError, ValueError) as error:
         raise _silent(uri, error) from error
 
 
-def _silent(uri: str, error: Exception) -> VisionpipeError:
+def _database_address(uri: str) -> URL | None:
+    """Read it as SQLAlchemy does: to urllib a password with / # or ? in it is host and port."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        address = make_url(uri)
+    except ArgumentError:
+        return None
+    return address if address.get_backend_name() in {"sqlite", *_PORTS} else None
+
+
+def _silent(uri: str, error: BaseException) -> VisionpipeError:
     return VisionpipeError(
         f"the tracking server {redacted(uri)} does not answer ({type(error).__name__}); "
         "start it, or unset MLFLOW_TRACKING_URI to use the local store"

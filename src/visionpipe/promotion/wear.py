@@ -11,6 +11,9 @@ makers who also read the numbers and build each try on the best so far: in simul
 up to 12 comparisons (tests/published/test_wear.py); for many more no such schedule holds. Fresh images carry no use,
 so they bring k down.
 
+Comparisons at the gate are what is counted. An evaluation shows the test images as well, and spends nothing: whoever
+chooses among candidates by it is outside of this promise (docs/decisions/0009).
+
 What earlier comparisons spent is on record. Where it would exceed alpha together with alpha_k, nothing is judged
 either: after a change of the plan or of alpha, or when a few images of many were in every comparison.
 
