@@ -127,14 +127,32 @@ def test_what_kills_left_behind_goes_when_nobody_can_be_writing_it_any_more(tmp_
     assert {path.name for path in tmp_path.iterdir()} == {"model", fresh.name, others.name}
 
 
-def test_all_files_of_a_folder_are_on_disk_before_it_takes_its_place(tmp_path, monkeypatch):
-    synced = []
-    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+@pytest.fixture
+def synced(tmp_path, monkeypatch):
+    """Inode of each file that was waited for -> whether `tmp_path / "model"` was there by then."""
+    found = {}
+
+    def fsync(number):
+        found[os.fstat(number).st_ino] = (tmp_path / "model").exists()
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
+
+
+def test_a_file_is_on_disk_before_it_takes_its_place(tmp_path, synced):
+    with new_file(tmp_path / "model") as temporary:
+        temporary.write_text("new")
+        number = temporary.stat().st_ino
+        assert not synced
+    assert synced == {number: False}
+
+
+def test_all_files_of_a_folder_are_on_disk_before_it_takes_its_place(tmp_path, synced):
     with new_folder(tmp_path / "model") as temporary:
         (temporary / "below").mkdir()
         written = [temporary / "weights", temporary / "below" / "table"]
         for path in written:
             path.write_text("new")
-        numbers = {path.stat().st_ino for path in written}
+        numbers = [path.stat().st_ino for path in written]
         assert not synced
-    assert set(synced) == numbers
+    assert synced == dict.fromkeys(numbers, False)

@@ -121,7 +121,7 @@ def test_the_time_of_capture_is_utc_or_unknown(captured, offset, utc):
     assert accepted(data).captured_at == utc
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     file_format=st.sampled_from(["JPEG", "PNG", "WEBP"]),
     changes=st.lists(st.tuples(st.integers(6, 150), st.integers(0, 255)), min_size=1, max_size=8),
@@ -216,13 +216,13 @@ def test_a_refusal_keeps_size_and_hash_for_the_auditor():
     assert (refusal.n_bytes, refusal.sha256) == (12, hashlib.sha256(b"hello, world").hexdigest())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=4000))
 def test_any_bytes_get_a_verdict(data):
     assert isinstance(inspect_photo(data, LIMITS)[1], Inspection | Refusal)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     file_format=st.sampled_from(["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "ICO"]),
     changes=st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=12),

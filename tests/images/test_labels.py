@@ -180,7 +180,7 @@ votes = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=votes, seed=st.integers(0, 2**16))
 def test_the_label_depends_on_no_order_but_that_of_what_reviewers_said_at_one_time(rows, seed):
     table = history(*rows)
@@ -197,7 +197,7 @@ def test_the_label_depends_on_no_order_but_that_of_what_reviewers_said_at_one_ti
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=votes)
 def test_labels_are_those_of_a_plain_count(rows):
     """Count the votes of each image the slow way."""

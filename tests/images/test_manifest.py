@@ -131,7 +131,7 @@ events = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(events=events, copies=st.lists(st.integers(0, 5), min_size=6, max_size=6), data=st.data())
 def test_no_label_that_comes_later_moves_an_image_to_another_split(events, copies, data):
     """Labels and images come in, one after another; what was in the manifest half-way is where it was at the end."""

@@ -259,7 +259,7 @@ def test_a_photo_whose_parts_cannot_be_told_apart_is_refused_because_no_one_coul
     assert isinstance(inspect_photo(broken, kept)[1], Inspection)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     name=st.sampled_from(sorted(FILES)),
     changes=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=6),

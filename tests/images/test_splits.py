@@ -43,7 +43,7 @@ def arrivals(draw) -> list[tuple]:
     return rows
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(arrivals(), st.data())
 def test_no_image_changes_split_whatever_comes_later_in_whatever_order(rows, data):
     known = data.draw(st.integers(0, len(rows)))
@@ -54,7 +54,7 @@ def test_no_image_changes_split_whatever_comes_later_in_whatever_order(rows, dat
     assert [place.conflict for place in after] == [place.conflict for place in before]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(arrivals())
 def test_no_group_spans_two_splits(rows):
     placed = [(row, place) for row, place in zip(rows, assign_all(rows, GROUPED), strict=True) if place.split]
@@ -70,7 +70,7 @@ def test_no_group_spans_two_splits(rows):
         assert (one.group_id, one.split) == (other.group_id, other.split)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(arrivals(), st.data())
 def test_what_further_files_of_an_image_say_is_the_same_known_late_or_at_once(rows, data):
     """They come at any time after their image; a replay knows them when it assigns the image."""
@@ -96,7 +96,7 @@ def test_what_further_files_of_an_image_say_is_the_same_known_late_or_at_once(ro
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(arrivals())
 def test_a_group_bears_the_name_of_its_oldest_member(rows):
     placed = assign_all(rows, GROUPED)
@@ -107,7 +107,7 @@ def test_a_group_bears_the_name_of_its_oldest_member(rows):
             assert placed[position[place.group_id]].group_id == place.group_id
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(arrivals())
 def test_what_is_held_out_is_tested_and_what_was_uncertain_trains_or_neither_is_used(rows):
     for (_, _, attributes, selection), place in zip(rows, assign_all(rows, GROUPED), strict=True):

@@ -206,6 +206,16 @@ def test_a_failed_append_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["images", "images-00000.parquet"]
 
 
+def test_a_shard_that_the_disk_did_not_take_has_no_name(tmp_path, monkeypatch):
+    def fsync(number):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="Input/output"):
+        append(tmp_path / "images", "a")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "images"]
+
+
 def test_an_older_file_index_reads_with_nulls_for_new_columns(tmp_path):
     old = pa.schema([field for field in store.FILE_SCHEMA if field.name != "limits"])
     append_shard(tmp_path, [{"source": "mine", "path": "a.png"}], old, prefix="files")

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import (
     accuracy_score,
@@ -81,7 +81,6 @@ def test_a_whole_bootstrap_in_one_call_is_that_of_scikit_learn_resample_by_resam
         )
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_auroc_counts_pairs(data):
     n = data.draw(st.integers(2, 20))

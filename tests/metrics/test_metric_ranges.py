@@ -31,7 +31,7 @@ def calibrated(n, random):
     return (random.random(n) < p_N).astype(int), np.column_stack([1 - p_N, p_N])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     n=st.integers(2, 40),
     n_classes=st.integers(2, 4),

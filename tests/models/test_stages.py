@@ -67,7 +67,7 @@ class Written(nn.Module):
         return ENDS[self.end](activations)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     steps=st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=5),
     end=st.sampled_from(sorted(ENDS)),

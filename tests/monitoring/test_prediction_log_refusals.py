@@ -271,7 +271,7 @@ def test_a_file_of_another_kind_is_named(tmp_path, predictions, read):
     assert read(tmp_path).refused_files == {"file is neither .parquet nor .jsonl": 1}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_mangled_line_costs_at_most_that_line(tmp_path, predictions, json_lines, read, data):
     rows = predictions(4, seed=5)

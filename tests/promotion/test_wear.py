@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -60,7 +60,6 @@ def test_uses_are_counted_image_by_image(earlier, n_fresh, mean_uses, comparison
     assert not found.worn_out
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.sets(st.integers(0, 30))), max_size=40),
     st.integers(1, 12),

@@ -13,7 +13,7 @@ def risk_at(correct_N, confidence_N, threshold):
     return answered_N.mean(), 1 - correct_N[answered_N].mean()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=1, max_size=30))
 def test_aurc_is_the_mean_risk_over_the_images_as_thresholds(rows):
     """Geifman, Uziel and El-Yaniv (ICLR 2019), equation 3; few steps of confidence, so that there are ties."""

@@ -32,7 +32,7 @@ def votes(draw):
     return drawn_NA, n_classes  # -1: no vote
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(votes())
 def test_alpha_is_that_of_the_krippendorff_package(drawn):
     votes_NA, n_classes = drawn
@@ -47,7 +47,7 @@ def test_alpha_is_that_of_the_krippendorff_package(drawn):
         assert found.n_images == len(pairable)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(2, 6).flatmap(
         lambda m: st.lists(st.lists(st.integers(0, 3), min_size=m, max_size=m), min_size=2, max_size=25)
@@ -62,7 +62,7 @@ def test_fleiss_kappa_is_that_of_statsmodels(rows):
         assert found.estimate == pytest.approx(statsmodels_fleiss(counts_NK), abs=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=40))
 def test_cohen_kappa_is_that_of_scikit_learn(pairs):
     first, second = zip(*pairs, strict=True)

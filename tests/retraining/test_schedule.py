@@ -25,20 +25,44 @@ def test_a_second_retraining_is_refused_at_once_and_changes_nothing(tmp_path):
     assert [path for path in sorted(project.path.rglob("*")) if "__pycache__" not in path.parts] == before
 
 
-def test_a_lock_that_the_pipeline_waited_for_is_not_taken_for_another_retraining(tmp_path, monkeypatch):
-    class Session:
-        def __enter__(self):
-            return self
+class Session:
+    """What `retrain` asks of Kedro's session."""
 
-        def __exit__(self, *error):
-            return None
+    def __enter__(self):
+        return self
 
-        def run(self, pipeline_names):
-            assert pipeline_names == ["retraining"]
-            raise Timeout("/elsewhere.lock")
+    def __exit__(self, *error):
+        return None
 
+    def run(self, pipeline_names):
+        return {"ran": pipeline_names}
+
+
+@pytest.fixture
+def sessions(monkeypatch):
+    """How each session was made."""
+    made = []
     monkeypatch.setattr("kedro.framework.startup.bootstrap_project", lambda project: None)
-    monkeypatch.setattr("kedro.framework.session.KedroSession.create", lambda **settings: Session())
+    monkeypatch.setattr(
+        "kedro.framework.session.KedroSession.create", lambda **settings: made.append(settings) or Session()
+    )
+    return made
+
+
+def test_environment_and_parameters_reach_the_retraining(tmp_path, sessions):
+    assert retrain(tmp_path, env="plant", parameters={"training.epochs": 4}) == {"ran": ["retraining"]}
+    assert sessions == [
+        {"project_path": tmp_path, "env": "plant", "runtime_params": {"training.epochs": 4}},
+    ]
+
+
+def test_a_lock_that_the_pipeline_waited_for_is_not_taken_for_another_retraining(
+    tmp_path, sessions, monkeypatch
+):
+    def wait(self, pipeline_names):
+        raise Timeout("/elsewhere.lock")
+
+    monkeypatch.setattr(Session, "run", wait)
     for _ in range(2):  # and the first one's own lock is free again
         with pytest.raises(Timeout, match="elsewhere"):
             retrain(tmp_path)

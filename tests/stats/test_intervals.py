@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 from statsmodels.stats.proportion import proportion_confint
@@ -12,7 +12,6 @@ from statsmodels.stats.proportion import proportion_confint
 from visionpipe.stats.intervals import clopper_pearson, clustered_proportion, effective_size
 
 
-@settings(deadline=None)
 @given(trials=st.integers(1, 400), share=st.floats(0, 1), level=st.floats(0.5, 0.999))
 def test_clopper_pearson_is_that_of_statsmodels(trials, share, level):
     successes = round(share * trials)

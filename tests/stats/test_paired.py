@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import binom, norm
@@ -28,7 +28,6 @@ def accuracy_gain(champion_N, challenger_N):
     return lambda swapped_BN: (1 - 2 * swapped_BN) @ difference_N / len(difference_N)
 
 
-@settings(deadline=None)
 @given(b=st.integers(0, 60), c=st.integers(0, 60))
 def test_mcnemar_is_that_of_statsmodels(b, c):
     found = mcnemar_exact([1] * b + [0] * c + [1], [0] * b + [1] * c + [1])
@@ -43,7 +42,6 @@ def test_mcnemar_refuses_models_that_answered_different_images():
         mcnemar_exact([True, False], [True])
 
 
-@settings(deadline=None)
 @given(b=st.floats(0, 40), c=st.floats(0, 40))
 def test_fractional_counts_lie_between_the_whole_ones(b, c):
     p = mcnemar_from_counts(b, c).p_greater
@@ -54,7 +52,6 @@ def test_fractional_counts_lie_between_the_whole_ones(b, c):
     )
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_is_that_of_statsmodels(p_values):
     np.testing.assert_allclose(holm(p_values), multipletests(p_values, method="holm")[1], atol=1e-15)
@@ -89,7 +86,6 @@ def test_non_inferiority_agrees_with_the_mcnemar_z_at_margin_zero():
     assert tango_z(9, 21, 100, 0.0) == pytest.approx((21 - 9) / np.sqrt(30))
 
 
-@settings(deadline=None)
 @given(b=st.integers(0, 20), c=st.integers(0, 20), same=st.integers(1, 200), level=st.floats(0.6, 0.99))
 def test_the_interval_and_the_test_say_the_same(b, c, same, level):
     found = non_inferiority(b, c, b + c + same, 0.05, level)

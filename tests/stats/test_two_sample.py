@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp, kstest
 
@@ -29,7 +29,6 @@ def test_ks_is_that_of_scipy(n, m, shift, ties):
     assert found.p_value == pytest.approx(expected.pvalue, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.floats(-10, 10) | st.sampled_from([0.0, 1.0, -np.inf, np.inf]), min_size=1, max_size=30),
     st.lists(st.floats(-10, 10) | st.sampled_from([0.0, 1.0, -np.inf, np.inf]), min_size=1, max_size=30),

@@ -42,7 +42,7 @@ def meant(reference: str, paths: list[str]) -> tuple[str, ...]:
     return tuple(best)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(PATHS, max_size=25, unique=True), PATHS)
 def test_the_file_under_the_most_folders_of_the_same_names_is_meant(paths, reference):
     found = resolve({"row": (reference,)}, listed(paths), "/photos")["row"]

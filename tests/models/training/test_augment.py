@@ -127,7 +127,7 @@ def test_an_upright_crop_stays_inside_the_photo():
 @pytest.mark.parametrize(
     ("adjust", "place"), [(tv.adjust_brightness, 0), (tv.adjust_contrast, 1), (tv.adjust_saturation, 2)]
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(factor=st.floats(0.2, 1.8), seed=st.integers(0, 99))
 def test_each_change_of_colour_is_torchvision_s(adjust, place, factor, seed):
     images = torch.rand(2, 3, 6, 6, generator=seeded(seed))
@@ -200,7 +200,7 @@ def test_images_of_a_batch_are_varied_on_their_own():
     side=st.sampled_from([17, 32]),
     count=st.integers(1, 9),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_whatever_is_drawn_is_a_picture_of_the_same_size_and_the_input_is_kept(seed, strength, side, count):
     images = torch.rand(count, 3, side, side, generator=seeded(seed))
     before = images.clone()

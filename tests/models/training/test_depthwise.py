@@ -16,7 +16,7 @@ from visionpipe.models.training.depthwise import FastDepthwise, input_gradient, 
 SIDES = st.tuples(st.integers(1, 11), st.integers(1, 11))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     size=SIDES,
     taps=st.tuples(st.integers(1, 11), st.integers(1, 11)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
@@ -193,7 +193,6 @@ labels = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(torch.tensor)
 
 
 @given(labels, st.integers(0, 2**40))
-@settings(deadline=None)
 def test_a_balanced_epoch_has_all_classes_alike_and_every_image_alike_in_its_class(labels_N, seed):
     order = balanced_order(labels_N, torch.Generator().manual_seed(seed))
     assert len(order) == len(labels_N)

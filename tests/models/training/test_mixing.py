@@ -31,7 +31,7 @@ def loss_parameters(mixup_alpha=0.0, cutmix_alpha=0.0, mix_share=1.0):
     count=st.integers(1, 9), sides=st.tuples(st.integers(1, 20), st.integers(1, 20)), seed=st.integers(0, 2**40),
     alpha=st.sampled_from([0.1, 0.4, 1.0, 8.0]),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_targets_are_the_shares_of_the_pixels(method, count, sides, seed, alpha):
     images, targets = marked(count, *sides)
     mixed, mixed_targets = method(images, targets, alpha, seeded(seed))
