@@ -109,6 +109,14 @@ def test_the_first_run_registers_a_champion_and_says_how_good_it_is(first, proje
     assert read(project, "decision.json")["outcome"] == "promote"
 
 
+def test_the_reports_of_the_first_run_are_filed_under_it(first, project):
+    runs = sorted(
+        (project.path / "mlartifacts").glob("*/artifacts/reports"), key=lambda run: run.stat().st_mtime
+    )
+    for name in ("evaluation.html", "decision.html", "model_card.html", "model_card.md"):
+        assert (runs[0] / name).stat().st_size > 1000, name
+
+
 def test_after_a_bare_run_dvc_has_nothing_to_do(first, project):
     assert "up to date" in succeed(project, "dvc", "status").stdout
 

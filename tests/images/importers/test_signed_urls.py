@@ -96,6 +96,19 @@ def test_photos_that_only_a_query_tells_apart_have_two_names(listed, said):
     assert second.startswith("a/1.png#")
 
 
+def test_urls_of_one_path_are_photos_of_their_own_with_labels_of_their_own(imported, web, put, tmp_path):
+    """A server tells images apart by the query, as `/photo?id=1`, and two servers may use the same path."""
+    roots = [put(tmp_path / name, "photo.png") for name in ("one", "other")]
+    one, other = (web(root) for root in roots)
+    rows = [(f"{one}/photo.png?id=1", "cat"), (f"{one}/photo.png?id=2", "dog"), (f"{other}/photo.png", "owl")]
+    rows += [(f"{one}/photo.png?id=1", "tabby"), (f"{one}/photo.png", "fox"), ("photo.png", "vixen")]
+    (roots[0] / "t.csv").write_text("image,label\n" + "".join(f"{url},{label}\n" for url, label in rows))
+    photos = imported("table", one, table="t.csv", folder_labels=False, **COLUMNS)
+    labels = sorted(sorted(claim.label for claim in photo.claims) for photo in photos)
+    assert labels == [["cat", "tabby"], ["dog"], ["fox", "vixen"], ["owl"]]
+    assert len({photo.path for photo in photos}) == 4
+
+
 @pytest.mark.parametrize(
     "plain", ["a/1.png", "/a/b c.png", "https://host/a/1@2x.png", "s3://b/é#1.png", "c:/1.png"]
 )

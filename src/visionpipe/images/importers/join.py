@@ -59,7 +59,7 @@ def join(
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         report.n_rows += 1
-        key = spellings(row.references[0], place.name)[-1] if row.references else ""
+        key = _common_name(row.references[0], place) if row.references else ""
         groups[key or f"{document}#{row.where}"].append(row)
     if not place.can_list:  # it is asked by URL, and so is what it does not have
         groups = {name: groups[key] for key, name in names_of(groups).items()}
@@ -90,6 +90,17 @@ def join(
             yield report.missing(_missing(source, key, group, where, failed, arrived_at), len(group))
     report.respelled = claims_of.names.respelled
     report.log()
+
+
+def _common_name(reference: str, place: Place) -> str:
+    """Return what all rows of one image call it: its path, or the URL of one on a web server.
+
+    Hosts and queries tell images apart (`/photo?id=1`). Two URLs of one image are two photos of the same bytes.
+    """
+    is_url = "://" in reference and not place.can_list
+    if is_url and ("?" in reference or not reference.startswith(place.name.rstrip("/") + "/")):
+        return reference
+    return spellings(reference, place.name)[-1]
 
 
 def _files(place: Place, document: str) -> list[ListedFile]:
