@@ -122,6 +122,7 @@ class TestRedaction:
         ("text", "left"),
         [
             ("mysql://db/mlflow?user=joe&passwd=hunter2", "mysql://db/mlflow?user=joe&passwd=***"),
+            ("http://mlflow:5000?api_key=hunter2&a=1", "http://mlflow:5000?api_key=***&a=1"),
             (
                 "mssql:///?odbc_connect=PWD%3Dhunter2%3BUID%3Djoe",
                 "mssql:///?odbc_connect=PWD%3D***%3BUID%3Djoe",

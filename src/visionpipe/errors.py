@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """What the operating system says of a disk without room."""
 _SECRET = re.compile(
-    r"((?:password|passwd|pwd|token|secret)(?:=|%3d))"
+    r"((?:password|passwd|pwd|token|secret|api_?key)(?:=|%3d))"
     r"(?:\{(?:[^}]|\}\}){0,256}\}|%7b(?:(?!%7d).|%7d%7d){0,256}%7d|.*?)(?=[&;\s]|%3b|%26|$)",
     re.IGNORECASE,
 )
