@@ -285,6 +285,8 @@ def _leave_when_alone(folder: Path, launcher: int) -> None:
             break
         except Timeout:
             time.sleep(_WATCH_S)
+        except OSError:  # another process is removing the folder
+            break
     os._exit(1)
 
 
