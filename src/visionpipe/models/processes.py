@@ -283,10 +283,8 @@ def _leave_when_alone(folder: Path, launcher: int) -> None:
             held_by_the_parent.acquire(timeout=0)
             shutil.rmtree(folder, ignore_errors=True)  # as the parent would have done, had it not been killed
             break
-        except Timeout:
+        except (Timeout, OSError):
             time.sleep(_WATCH_S)
-        except OSError:  # another process is removing the folder
-            break
     os._exit(1)
 
 
