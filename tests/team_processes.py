@@ -37,7 +37,7 @@ def both_started(parent: int, seconds: float = 120) -> list[int]:
     raise AssertionError(f"no two processes within {seconds} s")
 
 
-def all_gone(workers: list[int], seconds: float = 60) -> bool:
+def all_gone(workers: list[int], seconds: float = 20) -> bool:
     """Wait until none of the processes is there."""
     end = time.monotonic() + seconds
     while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < end:

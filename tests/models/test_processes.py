@@ -230,7 +230,6 @@ def test_a_run_listens_to_this_machine_alone_and_killed_leaves_neither_process_n
         while not all(heard_on := [listening_addresses(worker) for worker in workers]):
             time.sleep(0.1)  # they have not met yet
         heard_on.append(listening_addresses(parent_of(workers[0])))
-        time.sleep(5)  # while they meet, torch's FileStore lets no other thread run: they would not notice
     finally:
         run.kill()
         run.wait()
