@@ -31,16 +31,23 @@ class Project:
     path: Path
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        settings = self._settings(environment)
+        return subprocess.run(
+            command, cwd=self.path, env=settings, capture_output=True, text=True, timeout=900, check=False
+        )
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+        settings, pipe = self._settings(environment), subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.path, env=settings, stdout=pipe, stderr=pipe, text=True)
+
+    def _settings(self, environment: dict[str, str]) -> dict[str, str]:
         scripts = Path(sys.executable).parent
-        settings = {
+        return {
             **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))},
             "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "COLUMNS": "200",
             **environment,
         }
-        return subprocess.run(
-            command, cwd=self.path, env=settings, capture_output=True, text=True, timeout=900, check=False
-        )
 
     def use_photos(self, folder: Path) -> None:
         """Do what the README says to do with your own photos."""

@@ -1,13 +1,16 @@
-"""A scheduler that stops a run lets it tidy up."""
+"""A scheduler that stops a run, or a person, lets it tidy up."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
+from textwrap import indent
 
-CODE = """
-import atexit, click, time
+import pytest
+
+COMMAND = """
+import atexit, click, signal, sqlalchemy, time
 from visionpipe.cli.termination import ends_tidily
 
 @click.command()
@@ -15,19 +18,62 @@ from visionpipe.cli.termination import ends_tidily
 def command():
     atexit.register(print, "told MLflow")
     try:
-        print("begun", flush=True)
-        time.sleep(60)
+{body}
     finally:
         print("tidied up")
 
 command()
 """
+WAIT = """
+print("begun", flush=True)
+time.sleep(60)
+"""
+WRITE = """
+def work():
+    print("begun", flush=True)
+    time.sleep(1)
+    print("written", flush=True)
+
+with sqlalchemy.create_engine("sqlite://").connect() as database:
+    database.connection.driver_connection.create_function("work", 0, work)
+    database.execute(sqlalchemy.text("SELECT work()"))
+time.sleep(60)
+"""
+HEED_NOTHING = """
+try:
+    print("begun", flush=True)
+    time.sleep(60)
+except BaseException as error:
+    raise AttributeError("half-made") from error
+"""
 
 
-def test_sigterm_is_an_exception_to_a_run():
-    with subprocess.Popen([sys.executable, "-c", CODE], stdout=subprocess.PIPE, text=True) as run:
+def stopped(body: str, number: int, *before: str) -> tuple[int, str]:
+    """Return the status and the words of a command that gets a signal as soon as it has begun."""
+    code = COMMAND.format(body=indent(body, " " * 8))
+    with subprocess.Popen([*before, sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "begun\n"
-        run.send_signal(signal.SIGTERM)
-        assert run.communicate(timeout=30)[0] == "tidied up\ntold MLflow\n"
-    assert run.returncode == 128 + signal.SIGTERM
+        run.send_signal(number)
+        said = run.communicate(timeout=30)[0]
+    return run.returncode, said
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
+def test_a_signal_is_an_exception_to_a_run(number, status):
+    assert stopped(WAIT, number) == (status, "tidied up\ntold MLflow\n")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
+def test_a_transaction_is_not_broken_into(number, status):
+    """One that is interrupted while it is closed holds its lock, and MLflow cannot be told of the end."""
+    assert stopped(WRITE, number) == (status, "written\ntidied up\ntold MLflow\n")
+
+
+def test_what_a_library_makes_of_the_exit_does_not_count():
+    assert stopped(HEED_NOTHING, signal.SIGTERM) == (143, "tidied up\ntold MLflow\n")
+
+
+def test_ctrl_c_that_the_shell_ignores_for_a_background_job_is_ignored():
+    ignoring = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    assert stopped(WAIT.replace("60", "2"), signal.SIGINT, *ignoring) == (0, "tidied up\ntold MLflow\n")
