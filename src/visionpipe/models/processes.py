@@ -281,7 +281,7 @@ def _leave_when_alone(folder: Path, launcher: int) -> None:
     while os.getppid() == launcher:
         try:
             held_by_the_parent.acquire(timeout=0)
-            os.kill(launcher, signal.SIGKILL)  # or it waits for minutes for its file that goes with the folder
+            os.kill(launcher, signal.SIGKILL)  # which waits for minutes for its file, once the folder is gone
             shutil.rmtree(folder, ignore_errors=True)  # as the parent would have done, had it not been killed
             break
         except (Timeout, OSError):
