@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from datasets import load_dataset
 from photo_files import encode, picture
 from visionpipe.images import shards, store
 from visionpipe.images.shards import append_shard
@@ -231,9 +232,7 @@ def test_the_layout_is_that_of_a_hugging_face_image_set(tmp_path):
 
 
 def test_hugging_face_datasets_reads_the_images(tmp_path):
-    # not the bare name, which this folder's neighbour `tests/datasets` would answer to
-    load = pytest.importorskip("datasets.load", reason="Hugging Face `datasets` is no requirement of ours")
     rows = [image_row("a", encode(picture(1), "PNG"), camera="new")]
     shard = append_shard(tmp_path, rows, store.IMAGE_SCHEMA, prefix="images")
-    table = load.load_dataset("parquet", data_files=str(shard), cache_dir=str(tmp_path / "cache"))
+    table = load_dataset("parquet", data_files=str(shard), cache_dir=str(tmp_path / "cache"))
     assert table["train"][0]["image"].size == (80, 64)
