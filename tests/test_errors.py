@@ -123,6 +123,13 @@ class TestRedaction:
         [
             ("mysql://db/mlflow?user=joe&passwd=hunter2", "mysql://db/mlflow?user=joe&passwd=***"),
             ("http://mlflow:5000?api_key=hunter2&a=1", "http://mlflow:5000?api_key=***&a=1"),
+            *(
+                (
+                    f"mysql://db/mlflow?ssl_password=ab{mark}hunter2&a=1",
+                    "mysql://db/mlflow?ssl_password=***&a=1",
+                )
+                for mark in (";", "%3B", "%26")
+            ),
             (
                 "mssql:///?odbc_connect=PWD%3Dhunter2%3BUID%3Djoe",
                 "mssql:///?odbc_connect=PWD%3D***%3BUID%3Djoe",

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """What the operating system says of a disk without room."""
 _SECRET = re.compile(
-    r"((?:password|passwd|pwd|token|secret|api_?key)(?:=|%3d))"
-    r"(?:\{(?:[^}]|\}\}){0,256}\}|%7b(?:(?!%7d).|%7d%7d){0,256}%7d|.*?)(?=[&;\s]|%3b|%26|$)",
+    r"([?&][\w.-]{0,64}(?:password|passwd|pwd|token|secret|api_?key)=)[^&\s]*"
+    r"|((?:password|passwd|pwd|token|secret|api_?key)(?:=|%3d))"
+    r"(?:\{(?:[^}]|\}\}){0,256}\}|%7b(?:(?!%7d).|%7d%7d){0,256}%7d|.*?)(?=[&;\s]|%3b|$)",
     re.IGNORECASE,
 )
-"""Its value ends at & or ;, also percent-encoded as in ODBC's part of an address; in braces it may hold them itself.
+"""In a query its value ends at &; in ODBC's words at ; also percent-encoded, and in braces it may hold that itself.
 
 Nobody's password is longer than 256 characters, and without an end each brace would be followed to the end of the text.
 """
@@ -97,7 +98,7 @@ def redacted(text: str) -> str:
     >>> redacted("mssql+pyodbc:///?odbc_connect=UID%3Djoe%3BPWD%3Dsecret%3BSERVER%3Ddb")
     'mssql+pyodbc:///?odbc_connect=UID%3Djoe%3BPWD%3D***%3BSERVER%3Ddb'
     """
-    return _SECRET.sub(r"\1***", "\n".join(map(_without_user, text.split("\n"))))
+    return _SECRET.sub(r"\1\2***", "\n".join(map(_without_user, text.split("\n"))))
 
 
 def _without_user(line: str) -> str:

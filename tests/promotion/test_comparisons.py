@@ -20,9 +20,9 @@ FILE = {"path": images_file(digest_of("ab")).rpartition("/")[2], "is_dir": False
 RUN = {"run_id": RUN_ID, "experiment_id": "0", "artifact_uri": "mlflow-artifacts:/0/a/artifacts"}
 
 
-def event_of(image_ids, identity=None, spent=None):
+def event_of(image_ids, identity=None, spent=None, run_id=RUN_ID):
     """A comparison as it is on record, of the run that `moody_server` knows."""
-    payload = {"run_id": RUN_ID, "images_sha256": digest_of(image_ids), "identity": identity, "spent": spent}
+    payload = {"run_id": run_id, "images_sha256": digest_of(image_ids), "identity": identity, "spent": spent}
     return Event(f"{PREFIX}{uuid.uuid4()}", "comparison", datetime.now(UTC), "nobody", payload)
 
 
@@ -78,6 +78,15 @@ def test_a_run_that_is_gone_takes_them_along(server):
 def test_a_run_without_the_file_has_lost_them(server):
     server.answers["artifacts?path"] = {}
     assert images_of_one() is None
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_list_that_another_run_still_has_counts_for_both(order, server):
+    lost = "b" * 32
+    server.answers = {f"runs/get?run_id={lost}": GONE, **server.answers}
+    server.status = {f"runs/get?run_id={lost}": 404}
+    found = comparisons_of([event_of("ab", run_id=run_id) for run_id in (RUN_ID, lost)[::order]])
+    assert [comparison.image_ids for comparison in found] == [{"a", "b"}] * 2
 
 
 @pytest.mark.parametrize("content", [{"image_ids": ["a"]}, {"image_ids": 3}, [], "ab"])

@@ -239,6 +239,9 @@ class TestUnusable:
         message = refusal(f"carrier-pigeon://joe:{SECRET}@loft/7", tmp_path)
         assert message.startswith("MLflow at carrier-pigeon://***@loft/7: ")
 
+    def test_a_path_that_lacks_a_slash(self, tmp_path):
+        assert "Invalid SQLite URL: sqlite://mlflow.db" in refusal("sqlite://mlflow.db", tmp_path)
+
     def test_a_folder_as_store(self, tmp_path):
         assert "sqlite:///mlflow.db" in refusal("./mlruns", tmp_path)  # what to use instead
 

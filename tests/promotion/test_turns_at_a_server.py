@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -18,8 +20,8 @@ from visionpipe.promotion import aliases
 def server(tmp_path, monkeypatch) -> Path:
     """Name a server, which taking turns does not ask, and a home."""
     clean_environment(monkeypatch)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    account = SimpleNamespace(pw_dir=str(tmp_path / "home"))
+    monkeypatch.setattr(pwd, "getpwuid", {os.geteuid(): account}.__getitem__)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     before = mlflow.get_registry_uri()
@@ -43,10 +45,19 @@ def lock_of(folder: Path) -> Path:
 
 def test_the_lock_lies_in_a_folder_of_the_user_s_own(server, monkeypatch):
     assert lock_of(server / "home/.cache/visionpipe")
+    (server / "home/.cache/visionpipe").chmod(0o777)
+    assert lock_of(server / "home/.cache/visionpipe")
+
+
+def test_cron_and_a_desktop_meet_at_one_lock(server, monkeypatch):
+    monkeypatch.setenv("HOME", str(server / "elsewhere"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(server / "cache"))
-    assert lock_of(server / "cache/visionpipe")
-    (server / "cache/visionpipe").chmod(0o777)
-    assert lock_of(server / "cache/visionpipe")
+    assert lock_of(server / "home/.cache/visionpipe")
+
+
+def test_an_account_that_is_not_listed_locks_in_the_temporary_folder(server, monkeypatch):
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    assert lock_of(server / f"tmp/visionpipe-{os.geteuid()}")
 
 
 def test_turns_are_taken(server, monkeypatch):
@@ -70,7 +81,7 @@ def test_a_folder_that_another_user_has_put_there_is_not_taken(server):
     (server / "theirs").mkdir(mode=0o777)
     (server / f"tmp/visionpipe-{os.geteuid()}").symlink_to(server / "theirs")
     with (
-        pytest.raises(VisionpipeError, match="set XDG_CACHE_HOME to a folder of its own"),
+        pytest.raises(VisionpipeError, match="give it a home that it can write"),
         aliases.turn("cells"),
     ):
         pass

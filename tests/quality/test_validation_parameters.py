@@ -3,7 +3,7 @@ import pytest
 from pydantic import ValidationError
 
 from quality_tables import judge, make_manifest
-from visionpipe.quality.parameters import ValidationParameters, ValueRange
+from visionpipe.quality.parameters import BatchParameters, ValidationParameters, ValueRange
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,15 @@ from visionpipe.quality.parameters import ValidationParameters, ValueRange
 def test_a_mistake_in_the_parameters_is_named(values, message):
     with pytest.raises(ValidationError, match=message):
         ValidationParameters(**values)
+
+
+@pytest.mark.parametrize("n_columns", range(1, 40))
+def test_the_smallest_alpha_that_the_error_names_is_taken(n_columns):
+    columns = [f"column_{i}" for i in range(n_columns)]
+    smallest = float(f"{(n_columns + 1) / 100_000:g}")
+    assert BatchParameters(columns=columns, alpha=smallest).alpha == smallest
+    with pytest.raises(ValidationError, match=f"give {smallest:g} or more"):
+        BatchParameters(columns=columns, alpha=0.99 * smallest)
 
 
 def test_parameters_cannot_be_changed_afterwards():

@@ -144,7 +144,7 @@ def summarise(
 
 
 def _is_learned(image_ids_N: pd.Series, seen: pd.DataFrame) -> pd.Series:
-    """Tell which photos a model was trained or tuned on, or on near-duplicates of: a group is named by a member."""
+    """Tell which photos a model was trained or tuned on; of their near-duplicates, the one that names the group."""
     return image_ids_N.isin({*seen["image_id"], *seen["group_id"]})
 
 

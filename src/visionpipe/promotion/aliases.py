@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import pwd
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -98,7 +99,8 @@ def drop_challenger(client: MlflowClient, model_name: str) -> None:
 def turn(model_name: str) -> Iterator[None]:
     """Wait until nobody else changes this registered model; MLflow cannot compare-and-swap an alias.
 
-    Everyone who shares a sqlite file takes turns; with a server, this user's processes on this machine.
+    Everyone who shares a sqlite file takes turns; with a server, this user's processes on this machine that can
+    write the same home.
 
     Raises
     ------
@@ -146,16 +148,17 @@ def _own_folder() -> Path:
             if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
                 folder.chmod(0o700)
                 return folder
-        except (OSError, RuntimeError):  # no home, or one that cannot be written, as in a container
+        except (OSError, KeyError):  # no home, or one that cannot be written, as in a container
             continue
     raise VisionpipeError(
-        "no folder for this account's locks, neither below its home nor in the temporary folder: set XDG_CACHE_HOME "
-        "to a folder of its own"
+        "no folder for this account's locks, neither below its home nor in the temporary folder: give it a home that "
+        "it can write"
     )
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "visionpipe"
+    # the account's home, whatever HOME and XDG_CACHE_HOME say to cron, sudo or a desktop: all are to meet at one lock
+    return Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".cache/visionpipe"
 
 
 def _temporary() -> Path:

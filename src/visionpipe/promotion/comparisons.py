@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from visionpipe.images.manifest import attribute_columns
 from visionpipe.models.candidate import ORIGIN
 from visionpipe.promotion.version_files import add_files
 from visionpipe.promotion.wear import Comparison
+from visionpipe.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,15 +103,20 @@ def comparisons_of(
     VisionpipeError
         When the test images of one cannot be had at the moment, which is no reason to count it for every image.
     """
-    images: dict[str, frozenset[str] | None] = {digest_of(known): frozenset(known)} if known else {}
-    found: dict[str, Comparison] = {}
-    for event in record:
-        identity = event.payload.get("identity")
-        if event.kind != "comparison" or (identity is not None and identity == but):
-            continue
-        digest, spent = event.payload.get("images_sha256"), event.payload.get("spent")
+    images: dict[str | None, frozenset[str] | None] = {digest_of(known): frozenset(known)} if known else {}
+    events = [
+        event
+        for event in record
+        if event.kind == "comparison" and (but is None or event.payload.get("identity") != but)
+    ]
+    for event in events:
+        digest = event.payload.get("images_sha256")
         if images.get(digest) is None:  # another run may still have the list that one has lost
             images[digest] = _download(str(event.payload.get("run_id")), digest)
+    found: dict[str, Comparison] = {}
+    for event in events:
+        identity, spent = event.payload.get("identity"), event.payload.get("spent")
+        digest = event.payload.get("images_sha256")
         first = found.get(identity or event.key)
         if first is None:
             first = Comparison(
@@ -161,8 +166,9 @@ def _content(run_id: str, digest: str | None) -> bytes | None:
         file = next((name for name in (images_file(digest), _UNNAMED) if name in there), None)
         if file is None:
             return None
-        with tempfile.TemporaryDirectory() as scratch:
-            return Path(download_artifacts(get_artifact_uri(run_id, file), dst_path=scratch)).read_bytes()
+        with scratch_folder() as scratch:
+            fetched = download_artifacts(get_artifact_uri(run_id, file), dst_path=str(scratch))
+            return Path(fetched).read_bytes()
     except Exception as error:  # each kind of store has errors of its own
         if deleted or getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
             return None

@@ -247,8 +247,9 @@ def _require_database(uri: str, timeout_s: float) -> None:
     try:
         address = _database_address(uri)
         if address is not None and address.host:
-            port = address.port or _PORTS[address.get_backend_name()]
-            socket.create_connection((address.host, port), timeout_s).close()
+            port = address.port or _PORTS.get(address.get_backend_name())
+            if port:  # none where a path of SQLite lacks its third slash, of which MLflow tells
+                socket.create_connection((address.host, port), timeout_s).close()
     except (OSError, ValueError) as error:
         raise _silent(uri, error) from error
 

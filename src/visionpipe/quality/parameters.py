@@ -73,7 +73,7 @@ class BatchParameters(BaseModel):
     @model_validator(mode="after")
     def _label_drift_must_be_reachable(self) -> Self:
         n_tests = len(self.columns) + 1
-        if n_tests / self.alpha > MAX_TABLES:
+        if self.alpha < n_tests / MAX_TABLES:  # as the advice computes it
             raise ValueError(
                 f"alpha: {self.alpha:g} can never show drift of rare classes in {n_tests} tests; "
                 f"give {n_tests / MAX_TABLES:g} or more, or compare fewer columns"
