@@ -57,7 +57,8 @@ def _lay_over(below: dict, above: dict) -> None:
 def machine() -> str:
     """Name the processor, the GPU and the versions."""
     model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    told = Path("/proc/cpuinfo")  # Linux alone has it
+    for line in told.read_text().splitlines() if told.exists() else []:
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""

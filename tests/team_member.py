@@ -40,6 +40,14 @@ def network(seed: int) -> nn.Module:
     return module.to(memory_format=torch.channels_last).eval()
 
 
+def spread(team: Team, table: torch.Tensor) -> torch.Tensor:
+    """Return what the team makes of the table where each member knows its share alone."""
+    known = torch.full_like(table, 77)
+    team.share(known)[:] = team.share(table)
+    team.spread(known)
+    return known
+
+
 def learn(team: Team, micro_batches: int = 1) -> tuple[nn.Module, list[float]]:
     """Train on the same global batches in any team, each share in so many parts; return the losses over all images."""
     random = torch.Generator().manual_seed(3)
@@ -67,6 +75,7 @@ def main(folder: Path, meeting: Path) -> None:
     """Do all that a team can do and write `member-<rank>.safetensors`."""
     with joined_team("cpu", meeting) as team:
         found = {f"gathered.{name}": team.gather(team.share(table)) for name, table in TABLES.items()}
+        found |= {f"spread.{name}": spread(team, table) for name, table in TABLES.items()}
         found["mean"] = torch.tensor(team.mean(0.25 + team.rank), dtype=torch.float64)
         module = network(seed=10 + team.rank)
         team.broadcast(module)

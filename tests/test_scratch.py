@@ -30,7 +30,7 @@ def scratch(tmp_path, monkeypatch):
 
 @pytest.fixture
 def other_run(scratch):
-    """A run that uses a scratch folder; returns it with the folder, which looks two hours old."""
+    """A run that uses a scratch folder; returns it with the folder, whose lock looks a minute old."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD],
         env={**os.environ, "TMPDIR": str(scratch)},
@@ -38,7 +38,7 @@ def other_run(scratch):
         text=True,
     ) as run:
         folder = scratch / run.stdout.readline().strip()
-        os.utime(folder, (time.time() - 7200,) * 2)
+        os.utime(folder / OWNER_LOCK, (time.time() - 60,) * 2)
         yield run, folder
         run.kill()
 
@@ -66,9 +66,14 @@ def test_that_of_a_killed_run_goes(other_run):
 
 
 def test_one_that_was_made_just_now_may_not_be_locked_yet(scratch):
-    (scratch / "visionpipe-scratch-new").mkdir()
+    new, lock = scratch / "visionpipe-scratch-new", scratch / "visionpipe-scratch-old" / OWNER_LOCK
+    new.mkdir()
+    lock.parent.mkdir()
+    os.utime(lock.parent, (time.time() - 60,) * 2)
+    lock.touch()
     with scratch_folder():
-        assert (scratch / "visionpipe-scratch-new").exists()
+        assert new.exists()
+        assert lock.exists()
 
 
 def test_what_others_own_or_is_no_folder_is_left_alone(scratch, monkeypatch):

@@ -5,18 +5,25 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from textwrap import indent
 
 import pytest
 
 COMMAND = """
-import atexit, click, signal, sqlalchemy, time
+import atexit, click, sqlalchemy, time
+from visionpipe.cli.errors import one_line_errors
 from visionpipe.cli.termination import ends_tidily
 
+def tell():
+    time.sleep(0.5)
+    print("told MLflow")
+
 @click.command()
+@one_line_errors
 @ends_tidily
 def command():
-    atexit.register(print, "told MLflow")
+    atexit.register(tell)
     try:
 {body}
     finally:
@@ -44,17 +51,19 @@ try:
     print("begun", flush=True)
     time.sleep(60)
 except BaseException as error:
-    raise AttributeError("half-made") from error
+    raise {kind}("half-made") from error
 """
 
 
-def stopped(body: str, number: int, *before: str) -> tuple[int, str]:
-    """Return the status and the words of a command that gets a signal as soon as it has begun."""
+def stopped(body: str, number: int, *before: str, times: int = 1) -> tuple[int, str]:
+    """Return the status and the words of a command that gets a signal, or several, as soon as it has begun."""
     code = COMMAND.format(body=indent(body, " " * 8))
     with subprocess.Popen([*before, sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "begun\n"
-        run.send_signal(number)
+        for _ in range(times):
+            run.send_signal(number)
+            time.sleep(0.02)
         said = run.communicate(timeout=30)[0]
     return run.returncode, said
 
@@ -70,8 +79,16 @@ def test_a_transaction_is_not_broken_into(number, status):
     assert stopped(WRITE, number) == (status, "written\ntidied up\ntold MLflow\n")
 
 
-def test_what_a_library_makes_of_the_exit_does_not_count():
-    assert stopped(HEED_NOTHING, signal.SIGTERM) == (143, "tidied up\ntold MLflow\n")
+@pytest.mark.parametrize("body", [WAIT, WRITE])
+def test_the_second_and_third_sigterm_change_nothing(body):
+    status, said = stopped(body, signal.SIGTERM, times=3)
+    assert (status, said.removeprefix("written\n")) == (143, "tidied up\ntold MLflow\n")
+
+
+@pytest.mark.parametrize("kind", ["AttributeError", "OSError"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
+def test_what_a_library_makes_of_the_exit_does_not_count(kind, number, status):
+    assert stopped(HEED_NOTHING.format(kind=kind), number) == (status, "tidied up\ntold MLflow\n")
 
 
 def test_ctrl_c_that_the_shell_ignores_for_a_background_job_is_ignored():

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 OWNER_LOCK = "owner.lock"
 """File in a scratch folder whose lock is held for as long as the process that made the folder lives."""
 _PREFIX = "visionpipe-scratch-"
-_NEW_S = 3600  # a folder so young may be one whose owner has not locked it yet
+_NEW_S = 10  # a folder, or a lock in it, that is so young may be one that its owner is about to lock
 
 
 @contextlib.contextmanager
@@ -35,8 +35,9 @@ def scratch_folder() -> Iterator[Path]:
 def _remove_abandoned() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError, Timeout):  # gone meanwhile; somebody else's; its owner lives
-            told = folder.lstat()
-            if told.st_uid != os.getuid() or time.time() - told.st_mtime < _NEW_S:
+            lock = folder / OWNER_LOCK
+            told, newest = folder.lstat(), (lock if lock.exists() else folder).lstat().st_mtime
+            if told.st_uid != os.getuid() or time.time() - newest < _NEW_S:
                 continue
-            with FileLock(folder / OWNER_LOCK, timeout=0):
+            with FileLock(lock, timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -67,6 +67,17 @@ class TestWeightsFiles:
             build_backbone("timm/test_resnet", str(tmp_path / name), 64)
         assert "\n" not in str(refused.value)
 
+    @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+    def test_a_file_for_which_memory_is_too_small_is_not_called_damaged(self, name, tmp_path, monkeypatch):
+        def too_large(*_, **__):
+            raise MemoryError
+
+        (tmp_path / name).touch()
+        monkeypatch.setattr(torch, "load", too_large)
+        monkeypatch.setattr("safetensors.torch.load_file", too_large)
+        with pytest.raises(VisionpipeError, match=rf"{name} cannot be read: MemoryError"):
+            build_backbone("timm/test_resnet", str(tmp_path / name), 64)
+
     def test_a_pickle_with_code_in_it_is_refused_and_the_code_not_run(self, tmp_path):
         torch.save({"conv1.weight": Bomb(tmp_path / "exploded")}, tmp_path / "bomb.pth")
         with pytest.raises(VisionpipeError, match=r"bomb\.pth is damaged, or holds more than tensors"):

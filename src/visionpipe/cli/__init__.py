@@ -35,7 +35,7 @@ cli.add_command(
     click.Command(
         name="run",
         params=kedro_run.params,
-        callback=ends_tidily(one_line_errors(kedro_run.callback)),
+        callback=one_line_errors(ends_tidily(kedro_run.callback)),
         help=kedro_run.help,
         short_help=kedro_run.short_help,
     )
@@ -97,8 +97,8 @@ def use(path: str, *, group_by: str | None, dry_run: bool, force: bool, as_json:
 @main.command()
 @ENV
 @click.option("--params", default="", callback=_split, help="Kedro parameters, e.g. training.epochs=4.")
-@ends_tidily
 @one_line_errors
+@ends_tidily
 def retrain(env: str | None, params: dict[str, Any]) -> None:
     """Take in reviewed labels, train a challenger, promote it only if it is proven better.
 

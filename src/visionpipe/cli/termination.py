@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 _POSTPONED_S = 0.05
 
@@ -17,9 +17,9 @@ _POSTPONED_S = 0.05
 def ends_tidily(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let SIGTERM leave the command as an exception does: temporary files go, and MLflow hears that it was killed.
 
-    The process then exits with 143, which is what a shell says of one that SIGTERM ends. Neither SIGTERM nor Ctrl-C
-    breaks into SQLAlchemy: a transaction that is interrupted while it is closed keeps the database locked, and MLflow
-    could not be told.
+    The process then exits with 143, which is what a shell says of one that SIGTERM ends, and further ones change
+    nothing. Neither SIGTERM nor Ctrl-C breaks into SQLAlchemy: a transaction that is interrupted while it is closed
+    keeps the database locked, and MLflow could not be told. What turns errors into other exits belongs around it.
     """
 
     @functools.wraps(command)
@@ -33,12 +33,13 @@ def ends_tidily(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except Exception:
-            if leaving.status is not None:  # what a library made of the exit that went through it
-                sys.exit(leaving.status)
+            if leaving.number is not None:  # what a library made of the exit that went through it
+                leaving.leave()
             raise
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            if leaving.number is None:  # or MLflow is still to be told
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
     return wrapped
 
@@ -47,20 +48,39 @@ class _Leaving:
     """A signal handler that leaves the process by an exception."""
 
     def __init__(self) -> None:
-        self.status: int | None = None  # with which the process ends, once SIGTERM has come
+        self.number: int | None = None
+        """The signal by which it is leaving."""
         self._process = os.getpid()
+        self._is_postponed = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        is_fork = os.getpid() != self._process  # which has nothing to tidy up
-        if not is_fork and _in_a_database(frame):
-            threading.Timer(_POSTPONED_S, os.kill, (self._process, number)).start()
+        if os.getpid() != self._process:  # a fork of it has nothing to tidy up
+            _leave_by(number, at_once=True)
+        if number == signal.SIGTERM and self.number is not None:
             return
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        if is_fork:
-            os._exit(128 + number)
-        self.status = 128 + number
-        sys.exit(self.status)
+        if not _in_a_database(frame):
+            self.number = number
+            self.leave()
+        if not self._is_postponed:
+            self._is_postponed = True
+            threading.Timer(_POSTPONED_S, self._again, [number]).start()
+
+    def leave(self) -> NoReturn:
+        """Raise the exception."""
+        assert self.number is not None, "it has been told to"
+        _leave_by(self.number)
+
+    def _again(self, number: int) -> None:
+        self._is_postponed = False
+        os.kill(self._process, number)
+
+
+def _leave_by(number: int, *, at_once: bool = False) -> NoReturn:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    if at_once:
+        os._exit(128 + number)
+    sys.exit(128 + number)
 
 
 def _in_a_database(frame: FrameType | None) -> bool:

@@ -135,14 +135,14 @@ def _read(path: Path) -> object:
 
     try:
         return load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (OSError, RuntimeError, MemoryError, SafetensorError) as error:
         raise VisionpipeError(f"training.weights: {path} cannot be read: {first_line(error)}") from error
 
 
 def _unpickled(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError):  # their texts say more
+    except (OSError, RuntimeError, MemoryError):  # they say more
         raise
     except Exception as error:  # what is no pickle makes the unpickler fail as an IndexError, struct.error, …
         raise VisionpipeError(

@@ -1,9 +1,7 @@
 """Training in several processes, started by `torchrun` from the one that runs the pipeline.
 
 The parent writes what they need into a folder, passes their log on, and reads the candidate that the first of them
-saved. The pixels are not copied: every process maps the same array into memory.
-
-This module is also what `torchrun` runs: `python -m visionpipe.models.processes FOLDER MEETING`.
+saved (`visionpipe.models.worker`). The pixels are not copied: every process maps the same array into memory.
 """
 
 from __future__ import annotations
@@ -12,12 +10,9 @@ import json
 import logging
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 import uuid
 from collections import deque
 from dataclasses import replace
@@ -26,22 +21,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock, Timeout
-from torch.distributed.elastic.multiprocessing.errors import record
 
+from visionpipe.atomic import new_file
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.prepare import PreparedImages
-from visionpipe.models.candidate import Candidate, load_candidate, save_candidate, train_candidate
+from visionpipe.installed_source import source_sha256
+from visionpipe.models.candidate import Candidate, load_candidate, train_candidate
 from visionpipe.models.parameters import TrainingParameters
-from visionpipe.models.training.distributed import joined_team
 from visionpipe.models.training.finetune import choose_device
 from visionpipe.models.training.memory import MicroBatch, TeamOutOfMemoryError
-from visionpipe.scratch import OWNER_LOCK, scratch_folder
+from visionpipe.models.worker import LAUNCHER, OUT_OF_MEMORY
+from visionpipe.scratch import scratch_folder
 
 logger = logging.getLogger(__name__)
 _KEPT_LINES = 60  # of what the processes print beside their log, shown when they fail
-_OUT_OF_MEMORY = "out_of_memory"  # and the rank: a file that says how many images were too many
-_WATCH_S = 0.5  # how often a process looks whether the run that it belongs to is still there
 
 
 def train_in_processes(
@@ -126,6 +119,7 @@ def _write_request(
         "image_ids": images.image_ids,
         "checkpoints": None if checkpoints is None else str(checkpoints),
         "micro_batch": None,
+        "source_sha256": source_sha256(),
     }
     (folder / "request.json").write_text(json.dumps(request))
 
@@ -143,7 +137,7 @@ def _has_trained(folder: Path, processes: int) -> bool:
     try:
         _run_torchrun(folder, processes)
     except TeamOutOfMemoryError as error:
-        for told in (*folder.glob(f"{_OUT_OF_MEMORY}-*"), *folder.glob("error-*.txt")):
+        for told in (*folder.glob(f"{OUT_OF_MEMORY}-*"), *folder.glob("error-*.txt")):
             told.unlink()
         request = json.loads((folder / "request.json").read_text())
         micro_batch = MicroBatch(min(error.n_images, request["micro_batch"] or error.n_images))
@@ -174,7 +168,7 @@ def _run_torchrun(folder: Path, processes: int) -> None:
         *("--local-addr=127.0.0.1", f"--log-dir={attempt}"),
     ]
     with subprocess.Popen(
-        [*command, "-m", "visionpipe.models.processes", str(folder), str(attempt / "team")],
+        [*command, "-m", "visionpipe.models.worker", str(folder), str(attempt)],
         env=os.environ | surroundings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -183,6 +177,8 @@ def _run_torchrun(folder: Path, processes: int) -> None:
         start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the others in order
     ) as launcher:
         assert launcher.stdout is not None, "it is a pipe"
+        with new_file(attempt / LAUNCHER) as told:
+            told.write_text(str(launcher.pid))
         other_lines: deque[str] = deque(maxlen=_KEPT_LINES)
         try:
             for line in launcher.stdout:
@@ -197,7 +193,7 @@ def _run_torchrun(folder: Path, processes: int) -> None:
 
 
 def _relay(line: str) -> bool:
-    """Log a line again as the process that wrote it did; False for what is no log line (`_JsonLines`)."""
+    """Log a line again as the process that wrote it did; False for what is no log line (`visionpipe.models.worker`)."""
     if not line.startswith('{"level"'):
         return False
     try:
@@ -209,7 +205,7 @@ def _relay(line: str) -> bool:
 
 
 def _raise_failure(folder: Path, processes: int, status: int, lines: deque[str]) -> None:
-    if at_once := [int(told.read_text()) for told in folder.glob(f"{_OUT_OF_MEMORY}-*")]:
+    if at_once := [int(told.read_text()) for told in folder.glob(f"{OUT_OF_MEMORY}-*")]:
         raise TeamOutOfMemoryError(min(at_once))
     for told in sorted(folder.glob("error-*.txt")):
         raise VisionpipeError(told.read_text())
@@ -223,78 +219,3 @@ def _raise_failure(folder: Path, processes: int, status: int, lines: deque[str])
     raise VisionpipeError(
         f"training stopped: one of {processes} processes {ended}; the log has its last lines"
     )
-
-
-@record  # so that torchrun's last words hold the traceback of whichever process failed first
-def _work(folder: Path, meeting: Path) -> None:
-    """Be one of the processes; the file `meeting` is where they find each other."""
-    threading.Thread(target=_leave_when_alone, args=(folder, os.getppid()), daemon=True).start()
-    rank = int(os.environ["RANK"])
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_JsonLines())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("visionpipe").setLevel(
-        logging.INFO if rank == 0 else logging.ERROR
-    )  # all would say the same
-    parameters = TrainingParameters.model_validate_json((folder / "parameters.json").read_bytes())
-    request = json.loads((folder / "request.json").read_text())
-    images = PreparedImages(tuple(request["image_ids"]), np.load(request["pixels"], mmap_mode="r"))
-    try:
-        with joined_team(parameters.device, meeting, request["micro_batch"]) as team:
-            candidate = train_candidate(
-                pd.read_parquet(folder / "manifest.parquet"),
-                images,
-                parameters,
-                team=team,
-                checkpoints=request["checkpoints"] and Path(request["checkpoints"]),
-            )
-            if team.is_first:
-                (folder / "candidate").mkdir()
-                save_candidate(candidate, folder / "candidate")
-                (folder / "training.json").write_text(json.dumps(candidate.training))
-    except TeamOutOfMemoryError as error:
-        (folder / f"{_OUT_OF_MEMORY}-{rank}").write_text(str(error.n_images))
-        raise
-    except VisionpipeError as error:
-        (folder / f"error-{rank}.txt").write_text(str(error))
-        raise
-    except OSError as error:  # a full disk; what a team says of a member that is gone is a RuntimeError
-        (folder / f"error-{rank}.txt").write_text(f"training stopped: {error}")
-        raise
-
-
-def _main(folder: Path, meeting: Path) -> None:
-    """Be one of the processes; when it fails, end at once, for whatever waits for the others waits for ever."""
-    trained = False
-    try:
-        _work(folder, meeting)
-        trained = True
-    finally:
-        if not trained:  # torchrun tells of the error, which is in its file
-            sys.stdout.flush()
-            os._exit(1)
-
-
-def _leave_when_alone(folder: Path, launcher: int) -> None:
-    """End this process, whatever it does, as soon as torchrun or the parent is gone, even by `kill -9`."""
-    held_by_the_parent = FileLock(folder / OWNER_LOCK)
-    while os.getppid() == launcher:
-        try:
-            held_by_the_parent.acquire(timeout=0)
-            os.kill(launcher, signal.SIGKILL)  # which waits for minutes for its file, once the folder is gone
-            shutil.rmtree(folder, ignore_errors=True)  # as the parent would have done, had it not been killed
-            break
-        except (Timeout, OSError):
-            time.sleep(_WATCH_S)
-    os._exit(1)
-
-
-class _JsonLines(logging.Formatter):
-    """One line a record, whatever its message holds."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return json.dumps({"level": record.levelno, "logger": record.name, "message": record.getMessage()})
-
-
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]), Path(sys.argv[2]))

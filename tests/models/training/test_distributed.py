@@ -38,8 +38,9 @@ def test_both_take_part(members):
 @pytest.mark.parametrize("table", TABLES)
 def test_what_is_shared_and_gathered_comes_back_whole_in_both(members, table):
     for found in members:
-        assert torch.equal(found[f"gathered.{table}"], TABLES[table])
-        assert found[f"gathered.{table}"].dtype == TABLES[table].dtype
+        for way in ("gathered", "spread"):
+            assert torch.equal(found[f"{way}.{table}"], TABLES[table])
+            assert found[f"{way}.{table}"].dtype == TABLES[table].dtype
 
 
 def test_a_mean_is_the_same_in_both(members):

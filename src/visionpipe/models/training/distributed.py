@@ -112,6 +112,17 @@ class Team:
             for tensor in module.state_dict().values():
                 distributed.broadcast(tensor, src=0)
 
+    def spread(self, items: torch.Tensor) -> None:
+        """Fill in the rows (N, ...) that other processes hold, in place; each has set its own `share` of them.
+
+        Without another copy of them, unlike `gather`; contiguous, on the team's device.
+        """
+        if self.size > 1:
+            for rank in range(self.size):
+                part = Team(rank, self.size).share(items)
+                if len(part):
+                    distributed.broadcast(part, src=rank)
+
     def gather(self, mine: torch.Tensor) -> torch.Tensor:
         """Return the rows of all processes, (n, ...) from each, in the order of their ranks as (N, ...)."""
         if self.size == 1:

@@ -207,8 +207,7 @@ class FrozenTrunk:
                 for index_B, rows in self._passes.over(partial(self._run, view_index=v), mine):
                     cache_VNCHW[v, index_B[0] : index_B[-1] + 1] = rows
                     progress.advance(task, len(index_B))
-                if self._team.size > 1:
-                    cache_VNCHW[v] = self._team.gather(self._team.share(cache_VNCHW[v]))
+                self._team.spread(cache_VNCHW[v])
         return cache_VNCHW
 
     @torch.no_grad()

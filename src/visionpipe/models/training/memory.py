@@ -43,7 +43,8 @@ def kept_memory(device: torch.device) -> Iterator[None]:
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether Python, or torch, raised an error because a CPU or a GPU had no memory left.
 
-    cuDNN's and cuBLAS's own allocations fail with a RuntimeError (`CUDNN_STATUS_ALLOC_FAILED`).
+    cuDNN's and cuBLAS's own allocations fail with a RuntimeError (`CUBLAS_STATUS_ALLOC_FAILED`, and since cuDNN 9
+    `CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED`).
     """
     text = str(error)
     return (
@@ -51,6 +52,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         or "out of memory" in text
         or "DefaultCPUAllocator" in text
         or "_STATUS_ALLOC_FAILED" in text
+        or "_ALLOCATION_FAILED" in text
     )
 
 
@@ -92,7 +94,7 @@ class Passes:
         Parameters
         ----------
         run : callable
-            From positions (B,) to rows (B, ...), the same whatever the batch.
+            From positions (B,) to rows (B, ...), the same whatever the batch but for what is drawn at random.
 
         Yields
         ------
