@@ -109,6 +109,16 @@ def test_urls_of_one_path_are_photos_of_their_own_with_labels_of_their_own(impor
     assert len({photo.path for photo in photos}) == 4
 
 
+def test_photos_of_many_queries_keep_all_their_labels(imported, web, put, tmp_path):
+    """A hash of 32 bits names these two alike, as it does some two of any 100,000."""
+    url = web(put(tmp_path, "photo.png"))
+    told = {"photo.png?id=25698": "cat", "photo.png?id=37938": "dog", "photo.png?id=5": "cow"}
+    (tmp_path / "t.csv").write_text("image,label\n" + "".join(f"{row},{told[row]}\n" for row in told))
+    photos = imported("table", url, table="t.csv", folder_labels=False, **COLUMNS)
+    assert sorted(claim.label for photo in photos for claim in photo.claims) == ["cat", "cow", "dog"]
+    assert len({photo.path for photo in photos}) == 3
+
+
 @pytest.mark.parametrize(
     "plain", ["a/1.png", "/a/b c.png", "https://host/a/1@2x.png", "s3://b/é#1.png", "c:/1.png"]
 )

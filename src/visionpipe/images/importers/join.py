@@ -62,7 +62,7 @@ def join(
         key = _common_name(row.references[0], place) if row.references else ""
         groups[key or f"{document}#{row.where}"].append(row)
     if not place.can_list:  # it is asked by URL, and so is what it does not have
-        groups = {name: groups[key] for key, name in names_of(groups).items()}
+        groups = _renamed(groups, names_of(groups))
     wanted = {
         key: tuple(dict.fromkeys(r for row in group for r in row.references)) for key, group in groups.items()
     }
@@ -101,6 +101,13 @@ def _common_name(reference: str, place: Place) -> str:
     if is_url and ("?" in reference or not reference.startswith(place.name.rstrip("/") + "/")):
         return reference
     return spellings(reference, place.name)[-1]
+
+
+def _renamed(groups: dict[str, list[Row]], names: dict[str, str]) -> dict[str, list[Row]]:
+    renamed: dict[str, list[Row]] = defaultdict(list)
+    for key, group in groups.items():
+        renamed[names[key]] += group  # no row is lost, whatever the names are
+    return renamed
 
 
 def _files(place: Place, document: str) -> list[ListedFile]:

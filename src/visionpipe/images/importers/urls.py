@@ -142,7 +142,7 @@ def names_of(references: Iterable[str]) -> dict[str, str]:
     >>> list(names_of(["https://me:secret@host/1.png?sig=a", "1.png?sig=a", "2.png"]).values())
     ['https://host/1.png', '1.png', '2.png']
     >>> list(names_of(["photo?id=1", "photo?id=2"]).values())
-    ['photo#bc4eaf45', 'photo#0ce775cb']
+    ['photo#80feedac078f19ff665d11ec2efa9c35', 'photo#41c5ed645f48e649f75b115d4476d883']
     """
     names = {each: re.sub("^//.*@", "//", shown(each).partition("?")[0]) for each in references}
     alike = Counter(names.values())
@@ -150,4 +150,5 @@ def names_of(references: Iterable[str]) -> dict[str, str]:
 
 
 def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    # 128 bits: of 32, a million references would find some hundred twice, and two photos would be one
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
