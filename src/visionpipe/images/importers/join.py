@@ -12,7 +12,7 @@ from visionpipe.images.importers.join_report import JoinReport
 from visionpipe.images.importers.opening import place_of, read_document
 from visionpipe.images.importers.photo import Photo, ReadNothing
 from visionpipe.images.importers.places import ListedFile, Place, is_image_name
-from visionpipe.images.importers.references import resolve, spellings
+from visionpipe.images.importers.references import Files, resolve, spellings
 from visionpipe.images.importers.rows import Row
 from visionpipe.images.importers.source import Source
 from visionpipe.images.importers.urls import names_of, shown
@@ -68,7 +68,9 @@ def join(
     }
     asked = {} if place.can_list else place.find(given[0] for given in wanted.values() if given)
     files = _files(place, document) if place.can_list else list(asked.values())
-    resolved = resolve({key: given for key, given in wanted.items() if given}, files, place.name, asked)
+    resolved = resolve(
+        {key: given for key, given in wanted.items() if given}, Files(files), place.name, asked
+    )
 
     rows_of: dict[str, list[Row]] = defaultdict(list)
     for key, file in resolved.items():
