@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +20,7 @@ from visionpipe.images.importers.table import parse_table
 from visionpipe.monitoring.prediction_files import read_pieces
 
 N_ROWS = 5000
+NOTES = pa.map_(pa.string(), pa.string())
 BIG = pa.DictionaryArray.from_arrays(pa.array([0] * N_ROWS, pa.int32()), ["x" * 10_000_000])
 """50 GB of text, which Parquet writes once and then says how often."""
 NOTHING = pa.nulls(3_000_000, pa.string())
@@ -24,14 +28,28 @@ REFUSED = [
     (BIG, r"its [\d,]+ bytes become gigabytes"),
     (NOTHING, r"3,000,000 rows in a file of [\d,]+ bytes"),
 ]
+POOLS: list[pa.MemoryPool] = []
+"""Those that counted: what they gave out may be given back to them later."""
+
+
+@contextmanager
+def memory_below(n_bytes: int) -> Iterator[None]:
+    """See that Arrow at no time takes more."""
+    before = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(before)
+    POOLS.append(pool)
+    pa.set_memory_pool(pool)
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
+    assert pool.max_memory() < n_bytes
 
 
 @pytest.fixture
 def small_memory():
-    """See that Arrow has at no time had much more than before."""
-    before = pa.default_memory_pool().max_memory()
-    yield
-    assert pa.default_memory_pool().max_memory() < before + 2**30
+    with memory_below(2**30):
+        yield
 
 
 def written(folder: Path, **columns: pa.Array) -> Path:
@@ -40,6 +58,10 @@ def written(folder: Path, **columns: pa.Array) -> Path:
     pq.write_table(pa.table(columns), folder / "a.parquet", compression="zstd", store_schema=False)
     assert (folder / "a.parquet").stat().st_size < 100_000
     return folder / "a.parquet"
+
+
+def in_one_row(values: pa.Array) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
 
 
 @pytest.mark.parametrize(("values", "wrong"), REFUSED)
@@ -73,12 +95,29 @@ def test_a_log_of_predictions(values, wrong, tmp_path, small_memory):
         BIG,
         pa.ListArray.from_arrays(pa.array(range(N_ROWS + 1), pa.int32()), BIG),
         pa.StructArray.from_arrays([BIG], ["note"]),
+        in_one_row(BIG),
+        pa.MapArray.from_arrays(pa.array([0, N_ROWS], pa.int32()), pa.array(range(N_ROWS)), BIG),
     ],
 )
 def test_a_dictionary_counts_for_what_it_stands_for(values, tmp_path, small_memory):
     pq.write_table(pa.table({"a": values}), tmp_path / "a.parquet")
     with pytest.raises(ValueError, match="become gigabytes"):
         read_bounded(tmp_path / "a.parquet", Room(1000))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: pa.DictionaryArray.from_arrays([0] * 1200, pa.array([bytes(10**6)], pa.binary(10**6))),
+        lambda: pa.array([str(n) + "x" * 3_000_000 for n in range(100)]),
+        lambda: in_one_row(pa.array(np.zeros(70_000_000, np.int8))),
+    ],
+    ids=["values of fixed length", "long values", "one long list"],
+)
+def test_what_the_footer_tells_is_refused_unread(make, tmp_path):
+    path = written(tmp_path, a=make())
+    with memory_below(10**6), pytest.raises(ValueError, match="become gigabytes"):
+        read_bounded(path, Room(path.stat().st_size))
 
 
 def test_row_groups_share_their_file_s_room(tmp_path):
@@ -88,6 +127,13 @@ def test_row_groups_share_their_file_s_room(tmp_path):
     read_bounded(tmp_path / "a.parquet", room, row_groups=[1])
     with pytest.raises(ValueError, match="become gigabytes"):
         read_bounded(tmp_path / "a.parquet", room, row_groups=[0])
+
+
+def test_many_columns_of_repeated_texts_are_one_sum(tmp_path, small_memory):
+    texts = BIG.slice(0, 20)
+    path = written(tmp_path, **{f"column {n}": texts for n in range(20)})
+    with pytest.raises(ValueError, match="become gigabytes"):
+        read_bounded(path, Room(path.stat().st_size))
 
 
 def test_values_that_begin_alike_count_for_what_they_stand_for(tmp_path, small_memory):
@@ -112,6 +158,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
             "site": pa.array([None, "A", "B", "B", "A"] * 1000).dictionary_encode(),
             "scores": [[0.5, None], None, [], [1.0], [0.0]] * 1000,
             "image": [{"bytes": b"x", "path": None}, None, None, None, None] * 1000,
+            "notes": pa.array([[("k", "x"), ("l", None)], None, [], [], [("k", "y")]] * 1000, NOTES),
             "seen": pa.array([datetime(2026, 1, 5, tzinfo=UTC)] * 5000),
         }
     )

@@ -12,7 +12,7 @@ from visionpipe.images.importers.label_names import plain
 from visionpipe.images.importers.opening import read_document
 from visionpipe.images.importers.parquet_schema import image_columns
 from visionpipe.images.importers.places import ListedFile, Place
-from visionpipe.images.importers.references import resolve
+from visionpipe.images.importers.references import Files, resolve
 from visionpipe.images.importers.rows import require_column
 from visionpipe.images.importers.source import Source
 from visionpipe.images.importers.table import Column, parse_table
@@ -147,10 +147,10 @@ def _path_column(columns: dict[str, Column], images: list[ListedFile], place: Pl
     by_name = sorted(columns, key=lambda each: _rank(each, _PATH_NAMES))
     if not images:
         return by_name[0] if by_name and _rank(by_name[0], _PATH_NAMES) < len(_PATH_NAMES) else None
-    best, best_share = None, 0.5
+    best, best_share, index = None, 0.5, Files(images)
     for column in by_name:
         values = list(dict.fromkeys(value for value in columns[column] if value))[:_SAMPLE]
-        found = resolve({value: (value,) for value in values}, images, place.name)
+        found = resolve({value: (value,) for value in values}, index, place.name)
         share = sum(isinstance(file, ListedFile) for file in found.values()) / max(len(values), 1)
         if share > best_share:
             best, best_share = column, share

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from sys import intern
@@ -20,6 +21,10 @@ _Import = tuple[LabelClaim, datetime]
 
 class LabelLog:
     """Knows what is written, and turns the claims on a photo into new rows.
+
+    Reviewers are heard as often as they say something: who says cat, dog and cat again of one image at one time, as a
+    tool that only writes days lets them, ends at cat. All is read again in every run, so rows are counted: what the
+    sources say more often than the history does is new.
 
     What importers say of an image is replaced as a whole when the sources say something else: a photo that moved to
     another class folder is relabelled, one that lies in two is contradicted, and an importer that is no longer used
@@ -43,7 +48,7 @@ class LabelLog:
         }
         self._imports: dict[str, tuple[datetime, frozenset[_Said]]] = {}
         self._doubtful: dict[str, None] = {}
-        self._reviews: set[tuple] = set()
+        self._reviews: Counter[tuple] = Counter()
         columns = ["image_id", "annotator", "label", "label_confidence", "origin", "labelled_at"]
         shared: dict[tuple, tuple] = {}  # most images were given one of few labels at one of few moments
         for image_id, annotator, label, confidence, origin, at in as_tuples(label_history[columns]):
@@ -53,7 +58,7 @@ class LabelLog:
                     now = (at, (said if at == before else frozenset()) | {(annotator, label, confidence)})
                     self._imports[intern(image_id)] = shared.setdefault(now, now)
             else:
-                self._reviews.add((image_id, annotator, label, origin, at))
+                self._reviews[image_id, annotator, label, origin, at] += 1
 
     def first_selection(self, image_id: str, *, default: str | None) -> str | None:
         """Return why the image was labelled when it came in."""
@@ -68,33 +73,30 @@ class LabelLog:
         imports = _imports(photo)
         if imports and self._imports.get(image_id, (None, None))[1] != imports.keys():
             return True
-        return any(
-            self._review_key(claim, image_id, photo.arrived_at) not in self._reviews
-            for claim in photo.claims
-            if claim.origin != "import"
-        )
+        return bool(self._new_reviews(photo, image_id))
 
     def enter(self, photo: Photo, image_id: str) -> list[dict]:
         """Return the rows of `store.LABEL_SCHEMA` that the claims on a photo of this image add."""
         rows = self._add_imports(photo, image_id)
-        for claim in photo.claims:
-            if claim.origin != "import":
-                rows += self._enter_review(claim, image_id, photo.arrived_at)
+        for key, claim in self._new_reviews(photo, image_id):
+            self._reviews[key] += 1
+            rows.append(_row(claim, image_id, claim.labelled_at or photo.arrived_at))
         for row in rows:
             self._first_selection.setdefault(image_id, row["selection"])
         return rows
 
-    def _enter_review(self, claim: LabelClaim, image_id: str, arrived_at: datetime) -> list[dict]:
-        """Append what a reviewer says: who comes back to an image says something new."""
-        key = self._review_key(claim, image_id, arrived_at)
-        if key in self._reviews:
-            return []
-        self._reviews.add(key)
-        return [_row(claim, image_id, claim.labelled_at or arrived_at)]
-
-    @staticmethod
-    def _review_key(claim: LabelClaim, image_id: str, arrived_at: datetime) -> tuple:
-        return image_id, claim.annotator, claim.label, claim.origin, claim.labelled_at or arrived_at
+    def _new_reviews(self, photo: Photo, image_id: str) -> list[tuple[tuple, LabelClaim]]:
+        """Return what reviewers say that is not written yet, each with what it is counted by, in order."""
+        said: Counter[tuple] = Counter()
+        new = []
+        for claim in photo.claims:
+            if claim.origin != "import":
+                at = claim.labelled_at or photo.arrived_at
+                key = (image_id, claim.annotator, claim.label, claim.origin, at)
+                said[key] += 1
+                if said[key] > self._reviews[key]:
+                    new.append((key, claim))
+        return new
 
     def settle(self) -> list[dict]:
         """Return the rows that replace what no source says any more, once every photo was entered."""

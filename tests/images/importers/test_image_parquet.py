@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ import pytest
 
 from photo_files import encode, picture
 from visionpipe.errors import VisionpipeError
+from visionpipe.images.importers import references
 from visionpipe.images.importers.remote import ReadUrl
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -150,6 +153,24 @@ def test_images_that_are_only_a_path_are_read_from_beside(imported, put, said, t
     }
     assert photos[1].read() == (tmp_path / "images/2.png").read_bytes()
     assert photos[1].n_bytes == (tmp_path / "images/2.png").stat().st_size
+
+
+def test_the_files_beside_are_listed_by_name_once_however_many_row_groups_there_are(
+    imported, put, tmp_path, monkeypatch
+):
+    put(tmp_path, *(f"files/{number}.png" for number in range(30)))
+    shard(tmp_path / "a.parquet", [{"path": f"{row}.png"} for row in range(30)], rows_per_group=1)
+    normalized = []
+
+    def normalize(form: str, text: str) -> str:
+        normalized.append(text)
+        return unicodedata.normalize(form, text)
+
+    monkeypatch.setattr(references, "unicodedata", SimpleNamespace(normalize=normalize))
+    assert [photo.read.path for photo in imported("image_parquet", tmp_path)] == [
+        str(tmp_path / f"files/{number}.png") for number in range(30)
+    ]
+    assert len(normalized) < 10 * 30
 
 
 def test_some_images_inside_and_some_beside(imported, put, tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from visionpipe.images.importers.photo import ReadFile
 from visionpipe.images.importers.places import ListedFile
-from visionpipe.images.importers.references import resolve
+from visionpipe.images.importers.references import Files, resolve
 
 PATHS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=4).flatmap(
     lambda folders: st.sampled_from(["1.jpg", "2.jpg"]).map(lambda name: "/".join([*folders, name]))
@@ -45,7 +45,7 @@ def meant(reference: str, paths: list[str]) -> tuple[str, ...]:
 @settings(max_examples=300)
 @given(st.lists(PATHS, max_size=25, unique=True), PATHS)
 def test_the_file_under_the_most_folders_of_the_same_names_is_meant(paths, reference):
-    found = resolve({"row": (reference,)}, listed(paths), "/photos")["row"]
+    found = resolve({"row": (reference,)}, Files(listed(paths)), "/photos")["row"]
     match meant(reference, paths):
         case [path]:
             assert found == listed([path])[0]
@@ -61,12 +61,12 @@ def test_twenty_thousand_files_of_one_name_each_find_their_row():
     """Compared pair by pair they would take hours."""
     cases = [f"case_{number:06d}" for number in range(20_000)]
     files = listed([f"train/{case}/image.jpg" for case in cases])
-    found = resolve({case: (f"{case}/image.jpg",) for case in cases}, files, "/photos")
+    found = resolve({case: (f"{case}/image.jpg",) for case in cases}, Files(files), "/photos")
     assert found == dict(zip(cases, files, strict=True))
 
 
 def test_rows_of_a_folder_that_lacks_their_image_are_told_apart_from_all_files_of_its_name():
     cases = [f"case_{number:06d}" for number in range(5_000)]
     files = listed([path for case in cases for path in (f"{case}/mask.jpg", f"elsewhere/{case}x/image.jpg")])
-    found = resolve({case: (f"{case}/image.jpg",) for case in cases}, files, "/photos")
+    found = resolve({case: (f"{case}/image.jpg",) for case in cases}, Files(files), "/photos")
     assert {answer[0] for answer in found.values()} == {"no_image"}

@@ -90,6 +90,20 @@ def test_of_two_labels_of_one_time_the_one_handed_in_later_counts(labels, root, 
     assert warehouse.manifest()["label"].tolist() == ["cow"]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_reviewer_may_come_back_to_an_earlier_label_of_the_same_time(at_once, root, warehouse):
+    image_id = store.read_store_index(root / "arrivals")["image_id"][0]
+    for label in ("cat", "dog", "cat"):
+        review(root, image_id, label=label)
+        if not at_once:
+            warehouse.take_in(reviewed(root))
+    for _ in range(2):
+        warehouse.take_in(reviewed(root))
+        reviews = warehouse.labels.query("origin == 'review'")
+        assert reviews["label"].tolist() == ["cat", "dog", "cat"]
+    assert warehouse.manifest()["label"].tolist() == ["cat"]
+
+
 @pytest.mark.parametrize(
     ("row", "trouble"),
     [

@@ -84,6 +84,34 @@ def test_a_new_signature_makes_no_new_photo(listed):
     assert before == after
 
 
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "sig={0}%3D&se=2026-01-0{0}T00%3A00%3A00Z&sp=r&sv=2024-11-04&sr=b&skoid={0}",
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=2026010{0}T000000Z&X-Amz-Security-Token={0}",
+        "AWSAccessKeyId=A{0}&Signature={0}&Expires={0}",
+        "X-Goog-Credential={0}&x-goog-signature={0}",
+        "Policy={0}&Key-Pair-Id={0}&Signature={0}",
+        "access_token={0}",
+    ],
+)
+def test_a_new_signature_beside_an_id_makes_no_new_photo(signature):
+    def signed(number: int) -> list[str]:
+        ids = [
+            f"http://me:{number}@host/photo?{signature}&id=1",
+            f"http://me:{number}@host/photo?{signature}&id=2",
+        ]
+        return list(names_of([each.format(number) for each in [*ids, "photo?{0}&v=1"]]).values())
+
+    assert signed(1) == signed(2)
+    assert len(set(signed(1))) == 3
+
+
+def test_what_looks_like_a_signature_may_be_all_that_tells_photos_apart():
+    names = names_of(["photo?token=1", "photo?token=2", "photo", "photo?id=3&token=3"])
+    assert len(set(names.values())) == 4
+
+
 def test_a_document_s_secrets_are_in_no_error(listed):
     with pytest.raises(VisionpipeError, match=r"gone\.csv: no such file") as refused:
         listed("a/1.png", document="gone.csv")
@@ -107,6 +135,16 @@ def test_urls_of_one_path_are_photos_of_their_own_with_labels_of_their_own(impor
     labels = sorted(sorted(claim.label for claim in photo.claims) for photo in photos)
     assert labels == [["cat", "tabby"], ["dog"], ["fox", "vixen"], ["owl"]]
     assert len({photo.path for photo in photos}) == 4
+
+
+def test_photos_of_many_queries_keep_all_their_labels(imported, web, put, tmp_path):
+    """A hash of 32 bits names these two alike, as it does some two of any 100,000."""
+    url = web(put(tmp_path, "photo.png"))
+    told = {"photo.png?id=25698": "cat", "photo.png?id=37938": "dog", "photo.png?id=5": "cow"}
+    (tmp_path / "t.csv").write_text("image,label\n" + "".join(f"{row},{told[row]}\n" for row in told))
+    photos = imported("table", url, table="t.csv", folder_labels=False, **COLUMNS)
+    assert sorted(claim.label for photo in photos for claim in photo.claims) == ["cat", "cow", "dog"]
+    assert len({photo.path for photo in photos}) == 3
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from visionpipe.images.importers.parquet_rows import ReadParquetImage
 from visionpipe.images.importers.parquet_schema import Columns, image_columns
 from visionpipe.images.importers.photo import LabelClaim, Photo, ReadNothing
 from visionpipe.images.importers.places import ListedFile
-from visionpipe.images.importers.references import resolve
+from visionpipe.images.importers.references import Files, resolve
 from visionpipe.images.importers.source import Source
 from visionpipe.images.importers.urls import shown
 from visionpipe.images.importers.values import as_text, scalars, shares
@@ -47,11 +47,11 @@ def list_image_parquet(source: Source, arrived_at: datetime) -> Iterator[Photo]:
             raise VisionpipeError(f"{place.name} holds no .parquet file")
         strays = [file for file in files if not file.path.lower().endswith(SUFFIXES)]
 
-    names = LabelNames()
+    names, index = LabelNames(), Files(files)
     n_images = n_labelled = 0
     beside: set[str] = set()
     for shard in shards:
-        for photo in _photos(source, shard, files, names, arrived_at, beside):
+        for photo in _photos(source, shard, index, names, arrived_at, beside):
             n_images += 1
             n_labelled += bool(photo.claims)
             yield photo
@@ -68,7 +68,7 @@ def list_image_parquet(source: Source, arrived_at: datetime) -> Iterator[Photo]:
 def _photos(
     source: Source,
     shard: ListedFile,
-    files: list[ListedFile],
+    files: Files,
     names: LabelNames,
     arrived_at: datetime,
     beside: set[str],

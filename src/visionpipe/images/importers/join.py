@@ -12,7 +12,7 @@ from visionpipe.images.importers.join_report import JoinReport
 from visionpipe.images.importers.opening import place_of, read_document
 from visionpipe.images.importers.photo import Photo, ReadNothing
 from visionpipe.images.importers.places import ListedFile, Place, is_image_name
-from visionpipe.images.importers.references import resolve, spellings
+from visionpipe.images.importers.references import Files, resolve, spellings
 from visionpipe.images.importers.rows import Row
 from visionpipe.images.importers.source import Source
 from visionpipe.images.importers.urls import names_of, shown
@@ -62,13 +62,15 @@ def join(
         key = _common_name(row.references[0], place) if row.references else ""
         groups[key or f"{document}#{row.where}"].append(row)
     if not place.can_list:  # it is asked by URL, and so is what it does not have
-        groups = {name: groups[key] for key, name in names_of(groups).items()}
+        groups = _renamed(groups, names_of(groups))
     wanted = {
         key: tuple(dict.fromkeys(r for row in group for r in row.references)) for key, group in groups.items()
     }
     asked = {} if place.can_list else place.find(given[0] for given in wanted.values() if given)
     files = _files(place, document) if place.can_list else list(asked.values())
-    resolved = resolve({key: given for key, given in wanted.items() if given}, files, place.name, asked)
+    resolved = resolve(
+        {key: given for key, given in wanted.items() if given}, Files(files), place.name, asked
+    )
 
     rows_of: dict[str, list[Row]] = defaultdict(list)
     for key, file in resolved.items():
@@ -101,6 +103,13 @@ def _common_name(reference: str, place: Place) -> str:
     if is_url and ("?" in reference or not reference.startswith(place.name.rstrip("/") + "/")):
         return reference
     return spellings(reference, place.name)[-1]
+
+
+def _renamed(groups: dict[str, list[Row]], names: dict[str, str]) -> dict[str, list[Row]]:
+    renamed: dict[str, list[Row]] = defaultdict(list)
+    for key, group in groups.items():
+        renamed[names[key]] += group  # no row is lost, whatever the names are
+    return renamed
 
 
 def _files(place: Place, document: str) -> list[ListedFile]:

@@ -6,8 +6,9 @@ import posixpath
 import unicodedata
 import urllib.parse
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 from visionpipe.errors import visible
 from visionpipe.images.importers.places import ListedFile, is_image_name
@@ -50,9 +51,38 @@ def spellings(reference: str, place_name: str) -> tuple[str, ...]:
     return (reference,) if path == reference else (reference, path)
 
 
+class Files:
+    """What a place holds, to be found by path, file name and stem; each index is made once, when it is first needed."""
+
+    def __init__(self, files: Iterable[ListedFile]) -> None:
+        self._files = list(files)
+        self._called: dict[Callable[[str], str], dict[str, list[ListedFile]]] = {}
+
+    @cached_property
+    def by_path(self) -> dict[str, ListedFile]:
+        """Path, as it is and in NFC -> file."""
+        composed: dict[str, ListedFile] = {}
+        for file in self._files:
+            composed.setdefault(unicodedata.normalize("NFC", file.path), file)
+        return composed | {file.path: file for file in self._files}
+
+    @cached_property
+    def folders(self) -> set[str]:
+        """The folders of the files, in NFC."""
+        return {unicodedata.normalize("NFC", file.path).rpartition("/")[0] for file in self._files}
+
+    def called(self, name_of: Callable[[str], str]) -> dict[str, list[ListedFile]]:
+        """Return the files by the names that `name_of` makes of their paths."""
+        if name_of not in self._called:
+            self._called[name_of] = called = defaultdict(list)
+            for file in self._files:
+                called[name_of(file.path)].append(file)
+        return self._called[name_of]
+
+
 def resolve(
     wanted: Mapping[str, tuple[str, ...]],
-    files: Iterable[ListedFile],
+    files: Files,
     place_name: str,
     asked: Mapping[str, ListedFile] | None = None,
 ) -> dict[str, ListedFile | Unresolved]:
@@ -66,7 +96,7 @@ def resolve(
     ----------
     wanted : mapping
         Key -> references, best first.
-    files : iterable of ListedFile
+    files : Files
         What the place holds.
     asked : mapping, optional
         Those of the files that the place was asked for by reference, by that reference.
@@ -76,12 +106,7 @@ def resolve(
     dict
         Key -> its file, or reason (`no_image`, `ambiguous_image`) and detail.
     """
-    files = list(files)
-    by_path: dict[str, ListedFile] = {}
-    for file in files:
-        by_path.setdefault(unicodedata.normalize("NFC", file.path), file)
-    folders = {path.rpartition("/")[0] for path in by_path}
-    by_path |= {file.path: file for file in files} | dict(asked or {})
+    by_path = ChainMap(dict(asked or {}), files.by_path)
     spelled = {key: [spellings(each, place_name) for each in given] for key, given in wanted.items()}
     found: dict[str, ListedFile | Unresolved] = {}
     for key, references in spelled.items():
@@ -97,11 +122,9 @@ def resolve(
                 if key not in found and position < len(names) and names[position][-1]
             }
             if paths:
-                candidates: dict[str, list[ListedFile]] = defaultdict(list)
-                for file in files:
-                    candidates[name_of_file(file.path)].append(file)
+                candidates = files.called(name_of_file)
                 named = {key: (path, name_of_reference(path)) for key, path in paths.items()}
-                found |= _match(named, kind, candidates, owner, folders)
+                found |= _match(named, kind, candidates, owner, files.folders)
     for key in wanted:
         found.setdefault(key, ("no_image", "no such file"))
     return found

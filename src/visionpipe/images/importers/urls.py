@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from visionpipe.errors import VisionpipeError, first_line
+from visionpipe.errors import VisionpipeError, first_line, redacted
 
 _CHANGE_MARKS = (
     *("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "Digest", "generation", "VersionId"),
@@ -18,6 +18,13 @@ _CHANGE_MARKS = (
 )
 _NO_SECRETS = frozenset({"host", "accept", "accept-encoding", "connection", "range", "user-agent"})
 """Headers that any host may see; all others may hold a key."""
+_SIGNS = re.compile(
+    r"x-(?:amz|goog|oss)-.*|signature|expires"  # Amazon's, Google's and Alibaba's, and CloudFront's below
+    r"|(?:aws|oss)accesskeyid|googleaccessid|policy|key-pair-id"
+    r"|sig|s[eprstv]|sip|spr|srt|ses|sdd|scid|sk[estv]|s[aku]oid|sktid",  # Azure's
+    re.IGNORECASE,
+)
+"""Parameters of a query that sign a URL, and change whenever it is signed anew."""
 
 
 def filesystem(url: str, storage_options: dict[str, Any]) -> tuple[Any, str]:
@@ -135,19 +142,41 @@ def names_of(references: Iterable[str]) -> dict[str, str]:
     Returns
     -------
     dict
-        Reference -> its name. Where several would be named alike, each has a hash of its reference in its name.
+        Reference -> its name. Where several would be named alike, each has a hash in its name: of what its query says
+        beside a signature, or where that is the same (or the signature is of an unknown kind), of all of it.
 
     Examples
     --------
     >>> list(names_of(["https://me:secret@host/1.png?sig=a", "1.png?sig=a", "2.png"]).values())
     ['https://host/1.png', '1.png', '2.png']
-    >>> list(names_of(["photo?id=1", "photo?id=2"]).values())
-    ['photo#bc4eaf45', 'photo#0ce775cb']
+    >>> list(names_of(["photo?id=1&sig=a", "photo?id=2&sig=b"]).values())
+    ['photo#80feedac078f19ff665d11ec2efa9c35', 'photo#41c5ed645f48e649f75b115d4476d883']
+    >>> names = names_of(["photo?id=1&sig=a", "photo?id=1&sig=b"])
+    >>> len(set(names.values()))
+    2
     """
-    names = {each: re.sub("^//.*@", "//", shown(each).partition("?")[0]) for each in references}
-    alike = Counter(names.values())
-    return {each: name if alike[name] == 1 else f"{name}#{_hash(each)}" for each, name in names.items()}
+    plain = {each: re.sub("^//.*@", "//", shown(each).partition("?")[0]) for each in references}
+    unsigned = {each: f"{name}?{_unsigned(each.partition('?')[2])}" for each, name in plain.items()}
+    names = plain
+    for told_apart_by in (unsigned, {each: each for each in plain}):
+        alike = Counter(names.values())
+        names = {
+            each: name if alike[name] == 1 else f"{plain[each]}#{_hash(told_apart_by[each])}"
+            for each, name in names.items()
+        }
+    return names
+
+
+def _unsigned(query: str) -> str:
+    """Leave out of a query what signs it, and blank what else is secret (`errors.redacted`).
+
+    >>> _unsigned("id=1&X-Amz-Date=20260105T000000Z&X-Amz-Signature=ab&token=cd"), _unsigned("id=1&sig=a%3D&se=b")
+    ('id=1&token=***', 'id=1')
+    """
+    parts = re.split("[&;]", query)
+    return redacted("&".join(part for part in parts if not _SIGNS.fullmatch(part.partition("=")[0])))
 
 
 def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    # 128 bits: of 32, a million references would find some hundred twice, and two photos would be one
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
