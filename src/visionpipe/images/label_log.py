@@ -88,11 +88,17 @@ class LabelLog:
     def _new_reviews(self, photo: Photo, image_id: str) -> list[tuple[tuple, LabelClaim]]:
         """Return what reviewers say that is not written yet, each with what it is counted by, in order."""
         said: Counter[tuple] = Counter()
+        last: dict[tuple, tuple] = {}
         new = []
         for claim in photo.claims:
             if claim.origin != "import":
                 at = claim.labelled_at or photo.arrived_at
                 key = (image_id, claim.annotator, claim.label, claim.origin, at)
+                if (
+                    last.get((claim.annotator, at)) == key
+                ):  # the same row again, as in the next export of everything
+                    continue
+                last[claim.annotator, at] = key
                 said[key] += 1
                 if said[key] > self._reviews[key]:
                     new.append((key, claim))

@@ -104,6 +104,14 @@ def test_a_reviewer_may_come_back_to_an_earlier_label_of_the_same_time(at_once, 
     assert warehouse.manifest()["label"].tolist() == ["cat"]
 
 
+def test_the_next_export_of_everything_adds_nothing(root, warehouse):
+    image_id = store.read_store_index(root / "arrivals")["image_id"][0]
+    for _ in range(3):
+        review(root, image_id, label="cat")
+        warehouse.take_in(reviewed(root))
+    assert warehouse.labels.query("origin == 'review'")["label"].tolist() == ["cat"]
+
+
 @pytest.mark.parametrize(
     ("row", "trouble"),
     [
