@@ -24,6 +24,16 @@ def test_the_epoch_that_training_itself_kept_wins_over_the_lowest_loss(training,
     assert "Validation loss 0.440" in text
 
 
+def test_classes_that_no_validation_image_is_of_are_named(training, parse):
+    told = training | {"n_validation_images": 16, "unjudged_classes": ["hat", "skirt"]}
+    text = parse(training_page(told)).text
+    assert (
+        "No validation image is of hat, skirt, so none could choose an epoch, and the last one was kept."
+        in text
+    )
+    assert "of 16 images" in text
+
+
 def test_without_overfitting_it_says_so_only_if_it_was_watched_for(training, parse):
     training["curves"]["overfit"] = [False] * 8
     assert "No sign of overfitting" in parse(training_page(training)).text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,11 @@ from visionpipe.models.classifier import (
 )
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.checkpoint import Checkpoints, training_key
-from visionpipe.models.training.curves import Curves
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.finetune import choose_device, repeatable, train
 from visionpipe.models.training.frozen_trunk import LabelledPixels, soft_targets
-from visionpipe.models.training.recipe import Choice, log_choices, resolve, unread
+from visionpipe.models.training.recipe import log_choices, resolve, unread
+from visionpipe.models.training.story import story
 
 logger = logging.getLogger(__name__)
 ORIGIN = "origin.json"
@@ -123,19 +123,17 @@ def train_candidate(
     for name in unread(parameters, resolved):
         logger.warning("training.%s is not used by this training (mode: %s)", name, resolved.mode)
     curves = train(classifier, training, validation, resolved, team=team, checkpoints=own)
-    told = _story(classifier, curves, choices)
+    told = story(classifier, curves, choices, training, validation)
     validation_rows = manifest[in_validation]
     predictions = predict_manifest(classifier, validation_rows, images)
     codes_N = codes_of(validation_rows["label"], classes)
     classifier.spec = calibrate(classifier.spec, predictions.logits_NK, codes_N, parameters)
     calibrated = classifier.spec.read(predictions.logits_NK, predictions.embeddings_NE)
-    reference = prediction_table(validation_rows, calibrated)
+    seen = manifest.loc[in_training | in_validation, ["image_id", "group_id", "split"]]
     return Candidate(
         classifier=classifier.cpu(),
-        reference=reference,
-        seen=manifest.loc[in_training | in_validation, ["image_id", "group_id", "split"]].reset_index(
-            drop=True
-        ),
+        reference=prediction_table(validation_rows, calibrated),
+        seen=seen.reset_index(drop=True),
         curves={name: values for name, values in told["curves"].items() if name not in _TIMINGS},
         training=told,
     )
@@ -155,31 +153,6 @@ def _untrained(classes: list[str], parameters: TrainingParameters) -> ImageClass
     with repeatable(parameters.seed, torch.device("cpu")):  # without pretrained weights they are drawn here
         backbone = build_backbone(spec.backbone, spec.weights, spec.image_size_px)
     return ImageClassifier(spec, backbone)
-
-
-def _story(classifier: ImageClassifier, curves: Curves, choices: list[Choice]) -> dict[str, Any]:
-    """Gather what is told of a training, as plain values; `requires_grad` says what moved."""
-    parts = [
-        (f"stage {i} ({type(stage).__name__})", list(stage.parameters()))
-        for i, stage in enumerate(classifier.stages)
-    ] + [("head", list(classifier.head.parameters()))]
-    return {
-        "curves": asdict(curves),
-        "moved": [
-            {
-                "part": part,
-                "n_parameters": sum(weight.numel() for weight in weights),
-                "moved": any(weight.requires_grad for weight in weights),
-            }
-            for part, weights in parts
-            if weights
-        ],
-        "recipe": [
-            {"name": f"training.{choice.name}", "value": choice.value, "why": choice.why}
-            for choice in choices
-        ],
-        "kept_epoch": None if curves.kept is None else curves.epoch[curves.kept],
-    }
 
 
 def predict_manifest(

@@ -23,7 +23,8 @@ def training_page(training: Mapping[str, Any]) -> str:
         Any of `model` (`describe_model`'s facts), `classes`, `curves` (see `training_curves`, and `seconds`, each
         epoch's), `moved` (mappings of `part`, `n_parameters` and `moved`, a bool), `recipe` (mappings of `name`,
         `value` and `why`), `kept_epoch` (None: the weights before the first; by default that of the lowest
-        validation loss) and `demo_notice`; a missing or empty one leaves no section.
+        validation loss), `n_validation_images`, `unjudged_classes` (names of those without any; then the last epoch
+        was kept) and `demo_notice`; a missing or empty one leaves no section.
 
     Returns
     -------
@@ -41,6 +42,8 @@ def training_page(training: Mapping[str, Any]) -> str:
         curves_plot=training_curves(curves, kept) if has_a_curve(curves) else None,
         n_epochs=len(curves.get("epoch") or ()),
         kept=_at(curves, kept) if kept else None,
+        n_validation=training.get("n_validation_images"),
+        unjudged=training.get("unjudged_classes"),
         overfit_from=_first_overfit(curves, kept),
         watched="overfit" in curves,
         seconds=sum(filter(is_number, curves.get("seconds") or ())) or None,

@@ -12,8 +12,10 @@ from scipy.optimize import minimize
 from sklearn.metrics import log_loss
 from torch.nn import functional
 
+from photo_sets import parameters, photo_set
+from visionpipe.models.candidate import train_candidate
 from visionpipe.models.training.losses import image_losses
-from visionpipe.models.training.selection import Selection, calibrated_losses
+from visionpipe.models.training.selection import Selection, calibrated_losses, unjudged_classes
 
 LOSSES = st.lists(st.floats(0.0, 5.0), min_size=5, max_size=5).map(lambda each: torch.tensor(each).double())
 
@@ -133,3 +135,30 @@ class TestSelection:
         rise_N = kept - lowest_N
         assert rise_N.mean() <= rise_N.std() / len(rise_N) ** 0.5 + 1e-12
         assert before is None or kept.mean() <= before.mean()
+
+
+class TestUnjudgedClasses:
+    def test_they_are_those_of_training_images_alone(self):
+        targets_NK = torch.tensor([[0.9, 0.1, 0, 0], [0.2, 0.8, 0, 0], [0, 0, 1, 0]])
+        held_out_NK = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1.0]])
+        assert unjudged_classes(targets_NK, held_out_NK) == [1, 2]
+        assert unjudged_classes(held_out_NK, held_out_NK) == []
+
+    @given(epochs=st.lists(LOSSES, min_size=1, max_size=8))
+    def test_who_knows_too_little_to_choose_keeps_every_epoch(self, epochs):
+        selection = Selection(judges=False)
+        selection.start(torch.zeros(5).double())
+        assert all(selection.offer(losses_N) for losses_N in epochs)
+
+    @pytest.mark.parametrize("mode", ["finetune", "scratch"])
+    def test_a_training_without_validation_images_of_a_class_keeps_its_last_epoch(self, mode, caplog):
+        photos = photo_set(train=8, validation=4)
+        manifest = photos.manifest.query("split != 'validation' or label != 'red'")
+        epochs = {"epochs": 3} if mode == "finetune" else {"whole_network_epochs": 3}
+        recipe = parameters(backbone="timm/test_resnet", weights="none", mode=mode, patience=1, **epochs)
+        made = train_candidate(manifest, photos.prepared(64), recipe)
+        assert made.training["kept_epoch"] == len(made.curves["epoch"]) == 3
+        assert (made.training["unjudged_classes"], made.training["n_validation_images"]) == (["red"], 4)
+        assert "No validation image of red: none can choose an epoch then" in caplog.text
+        assert not any(made.curves["overfit"])
+        assert "the weights from before are kept" not in caplog.text

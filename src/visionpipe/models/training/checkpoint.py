@@ -75,7 +75,9 @@ class Checkpoints:
             temporary.write_bytes(tensor_bytes(snapshot.tensors, {"facts": json.dumps(snapshot.facts)}))
         for other in _trainings(self._folder):
             if other != self._own:
-                logger.info("Checkpoint of another training removed: %s", other)
+                logger.warning(
+                    "The checkpoint of another training, which was not finished, is removed: %s", other
+                )
                 shutil.rmtree(other)
         for other in self._own.iterdir():
             if other != path:

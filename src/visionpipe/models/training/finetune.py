@@ -30,6 +30,7 @@ from visionpipe.models.training.losses import build_loss, judging_weights, targe
 from visionpipe.models.training.memory import kept_memory
 from visionpipe.models.training.phase import LAST_STAGES, WHOLE_NETWORK, Phase, PhaseTraining, Setting
 from visionpipe.models.training.recipe import log_choices, resolve
+from visionpipe.models.training.selection import unjudged_classes
 from visionpipe.models.training.step import copy_of_start
 from visionpipe.models.training.tail import pooled
 
@@ -67,6 +68,11 @@ def train(
     device = team.device or choose_device(parameters.device)
     parameters, choices = resolve(parameters, training.targets_NK, device)
     log_choices(choices)
+    if unjudged := unjudged_classes(training.targets_NK, validation.targets_NK):
+        logger.warning(
+            "No validation image of %s: none can choose an epoch then, and the last one is kept",
+            ", ".join(classifier.spec.classes[k] for k in unjudged),
+        )
     with repeatable(parameters.seed, device), kept_memory(device):
         classifier.to(device).eval().requires_grad_(False)
         resumed = None if checkpoints is None else checkpoints.latest()

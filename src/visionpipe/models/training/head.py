@@ -21,7 +21,7 @@ from visionpipe.models.training.losses import Loss, balanced_order
 from visionpipe.models.training.memory import Passes
 from visionpipe.models.training.mixing import mix
 from visionpipe.models.training.recipe import SMALLEST_BATCH
-from visionpipe.models.training.selection import Selection, calibrated_losses
+from visionpipe.models.training.selection import Selection, calibrated_losses, unjudged_classes
 from visionpipe.models.training.tail import pooled
 
 _PEAK_RATE = 1e-2
@@ -67,7 +67,8 @@ def fit_head(
         head.parameters(), lr=_PEAK_RATE, weight_decay=parameters.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, parameters.probe_epochs)
-    best, selection = dict[str, torch.Tensor](), Selection()
+    judges = not unjudged_classes(training.targets_NK, validation.targets_NK)
+    best, selection = dict[str, torch.Tensor](), Selection(judges=judges)
     for epoch in range(parameters.probe_epochs):
         chance = generator(seed, "probe", epoch)
         device_chance = generator(seed, "probe dropout", epoch, device=features_ND.device)

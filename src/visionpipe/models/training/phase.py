@@ -27,7 +27,7 @@ from visionpipe.models.training.fold import PROBED_IMAGES, folded
 from visionpipe.models.training.frozen_trunk import autocast
 from visionpipe.models.training.losses import Loss, balanced_order
 from visionpipe.models.training.memory import Passes
-from visionpipe.models.training.selection import Selection
+from visionpipe.models.training.selection import Selection, unjudged_classes
 from visionpipe.models.training.step import FEWEST_NORMALISED, Draw, Step
 from visionpipe.models.training.tail import Tail, make_optimiser, pooled, set_rate, warm_up_cosine
 from visionpipe.models.training.transfer import sent
@@ -104,7 +104,8 @@ class PhaseTraining:
         self._autocast = autocast(parameters, device)
         self._passes = Passes(inference_batch_size(device))
         self._best: dict[str, torch.Tensor] = {}
-        self._selection, self._done = Selection(), 0
+        self._judges = not unjudged_classes(feed.targets_NK, feed.held_out_NK)
+        self._selection, self._done = Selection(judges=self._judges), 0
 
     def run(self, resumed: Snapshot | None = None) -> None:
         """Train to the end of the phase, from where a snapshot stands if there is one; the best weights stay."""
@@ -122,7 +123,7 @@ class PhaseTraining:
                 progress.update(task, note=note)
                 logger.info("%s: %s", title, note)
                 self._save()
-        if self._selection.stale == self._done:
+        if self._judges and self._selection.stale == self._done:
             logger.warning(
                 "%s: no epoch lowered the validation loss (%.3f before the first); the weights from before are kept",
                 *(title, self._selection.before),
@@ -155,7 +156,7 @@ class PhaseTraining:
             validation_auc=found.auc,
             learning_rate=float(self._setting.parameters.learning_rate) * max(rates),
             improved=improved,
-            rise=self._selection.rise,
+            rise=self._selection.rise if self._judges else 0.0,
             images_per_s=n_images / (trained - began),
             seconds=time.perf_counter() - began,
         )
@@ -227,7 +228,7 @@ class PhaseTraining:
 
     def _out_of_patience(self) -> bool:
         patience, stale = self._setting.parameters.patience, self._selection.stale
-        if patience is None or stale < patience:
+        if patience is None or stale < patience or not self._judges:
             return False
         logger.info(
             "Stopped early: the validation loss has not fallen for %d epochs (training.patience)", stale
@@ -265,7 +266,7 @@ class PhaseTraining:
         facts = snapshot.facts
         self._done = facts["done"]
         lowest_N = snapshot.part("lowest")["losses_N"].to(self._feed.held_out_NK.device)
-        self._selection = Selection(lowest_N, facts["loss_before"], facts["stale"])
+        self._selection = Selection(lowest_N, facts["loss_before"], facts["stale"], judges=self._judges)
         self._step.micro_batch.size = min(self._step.micro_batch.size, facts["micro_batch"])
         self._tail.load_state_dict(snapshot.part("tail"))
         if self._ema is not None:

@@ -40,6 +40,19 @@ def calibrated_losses(
     return min(plain_N, losses(softest), key=lambda each_N: each_N.mean().item())
 
 
+def unjudged_classes(targets_NK: torch.Tensor, held_out_NK: torch.Tensor) -> list[int]:
+    """Return the classes that training images are of, and no validation image is.
+
+    A network that forgets such a class looks better on the validation images: they cannot choose its epoch.
+
+    Parameters
+    ----------
+    targets_NK, held_out_NK : torch.Tensor
+        Soft targets of training and validation images; an image counts for its likeliest class.
+    """
+    return sorted(set(targets_NK.argmax(1).tolist()) - set(held_out_NK.argmax(1).tolist()))
+
+
 class Selection:
     """Keeps the latest epoch whose loss is within a standard error of the lowest, and lower than before the first.
 
@@ -58,12 +71,19 @@ class Selection:
         Epochs since the lowest mean.
     rise : float
         How far the last epoch's mean lies above the lowest, in standard errors.
+    judges : bool
+        False: the images know too little to choose, and each epoch is kept in the place of the one before.
     """
 
     def __init__(
-        self, lowest_N: torch.Tensor | None = None, before: float = math.inf, stale: int = 0
+        self,
+        lowest_N: torch.Tensor | None = None,
+        before: float = math.inf,
+        stale: int = 0,
+        *,
+        judges: bool = True,
     ) -> None:
-        self.lowest_N, self.before, self.stale = lowest_N, before, stale
+        self.lowest_N, self.before, self.stale, self.judges = lowest_N, before, stale, judges
         self.rise = 0.0
 
     def start(self, losses_N: torch.Tensor) -> None:
@@ -72,6 +92,9 @@ class Selection:
 
     def offer(self, losses_N: torch.Tensor) -> bool:
         """Say whether an epoch with these losses is to be kept."""
+        return self._is_good(losses_N) or not self.judges
+
+    def _is_good(self, losses_N: torch.Tensor) -> bool:
         if self.lowest_N is None or losses_N.mean() < self.lowest_N.mean():
             self.lowest_N, self.stale, self.rise = losses_N, 0, 0.0
             return True
