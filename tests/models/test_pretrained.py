@@ -78,6 +78,35 @@ class TestWeightsFiles:
         with pytest.raises(VisionpipeError, match=rf"{name} cannot be read: MemoryError"):
             build_backbone("timm/test_resnet", str(tmp_path / name), 64)
 
+    @pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
+    def test_a_checkpoint_of_a_training_script_is_unwrapped(self, key, tmp_path):
+        state, images_NCHW = whole_network("timm/test_resnet").state_dict(), torch.rand(1, 3, 64, 64)
+        torch.save({"epoch": 3, key: state, "optimizer": {}}, tmp_path / "checkpoint.pth")
+        torch.save(state, tmp_path / "plain.pth")
+        from_each = [
+            run_stages(build_backbone("timm/test_resnet", str(tmp_path / name), 64), images_NCHW)
+            for name in ("checkpoint.pth", "plain.pth")
+        ]
+        assert torch.equal(*from_each)
+
+    def test_weights_that_are_no_numbers_are_refused(self, tmp_path):
+        state = whole_network("timm/test_resnet").state_dict()
+        next(iter(state.values())).view(-1)[3] = float("nan")
+        save_file(state, tmp_path / "w.safetensors")
+        with pytest.raises(VisionpipeError, match=r"w\.safetensors holds weights that are no finite numbers"):
+            build_backbone("timm/test_resnet", str(tmp_path / "w.safetensors"), 64)
+
+    def test_what_another_network_lacks_is_named(self, tmp_path):
+        state = whole_network("timm/test_resnet").state_dict()
+        first = next(iter(state))
+        del state[first]
+        save_file(state, tmp_path / "w.safetensors")
+        with pytest.raises(
+            VisionpipeError, match=rf"not hold the weights of .* \(Missing key.*{first}"
+        ) as told:
+            build_backbone("timm/test_resnet", str(tmp_path / "w.safetensors"), 64)
+        assert "\n" not in str(told.value)
+
     def test_a_pickle_with_code_in_it_is_refused_and_the_code_not_run(self, tmp_path):
         torch.save({"conv1.weight": Bomb(tmp_path / "exploded")}, tmp_path / "bomb.pth")
         with pytest.raises(VisionpipeError, match=r"bomb\.pth is damaged, or holds more than tensors"):

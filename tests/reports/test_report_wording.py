@@ -109,3 +109,12 @@ def test_a_photo_that_came_with_a_review_is_called_by_its_id():
     assert rendering.photo_name(image_id, f"{image_id}/ann/2026-04-01T00:00:00+00:00") == "ab" * 6
     assert rendering.photo_name(image_id, float("nan")) == rendering.photo_name(image_id) == "ab" * 6
     assert rendering.photo_name(image_id, "C:\\photos\\7.png") == "7.png"
+
+
+@pytest.mark.parametrize(
+    ("temperature", "why"), [(1.0, "too few, or of one class alone"), (1.3, "no confidence was enough")]
+)
+def test_why_all_is_left_to_a_person_is_told(temperature, why):
+    facts = model_facts({"temperature": temperature, "deferral_confidence": None}, ["cat", "dog"])
+    assert facts["Left to a person"].startswith("every photo: ")
+    assert why in facts["Left to a person"]

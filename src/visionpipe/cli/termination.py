@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
+logger = logging.getLogger(__name__)
 _POSTPONED_S = 0.05
 
 
@@ -32,10 +34,11 @@ def ends_tidily(command: Callable[..., Any]) -> Callable[..., Any]:
             before[signal.SIGINT] = signal.signal(signal.SIGINT, leaving)
         try:
             return command(*args, **kwargs)
-        except Exception:
-            if leaving.number is not None:  # what a library made of the exit that went through it
-                leaving.leave()
-            raise
+        except BaseException:
+            if leaving.number is None:
+                raise
+            logger.warning("Stopped by %s", signal.Signals(leaving.number).name)
+            leaving.leave()  # whatever a library made of the exit that went through it
         finally:
             if leaving.number is None:  # or MLflow is still to be told
                 for number, handler in before.items():

@@ -122,6 +122,9 @@ def train_candidate(
     log_choices(choices)
     for name in unread(parameters, resolved):
         logger.warning("training.%s is not used by this training (mode: %s)", name, resolved.mode)
+    freezes = resolved.mode == "probe" or (resolved.mode == "finetune" and bool(resolved.epochs))
+    if freezes and resolved.weights == "none":
+        logger.warning("Random layers are frozen (training.weights: none); training.mode: scratch trains all")
     curves = train(classifier, training, validation, resolved, team=team, checkpoints=own)
     told = story(classifier, curves, choices, training, validation)
     validation_rows = manifest[in_validation]

@@ -17,6 +17,8 @@ from torch import nn
 from visionpipe.errors import VisionpipeError, first_line
 
 _HUB_TIMEOUT_S = 5.0
+_STATE_KEYS = ("state_dict", "model_state_dict", "model")  # of training scripts' checkpoints
+_QUOTED_CHARACTERS = 160
 
 
 def load_weights(module: nn.Module, name: str, weights: str, *, packaged: bool) -> None:
@@ -63,7 +65,7 @@ def fill(module: nn.Module, state: object, name: str, source: str) -> None:
     VisionpipeError
         When it is not one of this network.
     """
-    own = module.state_dict()
+    own, state = module.state_dict(), _unwrapped(state)
     tensors = list(state.values()) if isinstance(state, dict) else []
     shapes = [getattr(tensor, "shape", None) for tensor in tensors]
     if shapes == [tensor.shape for tensor in own.values()]:
@@ -72,7 +74,23 @@ def fill(module: nn.Module, state: object, name: str, source: str) -> None:
     try:
         module.load_state_dict(state)
     except (AttributeError, RuntimeError, TypeError) as error:
-        raise VisionpipeError(f"training.weights: {source} does not hold the weights of {name}") from error
+        raise VisionpipeError(
+            f"training.weights: {source} does not hold the weights of {name}{_first_difference(error)}"
+        ) from error
+    if not all(tensor.isfinite().all() for tensor in module.state_dict().values()):
+        raise VisionpipeError(f"training.weights: {source} holds weights that are no finite numbers")
+
+
+def _first_difference(error: Exception) -> str:
+    """Quote what torch names first, of a text that may name hundreds of layers."""
+    lines = [line.strip() for line in str(error).splitlines()[1:]]
+    return f" ({lines[0][:_QUOTED_CHARACTERS].rstrip(' ,.')} …)" if lines else ""
+
+
+def _unwrapped(content: object) -> object:
+    """Return the state dict of a training's checkpoint, in which other things lie beside it."""
+    wrapped = content if isinstance(content, dict) else {}
+    return next((wrapped[key] for key in _STATE_KEYS if isinstance(wrapped.get(key), dict)), content)
 
 
 def torchvision_hub_state(model_name: str, name: str) -> dict[str, torch.Tensor]:

@@ -59,9 +59,16 @@ def _rule(decision: Mapping[str, Any], classes: Sequence[str]) -> str:
     return "the likeliest class"
 
 
+def why_all_are_deferred(model: Mapping[str, Any]) -> str:
+    """Say why a model leaves every photo to a person (`visionpipe.models.calibrate.calibrate`)."""
+    if model.get("temperature") == 1:
+        return "the validation images were too few, or of one class alone, to calibrate it"
+    return "no confidence was enough for the wanted accuracy on the validation images"
+
+
 def _deferral(model: Mapping[str, Any]) -> str:
     if "deferral_confidence" not in model:
         return NOTHING
     if model["deferral_confidence"] is None:
-        return "every photo: no threshold reached the accuracy wanted"
+        return f"every photo: {why_all_are_deferred(model)}"
     return f"photos of which it is less than {percent(model['deferral_confidence'])} sure"

@@ -152,6 +152,7 @@ class TestUnjudgedClasses:
 
     @pytest.mark.parametrize("mode", ["finetune", "scratch"])
     def test_a_training_without_validation_images_of_a_class_keeps_its_last_epoch(self, mode, caplog):
+        caplog.set_level("INFO")
         photos = photo_set(train=8, validation=4)
         manifest = photos.manifest.query("split != 'validation' or label != 'red'")
         epochs = {"epochs": 3} if mode == "finetune" else {"whole_network_epochs": 3}
@@ -160,5 +161,7 @@ class TestUnjudgedClasses:
         assert made.training["kept_epoch"] == len(made.curves["epoch"]) == 3
         assert (made.training["unjudged_classes"], made.training["n_validation_images"]) == (["red"], 4)
         assert "No validation image of red: none can choose an epoch then" in caplog.text
+        assert "Epoch 3 of 3 is kept" in caplog.text
+        assert ("Random layers are frozen" in caplog.text) == (mode == "finetune")
         assert not any(made.curves["overfit"])
         assert "the weights from before are kept" not in caplog.text

@@ -91,6 +91,8 @@ def train(
             curves,
         )
         feed = _train_phases(setting, training, validation, resumed)
+        if curves.kept is not None:
+            logger.info("Epoch %d of %d is kept", curves.epoch[curves.kept], len(curves.epoch))
         classifier.requires_grad_(False)
         first = _first_moved(classifier, parameters, curves)
         classifier.stages[first:].requires_grad_(True)
