@@ -97,11 +97,9 @@ def train(
         first = _first_moved(classifier, parameters, curves)
         classifier.stages[first:].requires_grad_(True)
         classifier.head.requires_grad_(True)
-        classifier.spec.trained_stages = (
-            f"stages {first}-{len(classifier.stages) - 1} and head"
-            if first < len(classifier.stages)
-            else "head"
-        )
+        # stages without weights, such as a last activation, are not said to move
+        moved = [i for i in range(first, len(classifier.stages)) if list(classifier.stages[i].parameters())]
+        classifier.spec.trained_stages = f"stages {moved[0]}-{moved[-1]} and head" if moved else "head"
         classifier.spec.epochs = len(curves.epoch)
         _fit_embedding(classifier, feed, len(training), parameters, team)
     return curves
