@@ -28,9 +28,8 @@ def ends_tidily(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         leaving = _Leaving()
         before = {signal.SIGTERM: signal.signal(signal.SIGTERM, leaving)}
-        if (
-            signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):  # a shell's background job ignores it
+        # not where it is ignored, as in a shell's background job
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             before[signal.SIGINT] = signal.signal(signal.SIGINT, leaving)
         try:
             return command(*args, **kwargs)
