@@ -1,4 +1,4 @@
-"""Intervals from test images in groups: few mistakes, and few groups.
+"""Intervals from test images in groups: few mistakes, groups of very unequal sizes, and few groups.
 
 `python benchmarks/group_intervals.py` simulates images of which a part takes after its group and the rest after none,
 and counts how often a bound is wrong. A 95 % interval may err by 2.5 % on each side.
@@ -18,26 +18,41 @@ from visionpipe.stats.bootstrap_t import clustered_mean
 from visionpipe.stats.intervals import clustered_proportion
 from visionpipe.stats.paired import effective_disagreements, non_inferiority
 
-SHARES = (  # right answers, part that takes after its group, groups, images of each
-    (0.97, 0.7, 60, 10),
-    (0.98, 0.7, 100, 10),
-    (0.95, 0.7, 40, 10),
-    (0.95, 0.7, 15, 10),
-    (0.97, 0.5, 60, 5),
-    (0.95, 0.5, 200, 3),
-    (0.9, 0.7, 40, 10),
-    (0.8, 0.7, 40, 10),
-    (0.97, 0.0, 60, 10),
-    (0.9, 0.0, 60, 10),
+UNEQUAL = {  # as the senders of real photos are
+    "1 of 200, 40 of 5": np.repeat([200, 5], [1, 40]),
+    "50, the k-th of 200 / k": 200 // np.arange(1, 51),
+    "20, the k-th of 100 / k": 100 // np.arange(1, 21),
+    "1 of 40, 100 of 2, 200 of 1": np.repeat([40, 2, 1], [1, 100, 200]),
+}
+SIZES = {f"{n} of {size}": np.repeat(size, n) for n in (15, 40, 60, 100, 150, 200) for size in (3, 5, 10)}
+SIZES |= UNEQUAL
+SHARES = (  # right answers, part that takes after its group, images of the groups
+    (0.97, 0.7, "60 of 10"),
+    (0.98, 0.7, "100 of 10"),
+    (0.95, 0.7, "40 of 10"),
+    (0.95, 0.7, "15 of 10"),
+    (0.97, 0.5, "60 of 5"),
+    (0.95, 0.5, "200 of 3"),
+    (0.9, 0.7, "40 of 10"),
+    (0.8, 0.7, "40 of 10"),
+    (0.97, 0.0, "60 of 10"),
+    (0.9, 0.0, "60 of 10"),
+    *((share, alike, sizes) for sizes in UNEQUAL for share in (0.97, 0.9, 0.8) for alike in (0.0, 0.3, 0.7)),
 )
 LOSSES = (
-    (0.05, 0.7, 60, 5),
-    (0.05, 0.7, 60, 10),
-    (0.03, 0.7, 60, 10),
-    (0.03, 0.7, 150, 10),
-    (0.03, 0.0, 60, 10),
+    (0.05, 0.7, "60 of 5"),
+    (0.05, 0.7, "60 of 10"),
+    (0.03, 0.7, "60 of 10"),
+    (0.03, 0.7, "150 of 10"),
+    (0.03, 0.0, "60 of 10"),
+    *((loss, alike, sizes) for sizes in UNEQUAL for loss in (0.05, 0.15) for alike in (0.0, 0.7)),
 )
 GROUPS = (6, 7, 8, 12, 20, 50)
+
+
+def groups_of(sizes: str) -> np.ndarray:
+    """Return the group of each image, 0 to G - 1 (N,)."""
+    return np.repeat(np.arange(len(SIZES[sizes])), SIZES[sizes])
 
 
 def in_groups(random: np.random.Generator, share: float, alike: float, groups_N: np.ndarray) -> np.ndarray:
@@ -52,14 +67,14 @@ def print_shares(simulations: int) -> None:
     print(
         "\n| right | alike | groups | lower bound too high | upper bound too low | width |\n|---|---|---|---|---|---|"
     )
-    for share, alike, n_groups, size in SHARES:
-        random, groups_N = np.random.default_rng(0), np.repeat(np.arange(n_groups), size)
+    for share, alike, sizes in SHARES:
+        random, groups_N = np.random.default_rng(0), groups_of(sizes)
         drawn = (in_groups(random, share, alike, groups_N) for _ in range(simulations))
         found = [clustered_proportion(right_N, groups_N) for right_N in drawn]
         above, below = np.mean([(i.low > share, i.high < share) for i in found], axis=0)
         width = np.mean([i.high - i.low for i in found])
         print(
-            f"| {share:.0%} | {alike:.0%} | {n_groups} of {size} | {above:.1%} | {below:.1%} | {width:.3f} |",
+            f"| {share:.0%} | {alike:.0%} | {sizes} | {above:.1%} | {below:.1%} | {width:.3f} |",
             flush=True,
         )
 
@@ -67,14 +82,14 @@ def print_shares(simulations: int) -> None:
 def print_losses(simulations: int) -> None:
     """Print how often a challenger that loses just the margin is said not to be worse."""
     print("\n| loses, and may lose | alike | groups | said not to be worse |\n|---|---|---|---|")
-    for loss, alike, n_groups, size in LOSSES:
-        random, groups_N = np.random.default_rng(0), np.repeat(np.arange(n_groups), size)
+    for loss, alike, sizes in LOSSES:
+        random, groups_N = np.random.default_rng(0), groups_of(sizes)
         champion_N, proven = np.ones(len(groups_N), dtype=bool), 0
         for _ in range(simulations):
             challenger_N = ~in_groups(random, loss, alike, groups_N)
             counts = effective_disagreements(champion_N, challenger_N, groups_N, 0.95)
             proven += non_inferiority(*counts, margin=loss).p_value < 0.025
-        print(f"| {loss:.0%} | {alike:.0%} | {n_groups} of {size} | {proven / simulations:.1%} |", flush=True)
+        print(f"| {loss:.0%} | {alike:.0%} | {sizes} | {proven / simulations:.1%} |", flush=True)
 
 
 def print_means(simulations: int) -> None:

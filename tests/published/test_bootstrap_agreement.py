@@ -77,18 +77,25 @@ def test_the_gain_of_one_model_over_another():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_effective_size_is_that_of_a_cluster_robust_variance(seed):
-    """Korn and Graubard (1998), with half a cluster of each outcome added."""
+def test_the_effective_size_is_that_of_the_larger_design_effect(seed):
+    """Cluster-robust, and by the intraclass correlation; half a cluster of average size at each outcome is added."""
     random = np.random.default_rng(seed)
     groups_N = np.repeat(np.arange(40), random.integers(1, 8, size=40))
     right_N = (random.beta(2, 1, size=40)[groups_N] > random.random(len(groups_N))).astype(float)
-    n, size = len(right_N), np.sum(np.bincount(groups_N) ** 2) / len(right_N)
+    n, size = len(right_N), len(right_N) / 40
+    weight = np.sum(np.bincount(groups_N) ** 2) / n
     # a row that is half a cluster of `size` rows: its residual counts size / 2 times here, (size / 2)^2 times there
     weights_N = np.append(np.ones(n), [size / 2, size / 2])
     model = sm.WLS(np.append(right_N, [0, 1]), np.ones(n + 2), weights=weights_N)
     residuals_N = model.fit().wresid
     totals_G = np.bincount(groups_N, weights=residuals_N[:n])
     clustered = totals_G @ totals_G + size * (residuals_N[n:] @ residuals_N[n:])
-    design_effect = max(1.0, 40 / 39 * (n - 1) / n * clustered / (residuals_N @ residuals_N))
-    expected = n / design_effect * (t.ppf(0.975, n - 1) / t.ppf(0.975, 39)) ** 2
-    assert effective_size(right_N, groups_N) == pytest.approx(expected, abs=1e-6)
+    robust = max(1.0, 40 / 39 * (n - 1) / n * clustered / (residuals_N @ residuals_N))
+    one_way = sm.OLS(right_N, groups_N[:, None] == np.arange(40)).fit()
+    within = one_way.ssr / (one_way.df_resid + size - 1)
+    correlation = max(0.0, 1 - within / (residuals_N @ residuals_N / (n + size)))
+    sizes = [
+        n / design_effect * (t.ppf(0.975, n - 1) / t.ppf(0.975, df)) ** 2
+        for design_effect, df in ((robust, n / weight - 1), (1 + correlation * (weight - 1), 39))
+    ]
+    assert effective_size(right_N, groups_N) == pytest.approx(min(sizes), abs=1e-6)

@@ -64,6 +64,20 @@ def test_groups_that_do_not_agree_count_almost_fully():
     assert 2400 < effective_size(right_N, np.arange(3000) // 3) <= 3000
 
 
+@pytest.mark.parametrize(("alike", "narrowest", "widest"), [(0.0, 0.15, 0.3), (0.3, 0.2, 0.4), (0.7, 0.4, 0.6)])
+def test_one_group_of_half_the_images_is_told_by_the_others(alike, narrowest, widest):
+    """How far images of a group agree is seen on all groups, not on the largest alone (decision record 0014)."""
+    random, groups_N = np.random.default_rng(3), np.repeat(np.arange(41), [200] + [5] * 40)
+    intervals = []
+    for _ in range(500):
+        of_group_N, own_N = (random.random(41) < 0.9)[groups_N], random.random(400) < 0.9
+        right_N = np.where(random.random(400) < alike, of_group_N, own_N)
+        intervals.append(clustered_proportion(right_N, groups_N))
+    assert np.mean([interval.low > 0.9 for interval in intervals]) <= 0.025
+    assert np.mean([interval.high < 0.9 for interval in intervals]) <= 0.025
+    assert narrowest < np.mean([interval.high - interval.low for interval in intervals]) < widest
+
+
 def test_clustered_proportion_covers_where_the_naive_interval_does_not():
     random, covered, naive = np.random.default_rng(2), 0, 0
     clusters = np.repeat(np.arange(60), 5)

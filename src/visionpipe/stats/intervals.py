@@ -88,14 +88,18 @@ def effective_size(
 ) -> float:
     """Return the number of independent observations that would tell as much about the mean as these do.
 
-    This is Korn and Graubard's (1998): N over the design effect (cluster-robust variance over that of
-    independent observations), with the t quantile of the number of clusters; never more than N.
-    With one observation per cluster it is N exactly.
+    N over the design effect, with the t quantile that so few clusters ask for (Korn and Graubard 1998); from 1 to N,
+    and N exactly with one observation per cluster. The design effect is the larger of two:
+
+    - the cluster-robust variance over that of independent observations. It supposes nothing, but where one cluster
+      holds half of the observations it sees little else, so its t has Kish's number of clusters, N^2 / sum m^2;
+    - 1 + (K - 1) times the intraclass correlation, K = sum m^2 / N (Kish 1965; the correlation by the mean square
+      within clusters, Fleiss and Cuzick 1979). All clusters tell how alike observations of the largest are.
 
     A few mistakes among many observations cannot show a design effect: one alone looks like none, and its bound would
-    be as close as if clusters did not matter. So half a cluster of average weight is added at each end of what a
-    value can be, as Jeffreys adds half a success and half a failure; with many of both kinds it changes nothing. When
-    all values are equal it is Kish's size for clusters that agree completely, (sum m)^2 / sum m^2.
+    be as close as if clusters did not matter. So half a cluster of average size is added at each end of what a value
+    can be, as Jeffreys adds half a success and half a failure; with many of both kinds it changes nothing. When all
+    values are equal it is Kish's size for clusters that agree completely, N / K. Decision record 0014 has the study.
 
     Parameters
     ----------
@@ -113,20 +117,31 @@ def effective_size(
         return float(n)
     if n_clusters == 1:
         return 1.0
-    size = float(sizes_G.astype(float) @ sizes_G) / n
+    weight = float(sizes_G.astype(float) @ sizes_G) / n
     if values_N.min() == values_N.max():
-        return n / size
+        return n / weight
+    size = n / n_clusters
     mean = (values_N.sum() + size * (least + most) / 2) / (n + size)
     added = ((least - mean) ** 2 + (most - mean) ** 2) / 2
     residuals_N = values_N - mean
-    independent = float(residuals_N @ residuals_N) + size * added
     residuals_G = np.bincount(index_N, weights=residuals_N)
+    squares = float(residuals_N @ residuals_N)
+    independent = squares + size * added
     clustered = float(residuals_G @ residuals_G) + size**2 * added
-    design_effect = n_clusters / (n_clusters - 1) * clustered / independent * (n - 1) / n
-    tail = 1 - (1 - level) / 2
-    few_clusters = (stdtrit(n - 1, tail) / stdtrit(n_clusters - 1, tail)) ** 2
+    robust = n_clusters / (n_clusters - 1) * clustered / independent * (n - 1) / n
+    within = (squares - float(residuals_G**2 @ (1 / sizes_G))) / (n - n_clusters + size - 1)
+    correlation = max(0.0, 1 - within * (n + size) / independent)
+    # of no more degrees of freedom than Cauchy's distribution has
+    robust_size = n / max(1.0, robust) * _few_clusters(n, max(2.0, n / weight), level)
+    correlated_size = n / (1 + correlation * (weight - 1)) * _few_clusters(n, n_clusters, level)
     # at least one: the group itself was seen
-    return float(max(1.0, n / max(1.0, design_effect) * few_clusters))
+    return max(1.0, min(robust_size, correlated_size))
+
+
+def _few_clusters(n: int, n_clusters: float, level: float) -> float:
+    """Return what remains of a size when its variance comes from so few clusters: squared t quantiles' ratio."""
+    tail = 1 - (1 - level) / 2
+    return float((stdtrit(n - 1, tail) / stdtrit(n_clusters - 1, tail)) ** 2)
 
 
 def clustered_proportion(successes_N: ArrayLike, cluster_ids_N: ArrayLike, level: float = 0.95) -> Interval:
