@@ -64,7 +64,9 @@ def test_groups_that_do_not_agree_count_almost_fully():
     assert 2400 < effective_size(right_N, np.arange(3000) // 3) <= 3000
 
 
-@pytest.mark.parametrize(("alike", "narrowest", "widest"), [(0.0, 0.15, 0.3), (0.3, 0.2, 0.4), (0.7, 0.4, 0.6)])
+@pytest.mark.parametrize(
+    ("alike", "narrowest", "widest"), [(0.0, 0.15, 0.3), (0.3, 0.2, 0.4), (0.7, 0.4, 0.6)]
+)
 def test_one_group_of_half_the_images_is_told_by_the_others(alike, narrowest, widest):
     """How far images of a group agree is seen on all groups, not on the largest alone (decision record 0014)."""
     random, groups_N = np.random.default_rng(3), np.repeat(np.arange(41), [200] + [5] * 40)
