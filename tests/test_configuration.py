@@ -121,6 +121,16 @@ def test_parameters_that_are_wrong_are_named_in_plain_words(given, said):
     check_parameters({"promotion": {"metric": "auroc"}, "evaluation": {}}, PIPELINES)
 
 
+def test_a_key_of_another_section_is_named_whole():
+    with pytest.raises(VisionpipeError) as error:
+        check_parameters({"evaluation": {"acceptance": []}, "timed_predictions": 80}, PIPELINES)
+    assert str(error.value) == (
+        "parameters: no pipeline reads a section 'timed_predictions'; "
+        "did you mean 'evaluation.examination.timed_predictions'?; "
+        "evaluation.acceptance: unknown key; did you mean 'promotion.acceptance'?"
+    )
+
+
 def timed(predictions: int, level: float = 0.95) -> dict:
     examination = {"timed_predictions": predictions}
     return {

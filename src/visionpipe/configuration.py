@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
@@ -126,27 +126,28 @@ def check_parameters(given: Mapping[str, Any], pipelines: Mapping[str, Pipeline]
         Names each mistake: the key, what is wrong with it, and what would be right.
     """
     from kedro.validation import TypeExtractor
-    from pydantic import ValidationError
 
-    from visionpipe.errors import VisionpipeError, meant, mistakes
+    from visionpipe.errors import VisionpipeError
+    from visionpipe.mistakes import keys_of, meant_key, mistakes
 
-    models: dict[str, type[BaseModel]] = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
+    found = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
+    models: dict[str, type[BaseModel]] = {
+        name: model for name, model in found.items() if hasattr(model, "model_validate")
+    }
+    known_keys = [key for name, model in models.items() for key in keys_of(model, name)]
     inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
     sections = sorted({name[7:].split(".")[0] for name in inputs if name.startswith("params:")})
     wrong = [
-        f"no pipeline reads a section {name!r}; {meant(str(name), sections)}"
+        f"no pipeline reads a section {name!r}; {meant_key(str(name), sections, known_keys)}"
         for name in sorted(set(given) - {*sections}, key=str)
     ]
-    read: dict[str, Any] = {}
     for name, model in models.items():
-        if name not in given or not hasattr(model, "model_validate"):
-            continue
-        try:
-            read[name] = model.model_validate(given[name])
-        except ValidationError as error:
-            wrong += mistakes(error, model, given[name], called=name)
+        if name in given:
+            wrong += mistakes(model, given[name], called=name, known_keys=known_keys)
     if wrong:
         raise VisionpipeError(f"parameters: {'; '.join(wrong)}")
-    if {"promotion", "evaluation"} <= read.keys():
-        evaluation = read["evaluation"]
-        read["promotion"].require_timing(evaluation.examination.timed_predictions, evaluation.level)
+    if {"promotion", "evaluation"} <= models.keys() & given.keys():
+        promotion, evaluation = (
+            cast("Any", models[name].model_validate(given[name])) for name in ("promotion", "evaluation")
+        )
+        promotion.require_timing(evaluation.examination.timed_predictions, evaluation.level)

@@ -21,6 +21,7 @@ FOUNDATION = {
     "bounded_parquet",
     "counting",
     "errors",
+    "mistakes",
     "installed_source",
     "progress",
     "scratch",
