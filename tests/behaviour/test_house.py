@@ -21,8 +21,8 @@ FOUNDATION = {
     "bounded_parquet",
     "counting",
     "errors",
-    "mistakes",
     "installed_source",
+    "mistakes",
     "progress",
     "scratch",
 }  # top-level modules that everybody may use
