@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from visionpipe.models.training.recipe import log_choices, resolve
 from visionpipe.models.training.selection import unjudged_classes
 from visionpipe.models.training.step import copy_of_start
 from visionpipe.models.training.tail import pooled
+from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 _FIRST, _SECOND = 1, 2  # phases after the head's
@@ -194,7 +196,11 @@ def _fit_embedding(
         with precision:
             return pooled(stages, feed.plain(index_B)).float()
 
-    found_ND = all_features(features, n_images, classifier.mean.device, team)
+    with progress_bar() as progress:
+        task = progress.add_task("Embedding", total=n_images, note="")
+        found_ND = all_features(
+            features, n_images, classifier.mean.device, team, partial(progress.advance, task)
+        )
     features_ND = found_ND.double().cpu()
     centre = features_ND.mean(0)
     deviations_ND = features_ND - centre
