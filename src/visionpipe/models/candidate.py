@@ -38,7 +38,7 @@ from visionpipe.models.training.checkpoint import Checkpoints, training_key
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.finetune import choose_device, repeatable, train
 from visionpipe.models.training.frozen_trunk import LabelledPixels, soft_targets
-from visionpipe.models.training.recipe import log_choices, resolve, unread
+from visionpipe.models.training.recipe import freezes, log_choices, resolve, unread
 from visionpipe.models.training.story import story
 from visionpipe.progress import progress_bar
 
@@ -125,8 +125,7 @@ def train_candidate(
     log_choices(choices)
     for name in unread(parameters, resolved):
         logger.warning("training.%s is not used by this training (mode: %s)", name, resolved.mode)
-    freezes = resolved.mode == "probe" or (resolved.mode == "finetune" and bool(resolved.epochs))
-    if freezes and resolved.weights == "none":
+    if freezes(resolved) and resolved.weights == "none":
         logger.warning("Random layers are frozen (training.weights: none); training.mode: scratch trains all")
     curves = train(classifier, training, validation, resolved, team=team, checkpoints=own)
     told = story(classifier, curves, choices, training, validation)

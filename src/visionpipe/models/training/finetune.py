@@ -30,7 +30,7 @@ from visionpipe.models.training.head import all_features, draw_head, fit_head
 from visionpipe.models.training.losses import build_loss, judging_weights, target_counts
 from visionpipe.models.training.memory import kept_memory
 from visionpipe.models.training.phase import LAST_STAGES, WHOLE_NETWORK, Phase, PhaseTraining, Setting
-from visionpipe.models.training.recipe import log_choices, resolve
+from visionpipe.models.training.recipe import freezes, log_choices, resolve
 from visionpipe.models.training.selection import unjudged_classes
 from visionpipe.models.training.step import copy_of_start
 from visionpipe.models.training.tail import pooled
@@ -116,7 +116,7 @@ def _train_phases(
     if parameters.mode != "probe" and parameters.whole_network_epochs:
         parameters = require_sizes(classifier, parameters)
     # a head fitted to features under the pretrained batch statistics would be wrong under those of the photos
-    from_chance = parameters.mode == "scratch" or (parameters.mode == "finetune" and not parameters.epochs)
+    from_chance = not freezes(parameters)
     feed: Feed | None = None
     if from_chance:
         draw_head(classifier.head, parameters.seed)
