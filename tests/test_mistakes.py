@@ -111,6 +111,11 @@ def test_what_is_right_has_no_mistakes():
         ({"split": {"pair": [1, True]}}, "section.split.pair.1: must be a number, not true"),
         ({"costs": {"a": {"b": True}}}, "section.costs.a.b: must be a number, not true"),
         ({"mode": False}, "section.mode: must be 'promote', 'propose' or 'off', not false"),
+        ({"patience": False, "needed": "\udc80"}, "section.patience: must be a whole number, not false"),
+        (
+            {"patience": False, "costs": {"a": {"b": float("inf")}}},
+            "section.patience: must be a whole number, not false",
+        ),
     ],
 )
 def test_true_and_false_are_no_numbers(given, line):
@@ -123,7 +128,7 @@ def test_true_and_false_are_no_numbers(given, line):
         ({"share": 0.5}, "section.share: unknown key; did you mean 'section.split.share'?"),
         ({"shares": 0.5}, "section.shares: unknown key; did you mean 'section.split.share'?"),
         ({"split": {"flag": True}}, "section.split.flag: unknown key; did you mean 'section.flag'?"),
-        ({"seed": 1}, "section.seed: unknown key; did you mean 'other.seed' or 'another.deeper.seed'?"),
+        ({"seed": True}, "section.seed: unknown key; did you mean 'other.seed' or 'another.deeper.seed'?"),
         (
             {"split": {"patience": 1}},
             "section.split.patience: unknown key; did you mean 'section.patience' or 'other.patience'?",

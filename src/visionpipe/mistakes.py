@@ -121,7 +121,8 @@ def _errors(model: type[BaseModel], given: object) -> Iterator[Mapping[str, Any]
     """
     from pydantic import ValidationError
 
-    as_json = json.dumps(given, default=str, skipkeys=True)
+    text = json.dumps(given, default=str, skipkeys=True, ensure_ascii=False)
+    as_json = text.encode(errors="replace")  # what is no Unicode is no JSON
     for read, of_switches in (
         (lambda: model.model_validate(given), False),
         (lambda: model.model_validate_json(as_json, strict=True), True),
@@ -130,7 +131,8 @@ def _errors(model: type[BaseModel], given: object) -> Iterator[Mapping[str, Any]
             read()
         except ValidationError as error:
             for each in error.errors(include_url=False):
-                if isinstance(each["input"], bool) is of_switches:
+                known_key = each["type"] != "extra_forbidden"  # JSON has no other keys than text
+                if (known_key and isinstance(each["input"], bool)) is of_switches:
                     yield each
 
 
