@@ -121,6 +121,16 @@ def test_parameters_that_are_wrong_are_named_in_plain_words(given, said):
     check_parameters({"promotion": {"metric": "auroc"}, "evaluation": {}}, PIPELINES)
 
 
+def test_a_key_of_another_section_is_named_whole():
+    with pytest.raises(VisionpipeError) as error:
+        check_parameters({"evaluation": {"acceptance": []}, "timed_predictions": 80}, PIPELINES)
+    assert str(error.value) == (
+        "parameters: no pipeline reads a section 'timed_predictions'; "
+        "did you mean 'evaluation.examination.timed_predictions'?; "
+        "evaluation.acceptance: unknown key; did you mean 'promotion.acceptance'?"
+    )
+
+
 def timed(predictions: int, level: float = 0.95) -> dict:
     examination = {"timed_predictions": predictions}
     return {
@@ -164,6 +174,53 @@ def test_a_file_that_cannot_be_read_is_one_line(text, said, conf):
     with pytest.raises(VisionpipeError, match=f"^configuration: {said}") as wrong:
         LayeredConfigLoader(str(conf), **CONFIG_LOADER_ARGS)["parameters"]
     assert "\n" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "local/parameters.yml",
+            "training: {epochs: [1, 2], costs: [1]}",
+            "training.costs: is a list in CONF/local/parameters.yml, "
+            "and a section of keys and values in CONF/base/parameters.yml",
+        ),
+        (
+            "gpu/parameters_training.yml",
+            "training: {views: {a: 1}}",
+            "training.views: is a section of keys and values in CONF/gpu/parameters_training.yml, "
+            "and a list in CONF/local/parameters.yml",
+        ),
+        (
+            "local/parameters.yml",
+            "[1, 2]",
+            "CONF/local/parameters.yml: must be a section of keys and values, not a list",
+        ),
+    ],
+)
+def test_a_list_where_a_section_is_wanted_is_named_with_its_file(name, text, said, conf):
+    (conf / "base/parameters.yml").write_text("training: {epochs: 8, costs: {}}")
+    (conf / "local/parameters.yml").write_text("training: {views: [identity]}")
+    (conf / name).write_text(text)
+    with pytest.raises(VisionpipeError) as wrong:
+        LayeredConfigLoader(str(conf), env="gpu", **CONFIG_LOADER_ARGS)["parameters"]
+    assert str(wrong.value) == f"configuration: {said}".replace("CONF", str(conf))
+
+
+def test_one_of_the_command_line_is_named_too(conf):
+    given = {"training": {"epochs": 3, "costs": [1]}}
+    (conf / "base/parameters.yml").write_text("training: {epochs: 8, costs: {}}")
+    with pytest.raises(
+        VisionpipeError, match=r"training\.costs: is a list in --params, and a section of keys"
+    ):
+        LayeredConfigLoader(str(conf), runtime_params=given, **CONFIG_LOADER_ARGS)["parameters"]
+
+
+def test_one_that_only_a_reference_gives_is_refused_as_it_is(conf):
+    (conf / "base/parameters.yml").write_text("_all: [identity]\ntraining: {views: '${_all}'}")
+    (conf / "local/parameters.yml").write_text("training: {views: {a: 1}}")
+    with pytest.raises(VisionpipeError, match=r"^configuration: parameters: Cannot merge"):
+        LayeredConfigLoader(str(conf), **CONFIG_LOADER_ARGS)["parameters"]
 
 
 @pytest.mark.parametrize("name", [5, None, "", "  ", "shop/shelf", "shop:1", "..", "...", "s" * 257])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
 if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
@@ -38,29 +39,22 @@ class LayeredConfigLoader(OmegaConfigLoader):
         Raises
         ------
         VisionpipeError
-            When a file is no UTF-8 text, or refers to what is not there.
+            When a file is no UTF-8 text or no section, refers to what is not there, or makes a list of a section.
         """
         try:
             return super().__getitem__(key)
         except (OmegaConfBaseException, UnicodeDecodeError) as error:
             from visionpipe.errors import VisionpipeError
 
-            raise VisionpipeError(f"configuration: {key}: {' '.join(str(error).split())}") from error
+            clash = self._clash(key) if isinstance(error, ConfigTypeError) else None
+            said = clash or f"{key}: {' '.join(str(error).split())}"
+            raise VisionpipeError(f"configuration: {said}") from error
 
     def _read_raw_config(
         self, key: str
     ) -> tuple[dict[Path, DictConfig], dict[Path, DictConfig], str, str, set[Path]]:
         base, environment, base_path, environment_path, processed = super()._read_raw_config(key)
-        if (self.env or self.default_run_env) in (self.base_env, self.default_run_env):
-            return base, environment, base_path, environment_path, processed
-        local_path = self._get_conf_env_path(self.default_run_env)
-        try:
-            local = self._read_dir_configs(
-                local_path, [*self.config_patterns[key]], key, processed, key == "credentials"
-            )
-        except MissingConfigException:  # no conf/local at all
-            local = {}
-        if local:
+        if local := self._local(key, processed):
             layers = [OmegaConf.merge(*files.values()) for files in (local, environment) if files]
             if self.merge_strategy.get(key) == "soft":
                 merged = OmegaConf.merge(*layers)
@@ -68,6 +62,41 @@ class LayeredConfigLoader(OmegaConfigLoader):
                 merged = OmegaConf.create({name: layer._get_node(name) for layer in layers for name in layer})
             environment = {Path(environment_path) / "with-local.yml": merged}
         return base, environment, base_path, environment_path, processed
+
+    def _local(self, key: str, processed: set[Path]) -> dict[Path, DictConfig]:
+        """Read conf/local where Kedro does not: under another environment."""
+        if (self.env or self.default_run_env) in (self.base_env, self.default_run_env):
+            return {}
+        local_path = self._get_conf_env_path(self.default_run_env)
+        try:
+            return self._read_dir_configs(
+                local_path, [*self.config_patterns[key]], key, processed, key == "credentials"
+            )
+        except MissingConfigException:  # no conf/local at all
+            return {}
+
+    def _check_duplicates(self, key: str, config_per_file: dict[Path, Any]) -> None:
+        for path, content in config_per_file.items():
+            if not isinstance(content, DictConfig):
+                from visionpipe.errors import VisionpipeError
+
+                raise VisionpipeError(
+                    f"configuration: {path}: must be a section of keys and values, not a list"
+                )
+        super()._check_duplicates(key, config_per_file)
+
+    def _clash(self, key: str) -> str | None:
+        """Name the key that is a list in one place and a section in another, which OmegaConf leaves to a guess."""
+        base, environment, _, _, processed = super()._read_raw_config(key)
+        files = {**base, **self._local(key, processed), **environment}
+        places = {str(path): OmegaConf.to_container(content) for path, content in files.items()}
+        places["--params"] = self.runtime_params
+        for (one, first), (other, second) in combinations(places.items(), 2):
+            for name, there in _lists_and_sections(first, second):
+                kinds = ["a section of keys and values", "a list"]
+                here, before = reversed(kinds) if isinstance(there, list) else kinds
+                return f"{name}: is {here} in {other}, and {before} in {one}"
+        return None
 
     def _merge_configs(
         self, config: dict[str, Any], env_config: dict[str, Any], key: str, env_path: str
@@ -85,6 +114,15 @@ class LayeredConfigLoader(OmegaConfigLoader):
             for files in (base, environment)
         )
         return bool(other) and own != other
+
+
+def _lists_and_sections(first: Any, second: Any, called: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what is a list in one of two and a section in the other: its name, and what the second says."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for name in first.keys() & second.keys():
+            yield from _lists_and_sections(first[name], second[name], f"{called}.{name}".lstrip("."))
+    elif {type(first), type(second)} == {dict, list}:
+        yield called, second
 
 
 def registered_model(catalog: Mapping[str, Any]) -> str:
@@ -126,27 +164,28 @@ def check_parameters(given: Mapping[str, Any], pipelines: Mapping[str, Pipeline]
         Names each mistake: the key, what is wrong with it, and what would be right.
     """
     from kedro.validation import TypeExtractor
-    from pydantic import ValidationError
 
-    from visionpipe.errors import VisionpipeError, meant, mistakes
+    from visionpipe.errors import VisionpipeError
+    from visionpipe.mistakes import keys_of, meant_key, mistakes
 
-    models: dict[str, type[BaseModel]] = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
+    found = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
+    models: dict[str, type[BaseModel]] = {
+        name: model for name, model in found.items() if hasattr(model, "model_validate")
+    }
+    known_keys = [key for name, model in models.items() for key in keys_of(model, name)]
     inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
     sections = sorted({name[7:].split(".")[0] for name in inputs if name.startswith("params:")})
     wrong = [
-        f"no pipeline reads a section {name!r}; {meant(str(name), sections)}"
+        f"no pipeline reads a section {name!r}; {meant_key(str(name), sections, known_keys)}"
         for name in sorted(set(given) - {*sections}, key=str)
     ]
-    read: dict[str, Any] = {}
     for name, model in models.items():
-        if name not in given or not hasattr(model, "model_validate"):
-            continue
-        try:
-            read[name] = model.model_validate(given[name])
-        except ValidationError as error:
-            wrong += mistakes(error, model, given[name], called=name)
+        if name in given:
+            wrong += mistakes(model, given[name], called=name, known_keys=known_keys)
     if wrong:
         raise VisionpipeError(f"parameters: {'; '.join(wrong)}")
-    if {"promotion", "evaluation"} <= read.keys():
-        evaluation = read["evaluation"]
-        read["promotion"].require_timing(evaluation.examination.timed_predictions, evaluation.level)
+    if {"promotion", "evaluation"} <= models.keys() & given.keys():
+        promotion, evaluation = (
+            cast("Any", models[name].model_validate(given[name])) for name in ("promotion", "evaluation")
+        )
+        promotion.require_timing(evaluation.examination.timed_predictions, evaluation.level)

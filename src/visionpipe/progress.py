@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 
 logger = logging.getLogger(__name__)
+_FIRST_TOLD_S = 30.0
 
 
 @contextmanager
 def progress_bar(unit: str = "images", *, log: bool = True) -> Iterator[Progress]:
-    """Show progress bars while the block runs; where there is no terminal, log one line at the end.
+    """Show progress bars while the block runs; where there is no terminal, log a line at the end.
+
+    What takes longer than half a minute is also told of on the way, each time after twice as long.
 
     Parameters
     ----------
@@ -37,9 +41,11 @@ def progress_bar(unit: str = "images", *, log: bool = True) -> Iterator[Progress
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[note]}"),
     ]
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    in_log = log and not console.is_terminal
+    kind = _logged_progress(unit) if in_log else Progress
+    with kind(*columns, console=console, disable=not console.is_terminal) as progress:
         yield progress
-    if log and not console.is_terminal:
+    if in_log:
         for task in progress.tasks:
             if task.completed:
                 note = f", {task.fields['note']}" if task.fields["note"] else ""
@@ -66,6 +72,31 @@ def doing(what: str) -> Iterator[None]:
         return
     with console.status(Text(f"{what} …")):
         yield
+
+
+def _logged_progress(unit: str) -> type[Progress]:
+    from rich.progress import Progress, TaskID
+
+    class LoggedProgress(Progress):
+        def advance(self, task_id: TaskID, advance: float = 1) -> None:
+            super().advance(task_id, advance)
+            self._tell(task_id)
+
+        def update(self, task_id: TaskID, **changes: Any) -> None:
+            super().update(task_id, **changes)
+            self._tell(task_id)
+
+        def _tell(self, task_id: TaskID) -> None:
+            task = self._tasks[task_id]
+            due_s = task.fields.get("due_s", _FIRST_TOLD_S)
+            if task.finished or task.elapsed is None or task.elapsed < due_s or task.time_remaining is None:
+                return
+            task.fields["due_s"] = 2 * due_s
+            passed, left = (timedelta(seconds=round(each)) for each in (task.elapsed, task.time_remaining))
+            text = "%s: %d of %d %s after %s, about %s left"
+            logger.info(text, task.description, task.completed, task.total, unit, passed, left)
+
+    return LoggedProgress
 
 
 def _rate_column(unit: str) -> ProgressColumn:

@@ -22,6 +22,7 @@ FOUNDATION = {
     "counting",
     "errors",
     "installed_source",
+    "mistakes",
     "progress",
     "scratch",
 }  # top-level modules that everybody may use

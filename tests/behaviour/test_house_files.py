@@ -11,12 +11,14 @@ import typing
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from project_copy import ROOT, copy_project
+from visionpipe.mistakes import keys_of, mistakes
 
 
 def in_project(code: str, folder: Path) -> str:
@@ -59,6 +61,26 @@ def resolved_parameters(env: str) -> dict:
 
     arguments = {**CONFIG_LOADER_ARGS, "default_run_env": env}
     return OmegaConfigLoader(str(ROOT / "conf"), env=env, **arguments)["parameters"]
+
+
+def test_no_number_of_the_configuration_may_be_true():
+    numbers = 0
+    for section, model in parameter_models().items():
+        for key in keys_of(model, section):
+            *path, last = key.split(".")[1:]
+            nested: Any = model
+            for part in path:
+                nested = nested.model_fields[part].annotation
+            kind = nested.model_fields[last].annotation
+            if {int, float}.isdisjoint([kind, *typing.get_args(kind)]):
+                continue
+            given: Any = True
+            for part in reversed([*path, last]):
+                given = {part: given}
+            [said] = mistakes(model, given, called=section)
+            assert re.fullmatch(rf"{key}: must be a (whole )?number.*, not true", said)
+            numbers += 1
+    assert numbers > 70
 
 
 @pytest.mark.parametrize("env", ["base", "ci", "gpu"])

@@ -211,6 +211,7 @@ def test_a_notebook_runs_and_shows_pictures(name, first, project):
     client.execute(cwd=str(project.path))
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in shown)
+    assert not any("INFO" in str(output) for output in shown)
     if name == "2_calibration.ipynb":
         texts = [output["data"]["text/plain"] for output in shown if "data" in output]
         table = re.sub(r"\x1b\[[\d;]*m", "", next(text for text in texts if "ECE by chance" in text))

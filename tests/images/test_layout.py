@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 
 from photo_files import class_folders, encode, picture
 from visionpipe.errors import VisionpipeError
+from visionpipe.images.importers import Source, iterate_photos
 from visionpipe.images.layout import guess_layout
 from visionpipe.images.use import look
 
@@ -92,6 +94,32 @@ def test_a_table_beside_the_images(column, tmp_path):
     layout = guess_layout(str(tmp_path), name="pets")
     table = {"importer": "table", "path": str(tmp_path), "table": "labels.csv"}
     assert layout.sources == {"pets": {**table, "path_column": "file", "label_column": column}}
+
+
+def test_who_labelled_and_how_sure_are_claims_where_their_columns_are_named(tmp_path):
+    flat(tmp_path, "1.png", "2.png")
+    (tmp_path / "votes.csv").write_text("image,label,rater,certainty\n1,A,ann,0.9\n1,B,bob,0.6\n2,B,ann,1\n")
+    found = look(str(tmp_path))
+    assert found.survey.attributes == {"rater": 1, "certainty": 2}  # of each image's first row
+    assert found.layout.notes == [
+        "column 'rater' may say who labelled: --annotator-column rater makes each row a vote",
+        "column 'certainty' may say how sure a label is: --confidence-column certainty trains on it (0 to 1)",
+    ]
+    options = {"annotator_column": "rater", "confidence_column": "certainty"}
+    found = look(str(tmp_path), name="m", **options)
+    assert (found.survey.attributes, found.layout.notes) == ({}, [])
+    assert found.survey.trouble[0] == "1 contradictory label: 1.png (ann: A / bob: B)"
+    [photo, _] = iterate_photos(Source(name="m", **found.layout.sources["m"]), datetime.now(UTC))
+    assert [(claim.annotator, claim.label, claim.confidence) for claim in photo.claims] == [
+        ("ann", "A", 0.9),
+        ("bob", "B", 0.6),
+    ]
+
+
+def test_a_column_of_no_table_is_refused(tmp_path):
+    class_folders(tmp_path, cat=2, dog=1)
+    with pytest.raises(VisionpipeError, match=r"^--annotator-column: no document .* has such columns"):
+        guess_layout(str(tmp_path), annotator_column="who")
 
 
 def test_a_table_whose_label_is_not_clear_asks_for_it(tmp_path):

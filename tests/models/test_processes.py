@@ -53,6 +53,15 @@ def photos():
     return photo_set(train=10, validation=5, seed=4)
 
 
+def counted(caplog):
+    """Return what took how many images, less how long it took."""
+    return [
+        record.message.partition(" in ")[0]
+        for record in caplog.records
+        if record.name == "visionpipe.progress"
+    ]
+
+
 def test_two_processes_train_the_candidate_of_one(photos, tmp_path, caplog):
     """The same global batches; only the order in which gradients are added differs. 1e-4 is the tolerance in losses.
 
@@ -64,10 +73,12 @@ def test_two_processes_train_the_candidate_of_one(photos, tmp_path, caplog):
     )
     part = PreparedImages(whole.image_ids, np.load(tmp_path / "images.npy", mmap_mode="r")[3:])
     recipe = TINY | {"backbone": "timm/test_vit", "epochs": 2, "whole_network_epochs": 2} | NO_CHANCE
-    alone = train_candidate(photos.manifest, whole, parameters(**recipe | {"processes": 1}))
-    caplog.clear()
     with caplog.at_level(logging.INFO):
+        alone = train_candidate(photos.manifest, whole, parameters(**recipe | {"processes": 1}))
+        counted_alone = counted(caplog)
+        caplog.clear()
         together = train_in_processes(photos.manifest, part, parameters(**recipe))
+    assert counted(caplog) == counted_alone  # of all processes, not of the one that logs
     for name in ("train_loss", "validation_loss", "validation_accuracy", "learning_rate"):
         np.testing.assert_allclose(together.curves[name], alone.curves[name], atol=1e-4, err_msg=name)
     np.testing.assert_allclose(

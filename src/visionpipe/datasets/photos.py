@@ -63,10 +63,9 @@ class PhotoSources(AbstractDataset["list[Photo]", None]):
         ]
 
     def _parsed(self) -> list[Source]:
-        from pydantic import ValidationError
-
-        from visionpipe.errors import VisionpipeError, mistakes
+        from visionpipe.errors import VisionpipeError
         from visionpipe.images.importers import Source
+        from visionpipe.mistakes import mistakes
 
         like = "{my_photos: {importer: folder, path: /my/photos}}"
         if not isinstance(self._sources, dict):
@@ -76,11 +75,10 @@ class PhotoSources(AbstractDataset["list[Photo]", None]):
             raise VisionpipeError(f"catalog: `sources` must be like {like}; {', '.join(wrong)} is no section")
         parsed = []
         for name, options in self._sources.items():
-            try:
-                parsed.append(Source.model_validate(given := {**options, "name": name}))
-            except ValidationError as error:
-                wrong = mistakes(error, Source, given, called=f"sources.{name}")
-                raise VisionpipeError(f"catalog: {'; '.join(wrong)}") from error
+            given = {**options, "name": name}
+            if wrong := mistakes(Source, given, called=f"sources.{name}"):
+                raise VisionpipeError(f"catalog: {'; '.join(wrong)}")
+            parsed.append(Source.model_validate(given))
         return parsed
 
     def _describe(self) -> dict[str, Any]:

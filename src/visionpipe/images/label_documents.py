@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,11 +65,14 @@ def examine(
     place: Place,
     path: str,
     images: list[ListedFile],
-    *,
-    path_column: str | None = None,
-    label_column: str | None = None,
+    asked: Mapping[str, str],
 ) -> LabelDocument | None:
     """Open a document; None when it labels nothing.
+
+    Parameters
+    ----------
+    asked : mapping
+        Columns that are named: option of the importer, such as `label_column` -> column.
 
     Raises
     ------
@@ -80,25 +84,25 @@ def examine(
         name = posixpath.basename(path) if "://" in path or path.startswith("/") else path
         found = place.find([name]).get(name)
         if found is not None and _has_images(found, path):
-            return LabelDocument(path, "image_parquet", "images inside Parquet", {})
+            options = {name: asked[name] for name in asked.keys() & {"label_column"}}
+            return LabelDocument(path, "image_parquet", "images inside Parquet", options)
     data = read_document(place, path, {})
     if lower.endswith(".json"):
         return _examine_json(data, path)
     if lower.endswith(".xml"):
         return _examine_xml(data, path)
     columns = parse_table(data, path).columns
-    for option, column in (("path_column", path_column), ("label_column", label_column)):
-        if column is not None:
-            require_column(column, columns, path, option)
-    named = path_column or _path_column(columns, images, place)
+    for option, column in asked.items():
+        require_column(column, columns, path, option)
+    free = {key: values for key, values in columns.items() if key not in asked.values()}
+    named = asked.get("path_column") or _path_column(free, images, place)
     if named is None:
         return None
-    label, undecided = label_column, None
+    free.pop(named, None)
+    label, undecided = asked.get("label_column") or _label_column(free, images), None
+    options = {"table": path, "path_column": named, **asked}
     if label is None:
-        label = _label_column({key: value for key, value in columns.items() if key != named}, images)
-    options = {"table": path, "path_column": named}
-    if label is None:
-        others = ", ".join(column for column in columns if column != named) or "none"
+        others = ", ".join(free) or "none"
         undecided = f"{path}: which column holds the label? Say so with --label-column (there are: {others})"
     else:
         options["label_column"] = label

@@ -50,6 +50,8 @@ def guess_layout(
     table: str | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
+    annotator_column: str | None = None,
+    confidence_column: str | None = None,
 ) -> Layout:
     """Guess the importer of a folder, a URL, or a single document, and its options.
 
@@ -63,11 +65,13 @@ def guess_layout(
         The document that labels them, where several could: table, COCO, CVAT or Label Studio export.
     path_column, label_column : str, optional
         The table's columns, where they cannot be guessed.
+    annotator_column, confidence_column : str, optional
+        Its columns of who labelled and how sure it is, which are not guessed.
 
     Raises
     ------
     VisionpipeError
-        When there is nothing to look at, or `table` cannot be used.
+        When there is nothing to look at, `table` cannot be used, or columns are named and no table labels the photos.
     """
     if not path.strip():  # which would mean the working directory
         raise VisionpipeError("PATH is empty: name the folder or the URL of the photos")
@@ -82,15 +86,28 @@ def guess_layout(
         raise VisionpipeError(f"{place.name} holds no file at all")
     images = [file for file in files if is_image_name(file.path)]
 
-    columns = {"path_column": path_column, "label_column": label_column}
+    columns = {
+        "path_column": path_column,
+        "label_column": label_column,
+        "annotator_column": annotator_column,
+        "confidence_column": confidence_column,
+    }
+    asked = {option: column for option, column in columns.items() if column is not None}
     if table is not None:
-        found = examine(place, table, images, **columns)
+        found = examine(place, table, images, asked)
         if found is None:
             raise VisionpipeError(
                 f"{table}: is neither a table nor an export of COCO, CVAT or Label Studio: choose another --table"
             )
-        return _labelled_by([found], name, path)
-    documents, notes = _documents(place, files, images, columns)
+        documents, notes = [found], []
+    else:
+        documents, notes = _documents(place, files, images, asked)
+    for option in asked:
+        if not any(option in document.options for document in documents):
+            raise VisionpipeError(
+                f"--{option.replace('_', '-')}: no document that labels these photos has such columns; name a "
+                "table with --table"
+            )
     if documents:
         layout = _labelled_by(documents, name, path)
         return Layout(layout.description, layout.sources, layout.notes + notes, layout.undecided)
@@ -104,7 +121,7 @@ def guess_layout(
 
 
 def _documents(
-    place: Place, files: list[ListedFile], images: list[ListedFile], columns: dict[str, str | None]
+    place: Place, files: list[ListedFile], images: list[ListedFile], asked: dict[str, str]
 ) -> tuple[list[LabelDocument], list[str]]:
     """Open what could label the images: documents of the folder itself and of those in it."""
     paths = [f.path for f in files if f.path.lower().endswith(DOCUMENT_SUFFIXES) and f.path.count("/") <= 1]
@@ -114,13 +131,13 @@ def _documents(
     found, notes, refusals = [], [], []
     for path in [*(each for each in paths if each not in shards), *shards[:_MAX_DOCUMENTS]]:
         try:
-            document = examine(place, path, images, **columns)
+            document = examine(place, path, images, asked)
         except VisionpipeError as error:
             notes.append(str(error))
             refusals.append(error)
         else:
             found += [document] if document else []
-    if refusals and not found and any(columns.values()):  # what is asked for by name must not be passed over
+    if refusals and not found and asked:  # what is asked for by name must not be passed over
         raise refusals[0]
     if any(each.importer == "image_parquet" for each in found):
         parquet = [each for each in found if each.importer == "image_parquet"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,16 @@ from visionpipe.images.survey import Survey, render, survey_photos
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_CLAIM_COLUMNS = {
+    "annotator_column": (
+        ("annotator", "annotated_by", "labeler", "labeller", "labeled_by", "labelled_by", "rater"),
+        "who labelled",
+        "makes each row a vote",
+    ),
+    "confidence_column": (("confidence", "certainty"), "how sure a label is", "trains on it (0 to 1)"),
+}
+"""Option of a table -> words in the names of its columns, what they may say, and what the option does."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,21 @@ def look(path: str, *, group_by: str | None = None, **options: str | None) -> Fo
             f"--group-by: no photo has an attribute '{group_by}'; there are: "
             f"{', '.join(survey.attributes) or 'none'}"
         )
+    if any(given["importer"] == "table" for given in layout.sources.values()):
+        columns = [*survey.attributes, *survey.reserved]
+        layout = replace(layout, notes=[*layout.notes, *_claim_hints(columns, options)])
     if group_by is None and (hint := survey.group_hint()):
         note = f"photos of one {hint} may be alike: --group-by {hint} keeps them in one split"
         layout = replace(layout, notes=[*layout.notes, note])
     return Found(layout, survey, group_by)
+
+
+def _claim_hints(columns: Iterable[str], asked: Mapping[str, str | None]) -> list[str]:
+    """Name the first column that looks as if it said who labelled, and how sure: unless asked, neither is guessed."""
+    hints = []
+    for option, (words, what, effect) in _CLAIM_COLUMNS.items():
+        like = [name for name in columns if any(word in name.lower() for word in words)]
+        if like and asked.get(option) is None:
+            flag = f"--{option.replace('_', '-')}"
+            hints.append(f"column '{like[0]}' may say {what}: {flag} {like[0]} {effect}")
+    return hints

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -36,8 +38,9 @@ from visionpipe.models.training.checkpoint import Checkpoints, training_key
 from visionpipe.models.training.distributed import SOLO, Team
 from visionpipe.models.training.finetune import choose_device, repeatable, train
 from visionpipe.models.training.frozen_trunk import LabelledPixels, soft_targets
-from visionpipe.models.training.recipe import log_choices, resolve, unread
+from visionpipe.models.training.recipe import freezes, log_choices, resolve, unread
 from visionpipe.models.training.story import story
+from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 ORIGIN = "origin.json"
@@ -122,8 +125,7 @@ def train_candidate(
     log_choices(choices)
     for name in unread(parameters, resolved):
         logger.warning("training.%s is not used by this training (mode: %s)", name, resolved.mode)
-    freezes = resolved.mode == "probe" or (resolved.mode == "finetune" and bool(resolved.epochs))
-    if freezes and resolved.weights == "none":
+    if freezes(resolved) and resolved.weights == "none":
         logger.warning("Random layers are frozen (training.weights: none); training.mode: scratch trains all")
     curves = train(classifier, training, validation, resolved, team=team, checkpoints=own)
     told = story(classifier, curves, choices, training, validation)
@@ -163,9 +165,16 @@ def predict_manifest(
 ) -> Predictions:
     """Classify the manifest's images, in its order, without reading them all into memory."""
     rows_N = images.rows(manifest["image_id"].tolist())
-    return classifier.predict_batches(
-        images.pixels_NHWC[rows_N[start : start + _BATCH]] for start in range(0, len(rows_N), _BATCH)
-    )
+    with progress_bar() as progress:
+        task = progress.add_task("Predicting", total=len(rows_N), note="")
+
+        def batches() -> Iterator[np.ndarray]:
+            for start in range(0, len(rows_N), _BATCH):
+                rows_B = rows_N[start : start + _BATCH]
+                yield images.pixels_NHWC[rows_B]
+                progress.advance(task, len(rows_B))
+
+        return classifier.predict_batches(batches())
 
 
 def prediction_table(manifest: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:

@@ -11,9 +11,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from visionpipe.errors import VisionpipeError, first_line, mistakes, redacted
+from visionpipe.errors import VisionpipeError, first_line, redacted
+from visionpipe.mistakes import mistakes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -46,11 +47,9 @@ def tracking_parameters(section: Mapping[str, Any]) -> TrackingParameters:
     VisionpipeError
         Names every key that is unknown or wrong.
     """
-    try:
-        return TrackingParameters(**section)
-    except ValidationError as error:
-        wrong = mistakes(error, TrackingParameters, section, called="mlflow")
-        raise VisionpipeError("; ".join(wrong)) from error
+    if wrong := mistakes(TrackingParameters, section, called="mlflow"):
+        raise VisionpipeError("; ".join(wrong))
+    return TrackingParameters.model_validate(section)
 
 
 def connect(project: Path, parameters: TrackingParameters) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -184,6 +185,20 @@ class TestKey:
         for name, tensor in first.classifier.state_dict().items():
             assert torch.equal(again.classifier.state_dict()[name], tensor), name
         pd.testing.assert_frame_equal(again.reference, first.reference)
+
+    def test_an_epoch_is_told_of_once_it_is_kept(self, photos, tmp_path, monkeypatch, caplog):
+        """Whoever stops a run after such a line goes on after that epoch."""
+        kept = []
+
+        class Reader(logging.Handler):
+            def emit(self, record):
+                if "epoch " in record.getMessage():
+                    kept.append([path.stem for path in tmp_path.rglob("*.safetensors")])
+
+        monkeypatch.setattr(phase.logger, "handlers", [Reader(logging.INFO)])
+        caplog.set_level(logging.INFO, phase.logger.name)
+        interrupted(photos, tmp_path, monkeypatch)
+        assert kept == [["02-00001"]]
 
     def test_once_it_is_discarded_it_starts_anew(self, photos, tmp_path, monkeypatch):
         recipe = interrupted(photos, tmp_path, monkeypatch)

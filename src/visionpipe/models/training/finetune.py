@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,10 +30,11 @@ from visionpipe.models.training.head import all_features, draw_head, fit_head
 from visionpipe.models.training.losses import build_loss, judging_weights, target_counts
 from visionpipe.models.training.memory import kept_memory
 from visionpipe.models.training.phase import LAST_STAGES, WHOLE_NETWORK, Phase, PhaseTraining, Setting
-from visionpipe.models.training.recipe import log_choices, resolve
+from visionpipe.models.training.recipe import freezes, log_choices, resolve
 from visionpipe.models.training.selection import unjudged_classes
 from visionpipe.models.training.step import copy_of_start
 from visionpipe.models.training.tail import pooled
+from visionpipe.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 _FIRST, _SECOND = 1, 2  # phases after the head's
@@ -114,7 +116,7 @@ def _train_phases(
     if parameters.mode != "probe" and parameters.whole_network_epochs:
         parameters = require_sizes(classifier, parameters)
     # a head fitted to features under the pretrained batch statistics would be wrong under those of the photos
-    from_chance = parameters.mode == "scratch" or (parameters.mode == "finetune" and not parameters.epochs)
+    from_chance = not freezes(parameters)
     feed: Feed | None = None
     if from_chance:
         draw_head(classifier.head, parameters.seed)
@@ -194,7 +196,11 @@ def _fit_embedding(
         with precision:
             return pooled(stages, feed.plain(index_B)).float()
 
-    found_ND = all_features(features, n_images, classifier.mean.device, team)
+    with progress_bar() as progress:
+        task = progress.add_task("Embedding", total=n_images, note="")
+        found_ND = all_features(
+            features, n_images, classifier.mean.device, team, partial(progress.advance, task)
+        )
     features_ND = found_ND.double().cpu()
     centre = features_ND.mean(0)
     deviations_ND = features_ND - centre

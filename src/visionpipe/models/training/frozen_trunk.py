@@ -202,12 +202,14 @@ class FrozenTrunk:
         mine = self._team.share(np.arange(len(self.data)))
         cache_VNCHW = like.new_empty((self.n_views, len(self.data), *like.shape[1:]))
         with progress_bar() as progress:
-            task = progress.add_task("Frozen layers", total=self.n_views * len(mine), note="")
+            each = f"{self.n_views} views of each" if self.n_views > 1 else ""
+            task = progress.add_task("Frozen layers", total=self.n_views * len(self.data), note=each)
             for v in range(self.n_views):
                 for index_B, rows in self._passes.over(partial(self._run, view_index=v), mine):
                     cache_VNCHW[v, index_B[0] : index_B[-1] + 1] = rows
                     progress.advance(task, len(index_B))
                 self._team.spread(cache_VNCHW[v])
+                progress.advance(task, len(self.data) - len(mine))  # which the other processes ran
         return cache_VNCHW
 
     @torch.no_grad()

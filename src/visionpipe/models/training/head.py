@@ -6,6 +6,7 @@ Legend: N images, B batch, K classes, D features, V views.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from visionpipe.models.training.mixing import mix
 from visionpipe.models.training.recipe import SMALLEST_BATCH
 from visionpipe.models.training.selection import Selection, calibrated_losses, unjudged_classes
 from visionpipe.models.training.tail import pooled
+from visionpipe.progress import progress_bar
 
 _PEAK_RATE = 1e-2
 _SPREAD = 0.01  # standard deviation of the first weights
@@ -57,37 +59,55 @@ def fit_head(
     weights_NK : torch.Tensor or None
         Of the validation targets (`judging_weights`).
     """
-    head, seed = classifier.head.requires_grad_(True), parameters.seed
-    features_ND = torch.cat(
-        [trunk_features(classifier, training, v, parameters, team) for v in range(training.n_views)]
-    )
+    head = classifier.head.requires_grad_(True)
+    with progress_bar() as progress:
+        n_features = training.n_views * len(training.data) + len(validation.data)
+        advance = partial(progress.advance, progress.add_task("Features", total=n_features, note=""))
+        features = partial(trunk_features, classifier, parameters=parameters, team=team, advance=advance)
+        features_ND = torch.cat([features(training, v) for v in range(training.n_views)])
+        held_out_ND = features(validation, 0)
     targets_NK = training.targets_NK.repeat(training.n_views, 1)
-    held_out_ND = trunk_features(classifier, validation, 0, parameters, team)
     optimiser = torch.optim.AdamW(
         head.parameters(), lr=_PEAK_RATE, weight_decay=parameters.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, parameters.probe_epochs)
     judges = not unjudged_classes(training.targets_NK, validation.targets_NK)
-    best, selection = dict[str, torch.Tensor](), Selection(judges=judges)
-    for epoch in range(parameters.probe_epochs):
-        chance = generator(seed, "probe", epoch)
-        device_chance = generator(seed, "probe dropout", epoch, device=features_ND.device)
-        for rows in _order(targets_NK, parameters, chance).split(max(parameters.batch_size, SMALLEST_BATCH)):
-            mixed_BD, mixed_BK = mix(features_ND[rows], targets_NK[rows], parameters.loss, chance, cuts=False)
-            drawn_BD = torch.rand(mixed_BD.shape, generator=device_chance, device=mixed_BD.device)
-            dropped_BD = mixed_BD * (drawn_BD >= parameters.dropout) / (1 - parameters.dropout)
-            loss = criterion(head(dropped_BD), mixed_BK)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-        schedule.step()
-        with torch.no_grad():
-            losses_N = calibrated_losses(head(held_out_ND), validation.targets_NK, weights_NK)
-        finite(losses_N.mean().item(), "the head's validation loss")
-        if selection.offer(losses_N):
-            best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+    best, kept, selection = dict[str, torch.Tensor](), "", Selection(judges=judges)
+    with progress_bar("epochs") as progress:
+        task = progress.add_task("Head", total=parameters.probe_epochs, note="")
+        for epoch in range(parameters.probe_epochs):
+            _fit_epoch(head, features_ND, targets_NK, criterion, optimiser, parameters, epoch)
+            schedule.step()
+            with torch.no_grad():
+                losses_N = calibrated_losses(head(held_out_ND), validation.targets_NK, weights_NK)
+            found = finite(losses_N.mean().item(), "the head's validation loss")
+            if selection.offer(losses_N):
+                best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+                kept = f"epoch {epoch + 1} is kept, validation {found:.3f}"
+            progress.update(task, advance=1, note=kept)
     head.load_state_dict(best)
     team.broadcast(head)  # what GPUs add up in another order differs in the last bits
+
+
+def _fit_epoch(
+    head: nn.Linear,
+    features_ND: torch.Tensor,
+    targets_NK: torch.Tensor,
+    criterion: Loss,
+    optimiser: torch.optim.Optimizer,
+    parameters: TrainingParameters,
+    epoch: int,
+) -> None:
+    chance = generator(parameters.seed, "probe", epoch)
+    device_chance = generator(parameters.seed, "probe dropout", epoch, device=features_ND.device)
+    for rows in _order(targets_NK, parameters, chance).split(max(parameters.batch_size, SMALLEST_BATCH)):
+        mixed_BD, mixed_BK = mix(features_ND[rows], targets_NK[rows], parameters.loss, chance, cuts=False)
+        drawn_BD = torch.rand(mixed_BD.shape, generator=device_chance, device=mixed_BD.device)
+        dropped_BD = mixed_BD * (drawn_BD >= parameters.dropout) / (1 - parameters.dropout)
+        loss = criterion(head(dropped_BD), mixed_BK)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
 
 
 def _order(targets_NK: torch.Tensor, parameters: TrainingParameters, chance: torch.Generator) -> torch.Tensor:
@@ -105,6 +125,7 @@ def trunk_features(
     view_index: int,
     parameters: TrainingParameters,
     team: Team,
+    advance: Callable[[int], None],
 ) -> torch.Tensor:
     """Return pooled features (N, D) of all images of a trunk in one view, float32."""
     precision = autocast(parameters, trunk.device)
@@ -114,13 +135,23 @@ def trunk_features(
         with precision:
             return pooled(classifier.stages[trunk.cut :], activations).float()
 
-    return all_features(features, len(trunk.data), trunk.device, team)
+    return all_features(features, len(trunk.data), trunk.device, team, advance)
 
 
 @torch.no_grad()
 def all_features(
-    features: Callable[[np.ndarray], torch.Tensor], n_images: int, device: torch.device, team: Team
+    features: Callable[[np.ndarray], torch.Tensor],
+    n_images: int,
+    device: torch.device,
+    team: Team,
+    advance: Callable[[int], None],
 ) -> torch.Tensor:
-    """Return the features (N, D) of all images, each process having run its share."""
+    """Return the features (N, D) of all images, each process having run its share; `advance` is told how many."""
     mine, passes = team.share(np.arange(n_images)), Passes(inference_batch_size(device))
-    return team.gather(torch.cat([rows for _, rows in passes.over(features, mine)]))
+    found: list[torch.Tensor] = []
+    for index_B, rows in passes.over(features, mine):
+        found.append(rows)
+        advance(len(index_B))
+    gathered = team.gather(torch.cat(found))
+    advance(n_images - len(mine))
+    return gathered

@@ -111,18 +111,18 @@ class PhaseTraining:
         """Train to the end of the phase, from where a snapshot stands if there is one; the best weights stay."""
         if resumed is not None:
             self._restore(resumed)
-        elif not self._phase.from_chance:
-            self._selection.start(self._validate(self._tail).losses_N)  # a phase may not make it worse
-            self._keep(self._tail)
         n_images, total = len(self._feed.targets_NK), self._phase.epochs * len(self._feed.targets_NK)
         with progress_bar() as progress:
             title = self._phase.name.replace("_", " ").capitalize()
             task = progress.add_task(title, total=total, completed=self._done * n_images, note="")
+            if resumed is None and not self._phase.from_chance:
+                self._selection.start(self._validate(self._tail).losses_N)  # a phase may not make it worse
+                self._keep(self._tail)
             while self._done < self._phase.epochs and not self._out_of_patience():
                 note = self._epoch(lambda count: progress.advance(task, count))
                 progress.update(task, note=note)
-                logger.info("%s: %s", title, note)
                 self._save()
+                logger.info("%s: %s", title, note)  # whoever reads it may stop the run and go on from there
         if self._judges and self._selection.stale == self._done:
             logger.warning(
                 "%s: no epoch lowered the validation loss (%.3f before the first); the weights from before are kept",

@@ -88,12 +88,17 @@ def unread(parameters: TrainingParameters, resolved: TrainingParameters) -> list
     return [name for name in names if name in idle and _value(parameters, name) != _value(defaults, name)]
 
 
+def freezes(resolved: TrainingParameters) -> bool:
+    """Say whether the training begins with layers frozen, and a head fitted to what they give."""
+    return resolved.mode == "probe" or (resolved.mode == "finetune" and bool(resolved.epochs))
+
+
 def _idle(resolved: TrainingParameters) -> set[str]:
     """Name what no phase of a training reads; a block's name stands for all of it."""
     tuned = resolved.mode == "finetune"
     whole = resolved.mode == "scratch" or (tuned and resolved.whole_network_epochs)
     last_stages = tuned and resolved.epochs
-    cached = resolved.mode == "probe" or last_stages
+    cached = freezes(resolved)
     idle: set[str] = set()
     if not whole:
         idle |= {"first_size"} if cached and resolved.augmented_views else {"first_size", "augmentation"}
