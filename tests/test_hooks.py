@@ -105,10 +105,12 @@ def test_a_long_training_takes_several_batches(begin):
     assert lengths == {"train_loss": 501, "validation_loss": 500, "overfit": 501}
 
 
-def test_a_probe_has_no_curves(begin):
-    begin().after_dataset_saved("training_log", {"curves": {"epoch": [], "train_loss": []}})
+def test_a_probe_has_the_curves_of_its_head(begin):
+    head = {"epoch": [1, 2], "phase": ["head"] * 2, "train_loss": [0.7, 0.3]}
+    begin().after_dataset_saved("training_log", {"curves": {"epoch": [], "train_loss": [], "head": head}})
     (run,) = runs().values()
-    assert run.data.metrics == {}
+    assert set(run.data.metrics) == {"head_train_loss"}
+    assert history(run, "head_train_loss") == [(1, 0.7), (2, 0.3)]
 
 
 def test_a_failed_run_says_so(begin):

@@ -89,6 +89,34 @@ def test_a_probe_without_epochs_is_still_a_page(parse):
     assert "Nothing was recorded" in parse(training_page({})).text
 
 
+HEAD = {
+    "epoch": [1, 2, 3],
+    "phase": ["head"] * 3,
+    "train_loss": [0.7, 0.4, 0.3],
+    "validation_loss": [0.6, 0.5, 0.55],
+    "validation_accuracy": [0.5, 0.83, 0.84],
+    "seconds": [0.25] * 3,
+    "improved": [True, True, False],
+}
+
+
+def test_a_probe_shows_how_its_head_was_fitted(parse):
+    page = parse(training_page({"curves": {"epoch": [], "head": HEAD}, "model": {"epochs": 0}}))
+    assert "Only a new head was trained" in page.text
+    assert "the head of epoch 2 of 3 was kept" in page.text
+    assert "Validation accuracy 0.83" in page.text
+    assert len(page.all("img")) == 1
+    assert "Bands" not in page.text
+
+
+def test_the_head_before_other_phases_is_one_of_them(training, parse):
+    alone = parse(training_page(training))
+    page = parse(training_page(training | {"curves": training["curves"] | {"head": HEAD}}))
+    assert "Head 3 0.5" in page.text
+    assert "Head 3" not in alone.text
+    assert page.all("h1") == alone.all("h1")
+
+
 def test_curves_of_an_older_model_are_drawn(training, parse):
     """Models of earlier versions have neither phases nor throughput."""
     old = {"epoch": [1, 2], "train_loss": [0.5, 0.4], "validation_loss": [0.6, 0.5], "learning_rate": [1, 0]}

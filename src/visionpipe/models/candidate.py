@@ -45,7 +45,8 @@ from visionpipe.progress import progress_bar
 logger = logging.getLogger(__name__)
 ORIGIN = "origin.json"
 """Which data, commit and settings it is of: two trainings of different commits may give the same model."""
-_TIMINGS = {"images_per_s", "seconds"}
+_UNSAVED = {"images_per_s", "seconds", "head"}
+"""Curves with timings, which would make two equal trainings differ."""
 _BATCH = 256  # images read from the memory map at a time
 
 
@@ -139,7 +140,7 @@ def train_candidate(
         classifier=classifier.cpu(),
         reference=prediction_table(validation_rows, calibrated),
         seen=seen.reset_index(drop=True),
-        curves={name: values for name, values in told["curves"].items() if name not in _TIMINGS},
+        curves={name: values for name, values in told["curves"].items() if name not in _UNSAVED},
         training=told,
     )
 

@@ -29,8 +29,11 @@ def telling_mlflow(what: str) -> Iterator[None]:
         logger.warning("MLflow has not taken note of %s: %s", what, first_line(error))
 
 
-def log_curves(curves: dict[str, list[Any]]) -> None:
-    """Log every number and flag of every epoch, a batch at a time; words (the phases) are for the report."""
+def log_curves(curves: dict[str, Any]) -> None:
+    """Log every number and flag of every epoch, a batch at a time; words (the phases) are for the report.
+
+    Those of the head's fit (`visionpipe.models.training.curves.Curves`) are named `head_...`.
+    """
     import mlflow
     from mlflow.entities import Metric
 
@@ -38,10 +41,11 @@ def log_curves(curves: dict[str, list[Any]]) -> None:
     assert run is not None, "a run is begun before the first node"
     now_ms = int(time.time() * 1000)
     points = [
-        Metric(name, float(value), now_ms, epoch)
-        for name, values in curves.items()
-        if name != "epoch"
-        for epoch, value in zip(curves["epoch"], values, strict=True)
+        Metric(prefix + name, float(value), now_ms, epoch)
+        for prefix, lists in (("", curves), ("head_", curves.get("head") or {}))
+        for name, values in lists.items()
+        if name not in {"epoch", "head"}
+        for epoch, value in zip(lists["epoch"], values, strict=True)
         if isinstance(value, int | float) and math.isfinite(value)
     ]
     for start in range(0, len(points), _BATCH_METRICS):

@@ -20,20 +20,25 @@ def training_page(training: Mapping[str, Any]) -> str:
     Parameters
     ----------
     training
-        Any of `model` (`describe_model`'s facts), `classes`, `curves` (see `training_curves`, and `seconds`, each
-        epoch's), `moved` (mappings of `part`, `n_parameters` and `moved`, a bool), `recipe` (mappings of `name`,
+        Any of `model` (`describe_model`'s facts), `classes`, `curves` (see `training_curves`, `seconds`, each
+        epoch's, and `head`: the same of the head's fit, which is drawn where nothing else was trained),
+        `moved` (mappings of `part`, `n_parameters` and `moved`, a bool), `recipe` (mappings of `name`,
         `value` and `why`), `kept_epoch` (None: the weights before the first; by default that of the lowest
-        validation loss), `n_validation_images`, `unjudged_classes` (names of those without any; then the last epoch
-        was kept) and `demo_notice`; a missing or empty one leaves no section.
+        validation loss), `n_validation_images`, `unjudged_classes` (names of those without any; then the last
+        epoch was kept) and `demo_notice`; a missing or empty one leaves no section.
 
     Returns
     -------
     str
         HTML.
     """
-    curves = training.get("curves") or {}
+    curves = dict(training.get("curves") or {})
+    head = curves.pop("head", None) or {}
+    phases = _phase_table(head) + _phase_table(curves)
     moved = training.get("moved") or []
     kept = training.get("kept_epoch", _lowest(curves))
+    if only_head := bool(head and not curves.get("epoch")):
+        curves, kept = head, _last_improved(head)
     n_moved = sum(part["n_parameters"] for part in moved if part["moved"])
     return render(
         "training.html",
@@ -41,14 +46,16 @@ def training_page(training: Mapping[str, Any]) -> str:
         model=model_facts(training["model"], training.get("classes") or ()) if training.get("model") else {},
         curves_plot=training_curves(curves, kept) if has_a_curve(curves) else None,
         n_epochs=len(curves.get("epoch") or ()),
+        only_head=only_head,
         kept=_at(curves, kept) if kept else None,
         n_validation=training.get("n_validation_images"),
         unjudged=training.get("unjudged_classes"),
         overfit_from=_first_overfit(curves, kept),
         watched="overfit" in curves,
-        seconds=sum(filter(is_number, curves.get("seconds") or ())) or None,
+        seconds=sum(phase["seconds"] or 0 for phase in phases) or None,
         images_per_s=_median(curves.get("images_per_s") or ()),
-        phases=_phase_table(curves),
+        phases=phases,
+        in_bands=len(set(curves.get("phase") or ())) > 1,
         moved=moved,
         n_moved=n_moved,
         n_parameters=sum(part["n_parameters"] for part in moved),
@@ -64,6 +71,12 @@ def _lowest(curves: Mapping[str, Any]) -> int | None:
         if is_number(loss)
     ]
     return min(pairs)[1] if pairs else None
+
+
+def _last_improved(curves: Mapping[str, Any]) -> int | None:
+    """Return the last epoch whose weights were kept."""
+    epochs = zip(curves["epoch"], curves.get("improved") or (), strict=False)
+    return max((epoch for epoch, improved in epochs if improved), default=None)
 
 
 def _at(curves: Mapping[str, Any], epoch: int) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def training_curves(curves: Mapping[str, Sequence[Any] | None], kept_epoch: int 
             if name in {"learning rate", "images a second"}:
                 ax.set_ylim(0, 1.1 * ax.dataLim.y1 or 1.0)
                 ax.locator_params(axis="y", nbins=4)
-            if len(ax.get_legend_handles_labels()[1]) > 1 and any(caption for _, caption, *_ in series):
+            if any(caption for _, caption, *_ in series):
                 ax.legend(loc="best")
         for name, first, last in phases:
             panels[0].text(

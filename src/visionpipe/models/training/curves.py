@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ class Curves:
 
     `validation_loss` is the mean of `calibrated_losses`; `improved` says which epochs were the ones to keep when they
     ended (`Selection`), `overfit` in which the validation loss was clearly above the phase's lowest while the training
-    loss had fallen since.
+    loss had fallen since. `head` holds such lists of the head's fit on cached features, which comes before and counts
+    its own epochs; without one it is empty.
     """
 
     epoch: list[int] = field(default_factory=list)
@@ -38,6 +40,7 @@ class Curves:
     seconds: list[float] = field(default_factory=list)
     improved: list[bool] = field(default_factory=list)
     overfit: list[bool] = field(default_factory=list)
+    head: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
     def kept(self) -> int | None:
@@ -104,13 +107,17 @@ class Score:
 
 def score(logits_NK: torch.Tensor, targets_NK: torch.Tensor, weights_NK: torch.Tensor | None = None) -> Score:
     """Measure soft-target cross-entropy (`calibrated_losses`), accuracy and macro one-against-rest AUC."""
-    labels_N = targets_NK.argmax(1)
     losses_N = calibrated_losses(logits_NK, targets_NK, weights_NK)
-    accuracy = (logits_NK.argmax(1) == labels_N).float().mean().item()
     auc = math.nan
     if bool(logits_NK.isfinite().all()):
-        auc = float(auroc(labels_N.cpu().numpy(), logits_NK.double().softmax(1).cpu().numpy()))
-    return Score(losses_N, accuracy, auc if math.isfinite(auc) else None)
+        labels_N = targets_NK.argmax(1).cpu().numpy()
+        auc = float(auroc(labels_N, logits_NK.double().softmax(1).cpu().numpy()))
+    return Score(losses_N, accuracy(logits_NK, targets_NK), auc if math.isfinite(auc) else None)
+
+
+def accuracy(logits_NK: torch.Tensor, targets_NK: torch.Tensor) -> float:
+    """Return the share of images whose likeliest class is that of their soft targets, 0 to 1."""
+    return (logits_NK.argmax(1) == targets_NK.argmax(1)).float().mean().item()
 
 
 def finite(loss: float, name: str, last_good: str = "") -> float:

@@ -146,7 +146,7 @@ def _train_on_cached_activations(
     feed = CachedFeed(train_trunk, held_out_trunk, parameters.seed)
     if resumed is None:
         draw_head(classifier.head, parameters.seed)
-        fit_head(
+        setting.curves.head = fit_head(
             classifier, train_trunk, held_out_trunk, setting.criterion, setting.weights_NK, parameters, team
         )
     if parameters.mode == "finetune" and parameters.epochs:

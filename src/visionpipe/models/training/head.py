@@ -5,8 +5,10 @@ Legend: N images, B batch, K classes, D features, V views.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from torch import nn
 from visionpipe.models.classifier import ImageClassifier, inference_batch_size
 from visionpipe.models.parameters import TrainingParameters
 from visionpipe.models.training.chance import generator
-from visionpipe.models.training.curves import finite
+from visionpipe.models.training.curves import accuracy, finite
 from visionpipe.models.training.distributed import Team
 from visionpipe.models.training.frozen_trunk import FrozenTrunk, autocast
 from visionpipe.models.training.losses import Loss, balanced_order
@@ -47,7 +49,7 @@ def fit_head(
     weights_NK: torch.Tensor | None,
     parameters: TrainingParameters,
     team: Team,
-) -> None:
+) -> dict[str, list[Any]]:
     """Fit the head for `probe_epochs` and keep the weights of one of them (`Selection`).
 
     Every process does the whole of it: it takes less time than agreeing would.
@@ -58,6 +60,11 @@ def fit_head(
         What is minimised.
     weights_NK : torch.Tensor or None
         Of the validation targets (`judging_weights`).
+
+    Returns
+    -------
+    dict
+        Lists by epoch, named as in `Curves`; the last epoch that `improved` is the one that was kept.
     """
     head = classifier.head.requires_grad_(True)
     with progress_bar() as progress:
@@ -73,20 +80,36 @@ def fit_head(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, parameters.probe_epochs)
     judges = not unjudged_classes(training.targets_NK, validation.targets_NK)
     best, kept, selection = dict[str, torch.Tensor](), "", Selection(judges=judges)
+    by_epoch = []
     with progress_bar("epochs") as progress:
         task = progress.add_task("Head", total=parameters.probe_epochs, note="")
         for epoch in range(parameters.probe_epochs):
-            _fit_epoch(head, features_ND, targets_NK, criterion, optimiser, parameters, epoch)
+            began, rate = time.perf_counter(), schedule.get_last_lr()[0]
+            train_loss = _fit_epoch(head, features_ND, targets_NK, criterion, optimiser, parameters, epoch)
             schedule.step()
             with torch.no_grad():
-                losses_N = calibrated_losses(head(held_out_ND), validation.targets_NK, weights_NK)
+                logits_NK = head(held_out_ND)
+            losses_N = calibrated_losses(logits_NK, validation.targets_NK, weights_NK)
             found = finite(losses_N.mean().item(), "the head's validation loss")
-            if selection.offer(losses_N):
+            if improved := selection.offer(losses_N):
                 best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
                 kept = f"epoch {epoch + 1} is kept, validation {found:.3f}"
+            by_epoch.append(
+                {
+                    "epoch": epoch + 1,
+                    "phase": "head",
+                    "train_loss": train_loss,
+                    "validation_loss": found,
+                    "validation_accuracy": accuracy(logits_NK, validation.targets_NK),
+                    "learning_rate": rate,
+                    "seconds": time.perf_counter() - began,
+                    "improved": improved,
+                }
+            )
             progress.update(task, advance=1, note=kept)
     head.load_state_dict(best)
     team.broadcast(head)  # what GPUs add up in another order differs in the last bits
+    return {name: [each[name] for each in by_epoch] for name in by_epoch[0]}
 
 
 def _fit_epoch(
@@ -97,10 +120,13 @@ def _fit_epoch(
     optimiser: torch.optim.Optimizer,
     parameters: TrainingParameters,
     epoch: int,
-) -> None:
+) -> float:
+    """Go once through the features and return their mean loss."""
     chance = generator(parameters.seed, "probe", epoch)
     device_chance = generator(parameters.seed, "probe dropout", epoch, device=features_ND.device)
-    for rows in _order(targets_NK, parameters, chance).split(max(parameters.batch_size, SMALLEST_BATCH)):
+    order_N = _order(targets_NK, parameters, chance)
+    total = torch.zeros((), device=features_ND.device, dtype=torch.float64)
+    for rows in order_N.split(max(parameters.batch_size, SMALLEST_BATCH)):
         mixed_BD, mixed_BK = mix(features_ND[rows], targets_NK[rows], parameters.loss, chance, cuts=False)
         drawn_BD = torch.rand(mixed_BD.shape, generator=device_chance, device=mixed_BD.device)
         dropped_BD = mixed_BD * (drawn_BD >= parameters.dropout) / (1 - parameters.dropout)
@@ -108,6 +134,8 @@ def _fit_epoch(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        total += len(rows) * loss.detach()
+    return total.item() / len(order_N)
 
 
 def _order(targets_NK: torch.Tensor, parameters: TrainingParameters, chance: torch.Generator) -> torch.Tensor:
