@@ -185,7 +185,7 @@ def test_an_entry_in_another_file_of_conf_local_is_found_there(use, pets, local)
     (local / "catalog_mine.yml").write_text("photos: {type: x}\n")
     assert use(pets).exit_code == 1
     assert use(pets, "--force").exit_code == 0
-    assert [file.name for file in local.iterdir()] == ["catalog_mine.yml"]
+    assert sorted(file.name for file in local.iterdir()) == ["catalog_mine.yml", "parameters.yml"]
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1", "a: 1\na: {b", "\tx"])
@@ -240,6 +240,24 @@ def test_photos_beside_them_are_the_users_own(use, pets, template):
     assert use(beside).exit_code == 0
 
 
+def test_photos_are_not_taken_to_be_as_good_upside_down_unless_somebody_says_so(use, pets, local):
+    assert "training.views" in use(pets).output
+    file = local / "parameters.yml"
+    assert yaml.safe_load(file.read_text()) == {"training": {"views": ["identity", "horizontal_flip"]}}
+    file.write_text(mine := "training:\n  epochs: 3\n  views: [identity, rotate_90] # seen from above\n")
+    use(pets, "--force")
+    assert file.read_text() == mine
+
+
+def test_one_file_of_parameters_takes_groups_and_symmetries(use, pets, local):
+    (local / "parameters.yml").write_text("ingestion:\n  min_side_px: 64\ntraining:\n  seed: 3\n")
+    assert use(pets, "--group-by", "sender").exit_code == 0
+    assert yaml.safe_load((local / "parameters.yml").read_text()) == {
+        "ingestion": {"min_side_px": 64, "split": {"group_by": "sender"}},
+        "training": {"seed": 3, "views": ["identity", "horizontal_flip"]},
+    }
+
+
 def test_json_is_for_machines(use, pets, local):
     done = use(pets, "--json", "--name", "animals")
     said = json.loads(done.stdout)
@@ -248,7 +266,7 @@ def test_json_is_for_machines(use, pets, local):
         5,
         {"cat": 4, "dog": 1},
     )
-    assert said["written"] == [str(local / "catalog.yml")]
+    assert said["written"] == [str(local / "parameters.yml"), str(local / "catalog.yml")]
     assert list(said["sources"]) == ["animals"]
 
 

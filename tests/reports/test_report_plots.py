@@ -151,8 +151,12 @@ def test_a_single_epoch_is_drawn_as_points():
         return len(re.findall(r'<use [^>]*stroke: #[0-9a-f]{6}"', svg))  # ticks have a stroke-width too
 
     assert points({"epoch": [1], "learning_rate": [0.0]}) == 1  # where the cosine ends
-    assert points({"epoch": [1], "learning_rate": [0.001], "validation_accuracy": [0.7]}) == 2
-    assert points({"epoch": [1, 2], "learning_rate": [0.001, 0.0], "validation_accuracy": [0.7, 0.8]}) == 2
+    assert (
+        points({"epoch": [1], "learning_rate": [0.001], "validation_accuracy": [0.7]}) == 2 + 1
+    )  # the legend's
+    assert (
+        points({"epoch": [1, 2], "learning_rate": [0.001, 0.0], "validation_accuracy": [0.7, 0.8]}) == 2 + 1
+    )
 
 
 def test_rates_are_drawn_from_zero(curves):

@@ -12,6 +12,8 @@ from visionpipe.atomic import new_file
 from visionpipe.errors import VisionpipeError, first_line
 
 _DATASET = "visionpipe.datasets.photos.PhotoSources"
+UPRIGHT_VIEWS = ["identity", "horizontal_flip"]
+"""Symmetries of most photos; those in conf/base are of the demo's cells, which have no upper side."""
 
 
 def write_local_configuration(
@@ -22,7 +24,7 @@ def write_local_configuration(
     attributes: Collection[str],
     force: bool,
 ) -> list[Path]:
-    """Write the catalog entry `photos` and, if asked, `ingestion.split.group_by`.
+    """Write the catalog entry `photos`, `training.views` if none are chosen, and `ingestion.split.group_by` if asked.
 
     Other entries and their comments stay as they are. Each file is written whole or not at all; none is written
     when one of them must not be.
@@ -51,6 +53,7 @@ def write_local_configuration(
         When a file is no YAML mapping, or holds another choice and `force` is not set.
     """
     new = _grouping(conf_local, group_by, attributes, force=force)
+    new |= _symmetries(conf_local, new)
     file, held = _find(conf_local, "catalog", "photos", "catalog.yml")
     entry = {"type": _DATASET, "sources": _escaped(sources)}
     _require_same(held.get("photos"), entry, file, "photos", force=force)
@@ -83,6 +86,16 @@ def _grouping(
     if split.get("group_by") == before:
         return {}
     return {file: _with_entry(_text(file), "ingestion", {**section, "split": split})}
+
+
+def _symmetries(conf_local: Path, new: dict[Path, str]) -> dict[Path, str]:
+    """Return the parameter file to write and its text, after what is `new` in it; nothing when views are chosen."""
+    file, held = _find(conf_local, "parameters", "training", "parameters.yml")
+    section = _mapping(held.get("training") or {}, file, "training")
+    if "views" in section:
+        return {}
+    text = new[file] if file in new else _text(file)
+    return {file: _with_entry(text, "training", {**section, "views": UPRIGHT_VIEWS})}
 
 
 def _find(folder: Path, kind: str, key: str, usual: str) -> tuple[Path, dict[str, Any]]:

@@ -68,6 +68,16 @@ class TestCurves:
     def test_one_class_has_no_auc(self):
         assert score(torch.randn(4, 2), torch.tensor([[1.0, 0.0]] * 4)).auc is None
 
+    def test_the_fit_of_the_head_tells_of_its_epochs(self, photos):
+        candidate = good_candidate(photos, probe_epochs=7)
+        head, kept = candidate.training["curves"]["head"], candidate.reference
+        assert head["epoch"] == list(range(1, 8))
+        assert all(len(values) == 7 for values in head.values())
+        assert head["train_loss"][-1] < head["train_loss"][0]
+        right = (kept["label"] == kept["predicted_label"]).mean()
+        last = max(epoch for epoch, improved in zip(head["epoch"], head["improved"], strict=True) if improved)
+        assert head["validation_accuracy"][last - 1] == pytest.approx(right, abs=1e-6)
+
     def test_saved_curves_hold_no_timings(self, photos):
         candidate = good_candidate(photos, **TUNED)
         assert {"seconds", "images_per_s"} <= candidate.training["curves"].keys() - candidate.curves.keys()

@@ -176,16 +176,6 @@ class TestLearning:
         assert all(len(values) == 3 and np.isfinite(values).all() for values in curves.values())
         assert curves["learning_rate"] == sorted(curves["learning_rate"], reverse=True)
 
-    def test_the_fit_of_the_head_tells_of_its_epochs(self, photos):
-        candidate = good_candidate(photos, probe_epochs=7)
-        head, kept = candidate.training["curves"]["head"], candidate.reference
-        assert head["epoch"] == list(range(1, 8))
-        assert all(len(values) == 7 for values in head.values())
-        assert head["train_loss"][-1] < head["train_loss"][0]
-        right = (kept["label"] == kept["predicted_label"]).mean()
-        last = max(epoch for epoch, improved in zip(head["epoch"], head["improved"], strict=True) if improved)
-        assert head["validation_accuracy"][last - 1] == pytest.approx(right, abs=1e-6)
-
     def test_the_embedding_is_the_principal_axes_of_the_training_features(self, photos):
         classifier, _, _ = trained(photos)
         data = labelled(photos, "train")
