@@ -16,7 +16,12 @@ MISSING = {
     "n": 60,
     "reason": "only class '[b]' occurs",
 }
-MODEL = {"backbone": "timm/resnet18", "trained_stages": "stages 4-5 and head", "epochs": 12}
+MODEL = {
+    "backbone": "timm/resnet18",
+    "trained_stages": "stages 4-5 and head",
+    "epochs": 12,
+    "weights_sha256": "a" * 64,
+}
 DECISION = {
     "reason": "Proven better.",
     "outcome": "promote",
@@ -41,6 +46,7 @@ def documents(**changes):
     found = {
         "decision": DECISION,
         "evaluation": {"n": 60, "metrics": {"accuracy": FOUND}, "model": MODEL},
+        "training": {"model": MODEL},
         "validation": VALIDATION,
         **changes,
     }
@@ -133,6 +139,54 @@ def test_data_that_failed_before_there_was_a_model_tell_of_no_earlier_run(parse)
     page = parse(run_index({"validation": FAILED}))
     assert "Validation failed: nothing was trained" in page.text
     assert "earlier run" not in page.text
+
+
+NEWER = {"model": MODEL | {"weights_sha256": "b" * 64}, "started_at": "2026-02-03T10:20:30+00:00"}
+
+
+def test_a_training_that_was_not_evaluated_stands_apart_from_the_run_before(parse):
+    decision = DECISION | {"decided_on": "2026-01-06"}
+    page = parse(run_index(documents(training=NEWER, decision=decision)))
+    assert page.all("a")[0]["href"] == "training.html"
+    new, old = (
+        page.text.index(f"{words} ")
+        for words in ("Trained since, and not evaluated", "An earlier run, of 2026-01-06")
+    )
+    assert new < page.text.index("12 epochs, started 2026-02-03 10:20 UTC Not evaluated") < old
+    assert old < page.text.index("Evaluation")
+    assert "cells version 2 was made champion" in page.text
+    assert (
+        "A candidate was trained since, which the training report alone shows. The other reports on the model show "
+        "version 2, which this run made champion." in page.text
+    )
+
+
+def test_the_same_weights_again_are_no_newer_training(parse):
+    text = parse(run_index(documents(training={"model": MODEL, "started_at": "2026-02-03T10:20:30"}))).text
+    assert "Trained since" not in text and "trained since" not in text
+
+
+def test_a_training_before_any_evaluation_is_the_headline(parse):
+    text = parse(run_index({"training": NEWER, "validation": VALIDATION})).text
+    assert "A model was trained, and not evaluated No model has been judged here yet." in text
+    assert "earlier run" not in text
+    known = {"training": NEWER, "evaluation": {"n": 60, "metrics": {"accuracy": FOUND}, **NEWER}}
+    assert "not evaluated" not in parse(run_index(known)).text
+
+
+def test_data_that_failed_and_a_newer_training_each_stand_apart(parse):
+    page = parse(run_index(documents(validation=FAILED, training=NEWER)))
+    assert [a["href"] for a in page.all("a")][:3] == [
+        "data_docs/index.html",
+        "training.html",
+        "decision.html",
+    ]
+
+
+def test_a_training_log_of_an_earlier_version_is_not_linked(parse):
+    page = parse(run_index(documents(training={"curves": {}})))
+    assert "training.html" not in [a["href"] for a in page.all("a")]
+    assert "trained since" not in page.text
 
 
 def test_without_a_decision_the_index_links_what_there_is(parse):

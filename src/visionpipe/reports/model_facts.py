@@ -37,6 +37,7 @@ def model_facts(
         "A prediction is the mean of": _passes(passes, views),
         "Label given": _rule(model.get("decision") or {}, classes),
         "Left to a person": _deferral(model),
+        "Weights (SHA-256)": f"{model['weights_sha256'][:12]}…" if model.get("weights_sha256") else NOTHING,
         "Made by": f"visionpipe {model['visionpipe_version']}"
         if model.get("visionpipe_version")
         else NOTHING,
