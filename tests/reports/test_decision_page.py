@@ -138,3 +138,10 @@ def test_a_winner_that_waits_for_approval_is_not_called_promoted(champion, decis
 def test_a_decision_that_needs_very_many_images_says_more_than_a_million(decision, parse):
     text = parse(decision_page(decision | {"images_needed": 7_343_232})).text
     assert "more than 1 million needed to decide" in text
+
+
+def test_a_challenger_that_leaves_all_to_a_person_is_said_to_do_so(decision, parse):
+    assert "automatic" not in parse(decision_page(decision)).text
+    text = parse(decision_page(decision | {"nothing_automatic": "17 photos are too few"})).text
+    said = "Nothing is automatic: the challenger leaves every photo to a person: 17 photos are too few."
+    assert text.index(said) < text.index("All checks")

@@ -141,6 +141,33 @@ def test_data_that_failed_before_there_was_a_model_tell_of_no_earlier_run(parse)
     assert "earlier run" not in page.text
 
 
+ALL_DEFERRED = {
+    "n": 60,
+    "metrics": {"accuracy": FOUND},
+    "model": MODEL | {"deferral_confidence": None, "all_deferred": "no confidence was enough"},
+}
+
+
+def test_a_champion_that_leaves_all_to_a_person_is_not_celebrated(parse):
+    some = {"threshold": 0.8, "n": 30, "coverage": FOUND, "accuracy": FOUND}
+    quiet = ALL_DEFERRED | {"model": MODEL | {"deferral_confidence": 0.8}, "selective": {"deferral": some}}
+    good, poor = (parse(run_index(documents(evaluation=each))) for each in (quiet, ALL_DEFERRED))
+    heads = [next(h["class"] for h in page.all("header")) for page in (good, poor)]
+    assert heads == ["card verdict good", "card verdict warn"]
+    assert "Answered without a person 0.912 (0.881–0.938)" in good.text
+    assert "Answered without a person none" in poor.text
+    said = "every photo is left to a person: no confidence was enough"
+    assert f"cells version 2 was made champion Nothing is automatic, {said}. Proven better." in poor.text
+    assert f"0.912 (0.881–0.938); {said} Nothing automatic" in poor.text
+    assert "left to a person" not in good.text
+
+
+def test_figures_of_a_model_that_was_not_judged_do_not_stand_in_its_head(parse):
+    decision = DECISION | {"weights_sha256": "f" * 64}
+    text = parse(run_index(documents(evaluation=ALL_DEFERRED, decision=decision))).text
+    assert "Test accuracy" not in text and "Nothing is automatic" not in text
+
+
 NEWER = {"model": MODEL | {"weights_sha256": "b" * 64}, "started_at": "2026-02-03T10:20:30+00:00"}
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.reports import plots
+from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
 from visionpipe.reports.findings import commonest_confusions, most_mistaken
-from visionpipe.reports.model_facts import model_facts, why_all_are_deferred
+from visionpipe.reports.model_facts import model_facts
 from visionpipe.reports.rendering import render, require
 from visionpipe.reports.wording import is_number, metric_in_words
 
@@ -75,7 +76,8 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
         "evaluation.html",
         **{key: evaluation.get(key) or {} for key in ("data", "slices")},
         model=model_facts(evaluation["model"], classes) if evaluation.get("model") else {},
-        all_deferred=why_all_are_deferred(evaluation.get("model") or {}),
+        automatic=automatic_share(evaluation),
+        nothing_automatic=why_nothing_is_automatic(evaluation),
         title=evaluation["title"],
         notes=evaluation.get("notes") or [],
         demo_notice=evaluation.get("demo_notice"),

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from visionpipe.metrics.slices import LOWER
+from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
 from visionpipe.reports.card_findings import is_shortcut
 from visionpipe.reports.pages import index_page
-from visionpipe.reports.standing import champion_now, trained_since, whose_pages
+from visionpipe.reports.standing import champion_now, shows_the_judged, trained_since, whose_pages
 from visionpipe.reports.wording import counted, interval, minute, number
 
 _NAMED_PARTS = 3
@@ -90,12 +91,28 @@ def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "whose_pages": whose_pages(decision, *(documents.get(name) for name in ("evaluation", "training"))),
         "champion_now": champion_now(decision),
         "registered": _registered(decision),
+        **_of_the_judged(decision, documents.get("evaluation") or {}),
     }
-    if accuracy := (documents.get("evaluation") or {}).get("metrics", {}).get("accuracy"):
-        headline["test accuracy"] = accuracy
     headline["manifest"] = str(decision["data"]["manifest_md5"])[:12]
     headline["git commit"] = str(decision["provenance"]["git_commit"])[:12]
     return headline
+
+
+def _of_the_judged(decision: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of the evaluation, and in front of the reason whether nothing is automatic."""
+    if not shows_the_judged(decision, evaluation):
+        return {}
+    facts: dict[str, Any] = {}
+    if accuracy := evaluation.get("metrics", {}).get("accuracy"):
+        facts["test accuracy"] = accuracy
+    if (share := automatic_share(evaluation)) is not None:
+        facts["answered without a person"] = share
+    if why := why_nothing_is_automatic(evaluation):
+        facts["summary"] = (
+            f"Nothing is automatic, every photo is left to a person: {why}. {decision['reason']}"
+        )
+        facts["tone"] = "warn" if decision["outcome"] == "promote" else None
+    return facts
 
 
 def _registered(decision: Mapping[str, Any]) -> str:
@@ -154,12 +171,16 @@ def _evaluation(documents: Mapping[str, Any]) -> dict[str, Any]:
     worst = evaluation.get("worst_slice")
     if worst and worst.get("verdict") == LOWER:
         weak.append(f"{worst['name']}, accuracy {interval(worst.get('accuracy'))}")
-    if not weak:
-        return link
-    link["summary"] += f"; lower than the rest: {'; '.join(weak[:_NAMED_PARTS])}"
-    if len(weak) > _NAMED_PARTS:
-        link["summary"] += f" and {len(weak) - _NAMED_PARTS} more"
-    return {**link, "status": counted(len(weak), "weak part"), "tone": "warn"}
+    warned = []
+    if why := why_nothing_is_automatic(evaluation):
+        warned.append("nothing automatic")
+        link["summary"] += f"; every photo is left to a person: {why}"
+    if weak:
+        warned.append(counted(len(weak), "weak part"))
+        link["summary"] += f"; lower than the rest: {'; '.join(weak[:_NAMED_PARTS])}"
+        if len(weak) > _NAMED_PARTS:
+            link["summary"] += f" and {len(weak) - _NAMED_PARTS} more"
+    return {**link, "status": ", ".join(warned), "tone": "warn"} if warned else link
 
 
 def _examination(documents: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.reports import card_findings, card_sections
+from visionpipe.reports.automation import automatic_share
 from visionpipe.reports.card_blocks import Bullets, Section
 from visionpipe.reports.card_limits import known_limits
 from visionpipe.reports.card_markdown import markdown_of
 from visionpipe.reports.rendering import render
 from visionpipe.reports.standing import standing
-from visionpipe.reports.wording import interval, number, title_of
+from visionpipe.reports.wording import fact, interval, number, title_of
 
 _REQUIRED = ("card", "evaluation", "composition")
 _FILES = ("model_card.html", "model_card.md")
@@ -165,6 +166,8 @@ def _tiles(facts: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[str, s
         for name in names
         if name and name in evaluation["metrics"]
     }
+    if (automatic := automatic_share(evaluation)) is not None:
+        tiles["Answered without a person"] = fact(automatic)
     trained = sum((composition["by_class"].get("train") or {}).values())
     tiles["Photos learned from"] = number(trained)
     tiles["Photos tested on"] = number(evaluation["n"])

@@ -32,18 +32,23 @@ def trained_since(training: Mapping[str, Any] | None, evaluation: Mapping[str, A
     return trained is not None and trained != _weights_of(evaluation)
 
 
+def shows_the_judged(decision: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> bool:
+    """Return whether the evaluation is of the model that was judged, as far as that is known."""
+    judged, shown = decision.get("weights_sha256"), _weights_of(evaluation)
+    return not judged or not shown or judged == shown
+
+
 def whose_pages(
     decision: Mapping[str, Any],
     evaluation: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> str:
     """Return whose figures the pages of a run show, and who was champion when it ended."""
-    judged, shown = decision.get("weights_sha256"), _weights_of(evaluation)
     since, reports = "", "The reports on the model"
     if trained_since(training, evaluation):
         since = "A candidate was trained since, which the training report alone shows. "
         reports = "The other reports on the model"
-    if judged and shown and judged != shown:
+    if not shows_the_judged(decision, evaluation):
         return (
             f"{since}{reports} show a candidate that was not judged yet; decision and card are of one before."
         )
