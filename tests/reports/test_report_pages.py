@@ -167,7 +167,7 @@ def test_deferral_is_told_in_a_sentence(make_evaluation, parse):
     nobody = {"estimate": None, "low": None, "high": None, "reason": "every test image is left to a person"}
     found = said({"threshold": 0.83, "n": 0, "coverage": {"estimate": 0.0}, "accuracy": nobody})
     assert "person: no test image reached the confidence of 0.830 that it needs." in found
-    assert "Answered without a person none no test image reached" in found
+    assert "Answered without a person none every photo is left to one" in found
     evaluation["model"] = {"deferral_confidence": None}
     assert "It leaves every image to a person" in said(None)
 

@@ -67,6 +67,14 @@ def how_good(evaluation: Mapping[str, Any]) -> Section:
                 f"{interval(deferral.get('accuracy'))} of these."
             )
         )
+    if costs := evaluation.get("costs"):
+        blocks.append(
+            Text(
+                "Its labels are those of least expected cost (training.calibration.costs): they cost "
+                f"{interval(costs['achieved'])} an image, where the likeliest class would have cost "
+                f"{interval(costs['likeliest'])}."
+            )
+        )
     return Section("How good it is", blocks)
 
 

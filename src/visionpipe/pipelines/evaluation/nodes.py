@@ -36,6 +36,7 @@ def evaluate_candidate(
             attribute_columns(admitted_manifest),
             parameters,
             deferral_confidence=candidate.classifier.spec.deferral_confidence,
+            costs_KK=candidate.classifier.spec.decision.costs_KK,
         )
     return {
         "model": describe_model(candidate),
