@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from visionpipe.reports.wording import is_number
+from visionpipe.reports.wording import is_number, level
 
 
 def most_mistaken(confusion_KK: Sequence[Sequence[int]], at_most: int) -> list[int]:
@@ -82,6 +82,16 @@ def is_difference(check: Mapping[str, Any]) -> bool:
 def is_count(check: Mapping[str, Any]) -> bool:
     """Return whether the value of a check of the gate is a count, of images or of comparisons."""
     return check["kind"] in {"leak", "sanity", "wear"}
+
+
+def level_of_the_gate(wear: Mapping[str, Any] | None) -> str | None:
+    r"""Return the confidence of the gate's intervals of gain and limits; None where nothing was judged by wear.
+
+    >>> level_of_the_gate({"spent": 0.0112})
+    '97.76\xa0%'
+    """
+    spent = (wear or {}).get("spent")
+    return level([{"level": round(1 - 2 * spent, 4)}]) if spent else None
 
 
 def blocking_first(check: Mapping[str, Any]) -> tuple[bool, int, bool]:

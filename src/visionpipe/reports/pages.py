@@ -11,7 +11,7 @@ from typing import Any
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.reports import plots
-from visionpipe.reports.findings import blocking_first, is_count, is_difference
+from visionpipe.reports.findings import blocking_first, is_count, is_difference, level_of_the_gate
 from visionpipe.reports.rendering import render, require
 from visionpipe.reports.standing import standing
 from visionpipe.reports.wording import CHECK_KINDS, counted, is_number, title_of
@@ -115,6 +115,7 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         uses_j=any("Youden" in str(c["name"]) for c in differences),
         forest=plots.forest_plot(differences) if differences else None,
         wear=decision.get("wear"),
+        level=level_of_the_gate(decision.get("wear")),
         provenance=decision.get("provenance") or {},
     )
 
