@@ -175,9 +175,10 @@ def fit_decision(
         threshold = capped_threshold(probabilities_NK[:, code], of_class_N, cap)
         if threshold is None:
             logger.warning(
-                "training.calibration.max_false_positive_rate: %d validation images of other classes than %s cannot "
-                "prove a rate of %g (%d are needed); every prediction is deferred to a person",
-                *((~of_class_N).sum(), classes[code], cap, np.ceil(1 / cap - 1)),
+                "training.calibration.max_false_positive_rate: %s of other classes than %s cannot prove a rate of %g "
+                "(%d are needed); every prediction is deferred to a person",
+                counted((~of_class_N).sum(), "validation image"),
+                *(classes[code], cap, np.ceil(1 / cap - 1)),
             )
             return None
         given_N = probabilities_NK[:, code] >= threshold
