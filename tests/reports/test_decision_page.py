@@ -164,3 +164,16 @@ def test_so_it_is_on_the_model_card(spent, told, parse):
     text = parse(model_card(card_facts(), decision).html).text
     assert "which a model must meet with the end of its interval." in text
     assert ("It has 97.76 % confidence, not that of the figures below" in text) == told
+
+
+def test_a_card_of_a_model_that_leaves_all_to_a_person_is_not_green(parse):
+    facts = card_facts()
+    good = parse(model_card(facts, card_decision()).html)
+    facts["evaluation"]["model"] |= {"deferral_confidence": None, "all_deferred": "17 photos are too few"}
+    poor = parse(model_card(facts, card_decision()).html)
+    assert [page.all("header")[0]["class"] for page in (good, poor)] == [
+        "card verdict good",
+        "card verdict warn",
+    ]
+    assert "Answered without a person none" in poor.text
+    assert "It leaves every photo to a person: 17 photos are too few." in poor.text
