@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from visionpipe.counting import counted
+from visionpipe.counting import counted, noun_for
 from visionpipe.metrics.calibration import probability_problems
 from visionpipe.promotion.checks import ScoredImages
 from visionpipe.promotion.decision import Check
@@ -128,9 +128,9 @@ def enough_left(wear: Wear) -> Check:
         detail = f"no earlier comparison used any of the {n:,} test images"
     else:
         detail = (
-            f"an image of the {n:,} has been used {wear.mean_uses:.3g} {'time' if wear.mean_uses == 1 else 'times'} "
-            "before on average (at most "
-            f"{wear.most_uses}), {wear.n_fresh:,} are fresh"
+            f"an image of the {n:,} has been used in {wear.mean_uses:.3g} earlier "
+            f"{noun_for(wear.mean_uses, 'comparison')} on average (at most {wear.most_uses}), "
+            f"{wear.n_fresh:,} are fresh"
         )
     if wear.worn_out:
         remedy = (
