@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _Kind = TypeVar("_Kind")
 _ERROR_CHARACTERS = 500
-_STAGES = ("ingestion", "validation", "training", "evaluation", "promotion")
+_STAGES = ("ingestion", "validation", "fitting", "evaluation", "promotion")
 
 
 class ParameterHook:

@@ -16,11 +16,15 @@ from visionpipe.pipelines import (
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Name the pipelines; the default one always ends in the gate's verdict."""
+    """Name the pipelines; the default one always ends in the gate's verdict.
+
+    `training` is what a person runs: it ends with its report. DVC runs `fitting`, so that no page's template makes it
+    train again.
+    """
     to_a_model = {
         "ingestion": ingestion.create_pipeline(),
         "validation": validation.create_pipeline(),
-        "training": training.create_pipeline(),
+        "fitting": training.create_pipeline(),
         "evaluation": evaluation.create_pipeline(),
         "promotion": promotion.create_pipeline(),
     }
@@ -28,6 +32,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         "__default__": default,
         **to_a_model,
+        "training": training.create_pipeline() + evaluation.create_training_report(),
         "label_audit": label_audit.create_pipeline(),
         "scoring": scoring.create_pipeline(),
         "drift": drift.create_pipeline(),

@@ -35,6 +35,19 @@ def test_dvc_yaml_is_what_the_pipelines_and_the_catalog_give():
     assert in_project(code + "print(check(Path.cwd(), env='base'))", ROOT) == "[]"
 
 
+def test_a_training_by_hand_ends_with_its_report_without_a_test_image_and_dvc_trains_for_no_template():
+    from visionpipe.pipeline_registry import register_pipelines
+
+    pipelines = register_pipelines()
+    assert {"training_report", "training_index"} <= pipelines["training"].outputs()
+    assert not {"test_predictions", "evaluation"} & pipelines["training"].datasets()
+    assert pipelines["fitting"].nodes == (pipelines["training"] - pipelines["evaluation"]).nodes
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert "training" not in stages
+    assert "src/visionpipe/reports" in stages["evaluation"]["deps"]
+    assert not {"src/visionpipe/reports", "src/visionpipe/monitoring"} & set(stages["fitting"]["deps"])
+
+
 @cache
 def parameter_models() -> dict[str, type[BaseModel]]:
     """Return the typed parameters that the pipelines' nodes ask for: section -> model."""

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 from kedro.io.core import DatasetError
 
+from visionpipe.datasets.clock import Clock
 from visionpipe.datasets.origin import TrainingOrigin
-from visionpipe.datasets.predictions import Clock
 from visionpipe.datasets.registry import (
     ChampionModel,
     DvcDataVersion,

@@ -222,6 +222,20 @@ def test_a_model_without_a_threshold_has_no_deferral():
     assert evaluate(table(), CLASSES, [], FAST)["selective"]["deferral"] is None
 
 
+def test_the_costs_of_the_labels_given_stand_beside_those_of_the_likeliest():
+    predictions, costs_KK = under_a_rule(table()), (np.arange(9.0).reshape(3, 3) * (1 - np.eye(3))).tolist()
+    found = evaluate(predictions, CLASSES, [], FAST, costs_KK=costs_KK)["costs"]
+    likeliest = np.asarray(CLASSES)[np.stack(predictions["probabilities"]).argmax(axis=1)]
+    for name, given in (("achieved", predictions["predicted_label"]), ("likeliest", likeliest)):
+        counts_KK = metrics.confusion_matrix(predictions["label"], given, labels=CLASSES)
+        assert found[name]["estimate"] == pytest.approx((counts_KK * costs_KK).sum() / 150)
+        assert found[name]["low"] < found[name]["estimate"] < found[name]["high"]
+    assert found["achieved"]["estimate"] != found["likeliest"]["estimate"]
+    assert found["matrix"] == costs_KK
+    json.dumps(found, allow_nan=False)
+    assert evaluate(predictions, CLASSES, [], FAST)["costs"] is None
+
+
 def test_values_that_are_no_text_make_slices_too():
     predictions = table().assign(shift=np.arange(150) % 3, night=np.arange(150) % 2 == 0)
     slices = evaluate(predictions, CLASSES, ["shift", "night"], FAST)["slices"]

@@ -157,7 +157,10 @@ def test_calibration_fits_temperature_and_deferral_and_leaves_the_spec_as_it_was
     assert spec.temperature == pytest.approx(3.0, rel=0.1)
     probabilities_NK = softmax(logits_NK, spec.temperature)
     confidence_N, correct_N = probabilities_NK.max(axis=1), probabilities_NK.argmax(axis=1) == labels_N
-    assert spec.deferral_confidence == deferral_confidence(confidence_N, correct_N, 0.8)
+    assert (spec.deferral_confidence, spec.all_deferred) == (
+        deferral_confidence(confidence_N, correct_N, 0.8),
+        "",
+    )
     assert correct_N[~spec.defers(confidence_N)].mean() == pytest.approx(0.8, abs=0.01)
     assert spec.decision == Decision()
     assert (SPEC.temperature, SPEC.deferral_confidence) == (1.0, None)
@@ -190,17 +193,16 @@ def test_a_class_without_images_leaves_the_confidence_of_the_others_calibrated(c
     spec = calibrate(SPEC, logits_NK[rows], labels_N[rows], parameters())
     assert spec.temperature == fit_temperature(logits_NK[rows], labels_N[rows])
     assert spec.deferral_confidence is not None
-    assert (
-        f"No validation image of {SPEC.classes[2]}: confidence is calibrated on the other classes"
-        in caplog.text
-    )
+    assert "No validation image of fox: confidence is calibrated on the other classes" in caplog.text
 
 
 def test_images_of_one_class_calibrate_nothing(caplog):
     logits_NK, labels_N = drawn(1.0)
     rows = labels_N == 2
-    assert calibrate(SPEC, logits_NK[rows], labels_N[rows], parameters()).deferral_confidence is None
-    assert "of 1 classes are too few" in caplog.text
+    spec = calibrate(SPEC, logits_NK[rows], labels_N[rows], parameters())
+    said = f"{rows.sum():,} validation images of 1 class are too few"
+    assert (spec.deferral_confidence, spec.all_deferred) == (None, f"{said} to calibrate it")
+    assert f"{said} (at least 20, of two)" in caplog.text
 
 
 def test_no_decision_rule_is_fitted_without_images_of_a_class(caplog):
@@ -208,10 +210,8 @@ def test_no_decision_rule_is_fitted_without_images_of_a_class(caplog):
     rows, costs = labels_N != 2, {"cat": {"dog": 9}}
     spec = calibrate(SPEC, logits_NK[rows], labels_N[rows], parameters(decision="least_cost", costs=costs))
     assert (spec.decision, spec.deferral_confidence) == (Decision(), None)
-    assert (
-        "least_cost (training.calibration.decision) is not fitted, every prediction is deferred"
-        in caplog.text
-    )
+    assert "rule of least cost needs a validation image of every class" in spec.all_deferred
+    assert "least_cost (training.calibration.decision) is not fitted" in caplog.text
 
 
 @pytest.mark.parametrize("without", ["fox", "owl"])
@@ -258,6 +258,7 @@ def test_a_cap_that_the_images_cannot_prove_defers_everything(caplog):
     spec = calibrate(SPEC, logits_NK, labels_N, parameters(**wanted, max_false_positive_rate=0.001))
     assert "999 are needed" in caplog.text
     assert (spec.decision, spec.deferral_confidence) == (Decision(), None)
+    assert "too few for the wanted false-positive rate" in spec.all_deferred
     proven = calibrate(SPEC, logits_NK, labels_N, parameters(**wanted, max_false_positive_rate=0.2))
     assert proven.decision.capped_class == 2 and proven.deferral_confidence is not None
 

@@ -137,7 +137,7 @@ def test_ids_are_compared_as_text():
         assert decision.outcome == "reject"
         assert "has learned from 1 of the test images (3): " in decision.reason
     mixed = [0, "0", *range(2, 400)]
-    assert "1 test images occur more than once" in decide(labels_N, *models, image_ids_N=mixed).reason
+    assert "1 test image more than once in the table" in decide(labels_N, *models, image_ids_N=mixed).reason
 
 
 def test_what_nobody_knows_of_is_refused_by_name():

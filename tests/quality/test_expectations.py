@@ -60,7 +60,7 @@ def test_one_bad_value_fails_and_its_row_is_named(column, value, claim):
     ]
     assert not outcome.success
     assert failure["column"] == column
-    assert f"not so in 1 of {N_IMAGES} rows" in failure["detail"]
+    assert f"not met by 1 of {N_IMAGES} rows" in failure["detail"]
     (row,) = failure["rows"]
     if column != "image_id":
         assert row["image_id"] == manifest.loc[7, "image_id"]
@@ -121,7 +121,7 @@ def test_a_label_that_the_history_does_not_give_is_named():
     history = make_history(make_manifest())
     history.loc[4, "label"] = "defective"
     (failure,) = judge(make_manifest(), history=history).failures
-    assert failure["detail"].startswith("each label is the one that the label history gives: not so in 1 of")
+    assert failure["detail"].startswith("each label is the one that the label history gives: not met by 1 of")
     assert failure["rows"] == [
         {"image_id": history.loc[4, "image_id"], "label": "functional", "label_is_current": False}
     ]
@@ -184,7 +184,7 @@ def test_the_users_own_group_in_two_splits_is_found_with_its_images():
 def test_declared_classes_must_be_there_and_no_others():
     outcome = judge(make_manifest(), classes=["functional", "cracked"])
     details = "\n".join(failure["detail"] for failure in outcome.failures)
-    assert "each label is one of validation.classes: not so in 30 of 60 rows" in details
+    assert "each label is one of validation.classes: not met by 30 of 60 rows" in details
     assert "each class has an image in split train: missing cracked" in details
 
 

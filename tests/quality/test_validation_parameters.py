@@ -50,7 +50,7 @@ def test_a_range_holds_for_numbers_that_a_table_gives_as_text():
     assert judge(manifest.assign(degrees=read), ranges={"degrees": {"min": -3, "max": 21}}).success
     (failure,) = judge(manifest.assign(degrees=read), ranges={"degrees": {"min": 0}}).failures
     assert failure["detail"].startswith(
-        "degrees is 0 or more (validation.ranges.degrees): not so in 15 of 60"
+        "degrees is 0 or more (validation.ranges.degrees): not met by 15 of 60"
     )
     assert failure["rows"][0]["degrees"] == "-3"
 

@@ -5,9 +5,11 @@ from itertools import product
 import numpy as np
 import pytest
 
+from card_facts import card_decision, card_facts
 from gate_cases import decide, labels_of, pair
 from visionpipe.promotion.gate import refuse
 from visionpipe.promotion.wear import Comparison, wear_of
+from visionpipe.reports.model_card import model_card
 from visionpipe.reports.pages import decision_page
 from visionpipe.stats.families import ProportionDifference, compare_family
 
@@ -138,3 +140,40 @@ def test_a_winner_that_waits_for_approval_is_not_called_promoted(champion, decis
 def test_a_decision_that_needs_very_many_images_says_more_than_a_million(decision, parse):
     text = parse(decision_page(decision | {"images_needed": 7_343_232})).text
     assert "more than 1 million needed to decide" in text
+
+
+def test_a_challenger_that_leaves_all_to_a_person_is_said_to_do_so(decision, parse):
+    assert "automatic" not in parse(decision_page(decision)).text
+    text = parse(decision_page(decision | {"nothing_automatic": "17 photos are too few"})).text
+    said = "Nothing is automatic: the challenger leaves every photo to a person: 17 photos are too few."
+    assert text.index(said) < text.index("All checks")
+
+
+def test_the_confidence_of_gain_and_limits_is_told_where_it_is_not_that_of_the_evaluation(parse):
+    first, third = (parse(decision_page(judged(n))).text for n in (0, 2))
+    why = "not that of the evaluation: all 12 planned comparisons share one risk"
+    assert f"has 97.76 % confidence, {why}" in first
+    assert f"has 99.75 % confidence, {why}" in third
+    assert "not that of the evaluation" not in parse(decision_page(judged(12))).text
+
+
+@pytest.mark.parametrize(("spent", "told"), [({"spent": 0.0112}, True), ({}, False)])
+def test_so_it_is_on_the_model_card(spent, told, parse):
+    decision = card_decision()
+    decision["wear"] = decision["wear"] | spent
+    text = parse(model_card(card_facts(), decision).html).text
+    assert "which a model must meet with the end of its interval." in text
+    assert ("It has 97.76 % confidence, not that of the figures below" in text) == told
+
+
+def test_a_card_of_a_model_that_leaves_all_to_a_person_is_not_green(parse):
+    facts = card_facts()
+    good = parse(model_card(facts, card_decision()).html)
+    facts["evaluation"]["model"] |= {"deferral_confidence": None, "all_deferred": "17 photos are too few"}
+    poor = parse(model_card(facts, card_decision()).html)
+    assert [page.all("header")[0]["class"] for page in (good, poor)] == [
+        "card verdict good",
+        "card verdict warn",
+    ]
+    assert "Answered without a person none" in poor.text
+    assert "It leaves every photo to a person: 17 photos are too few." in poor.text

@@ -171,7 +171,7 @@ def test_the_verdict_on_the_data_comes_first(pages, parse):
 def test_great_expectations_own_rendering_is_there(pages, parse):
     text = parse(pages["bad"]).text
     assert "unexpected values found" in text
-    assert "width is 1 or more: not so in 60 of 60 rows" in text
+    assert "width is 1 or more: not met by any of 60 rows" in text
     assert "no group has images in two splits" in text
     assert "no annotator is blank" in text
 

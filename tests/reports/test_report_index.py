@@ -16,7 +16,12 @@ MISSING = {
     "n": 60,
     "reason": "only class '[b]' occurs",
 }
-MODEL = {"backbone": "timm/resnet18", "trained_stages": "stages 4-5 and head", "epochs": 12}
+MODEL = {
+    "backbone": "timm/resnet18",
+    "trained_stages": "stages 4-5 and head",
+    "epochs": 12,
+    "weights_sha256": "a" * 64,
+}
 DECISION = {
     "reason": "Proven better.",
     "outcome": "promote",
@@ -41,6 +46,7 @@ def documents(**changes):
     found = {
         "decision": DECISION,
         "evaluation": {"n": 60, "metrics": {"accuracy": FOUND}, "model": MODEL},
+        "training": {"model": MODEL},
         "validation": VALIDATION,
         **changes,
     }
@@ -133,6 +139,81 @@ def test_data_that_failed_before_there_was_a_model_tell_of_no_earlier_run(parse)
     page = parse(run_index({"validation": FAILED}))
     assert "Validation failed: nothing was trained" in page.text
     assert "earlier run" not in page.text
+
+
+ALL_DEFERRED = {
+    "n": 60,
+    "metrics": {"accuracy": FOUND},
+    "model": MODEL | {"deferral_confidence": None, "all_deferred": "no confidence was enough"},
+}
+
+
+def test_a_champion_that_leaves_all_to_a_person_is_not_celebrated(parse):
+    some = {"threshold": 0.8, "n": 30, "coverage": FOUND, "accuracy": FOUND}
+    quiet = ALL_DEFERRED | {"model": MODEL | {"deferral_confidence": 0.8}, "selective": {"deferral": some}}
+    good, poor = (parse(run_index(documents(evaluation=each))) for each in (quiet, ALL_DEFERRED))
+    heads = [next(h["class"] for h in page.all("header")) for page in (good, poor)]
+    assert heads == ["card verdict good", "card verdict warn"]
+    assert "Answered without a person 0.912 (0.881–0.938)" in good.text
+    assert "Answered without a person none" in poor.text
+    said = "every photo is left to a person: no confidence was enough"
+    assert f"cells version 2 was made champion Nothing is automatic, {said}. Proven better." in poor.text
+    assert f"0.912 (0.881–0.938); {said} Nothing automatic" in poor.text
+    assert "left to a person" not in good.text
+
+
+def test_figures_of_a_model_that_was_not_judged_do_not_stand_in_its_head(parse):
+    decision = DECISION | {"weights_sha256": "f" * 64}
+    text = parse(run_index(documents(evaluation=ALL_DEFERRED, decision=decision))).text
+    assert "Test accuracy" not in text and "Nothing is automatic" not in text
+
+
+NEWER = {"model": MODEL | {"weights_sha256": "b" * 64}, "started_at": "2026-02-03T10:20:30+00:00"}
+
+
+def test_a_training_that_was_not_evaluated_stands_apart_from_the_run_before(parse):
+    decision = DECISION | {"decided_on": "2026-01-06"}
+    page = parse(run_index(documents(training=NEWER, decision=decision)))
+    assert page.all("a")[0]["href"] == "training.html"
+    new, old = (
+        page.text.index(f"{words} ")
+        for words in ("Trained since, and not evaluated", "An earlier run, of 2026-01-06")
+    )
+    assert new < page.text.index("12 epochs, started 2026-02-03 10:20 UTC Not evaluated") < old
+    assert old < page.text.index("Evaluation")
+    assert "cells version 2 was made champion" in page.text
+    assert (
+        "A candidate was trained since, which the training report alone shows. The other reports on the model show "
+        "version 2, which this run made champion." in page.text
+    )
+
+
+def test_the_same_weights_again_are_no_newer_training(parse):
+    text = parse(run_index(documents(training={"model": MODEL, "started_at": "2026-02-03T10:20:30"}))).text
+    assert "Trained since" not in text and "trained since" not in text
+
+
+def test_a_training_before_any_evaluation_is_the_headline(parse):
+    text = parse(run_index({"training": NEWER, "validation": VALIDATION})).text
+    assert "A model was trained, and not evaluated No model has been judged here yet." in text
+    assert "earlier run" not in text
+    known = {"training": NEWER, "evaluation": {"n": 60, "metrics": {"accuracy": FOUND}, **NEWER}}
+    assert "not evaluated" not in parse(run_index(known)).text
+
+
+def test_data_that_failed_and_a_newer_training_each_stand_apart(parse):
+    page = parse(run_index(documents(validation=FAILED, training=NEWER)))
+    assert [a["href"] for a in page.all("a")][:3] == [
+        "data_docs/index.html",
+        "training.html",
+        "decision.html",
+    ]
+
+
+def test_a_training_log_of_an_earlier_version_is_not_linked(parse):
+    page = parse(run_index(documents(training={"curves": {}})))
+    assert "training.html" not in [a["href"] for a in page.all("a")]
+    assert "trained since" not in page.text
 
 
 def test_without_a_decision_the_index_links_what_there_is(parse):

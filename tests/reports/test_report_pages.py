@@ -166,7 +166,9 @@ def test_deferral_is_told_in_a_sentence(make_evaluation, parse):
     assert "A confidence that tells nothing would have 0.100" in found
     nobody = {"estimate": None, "low": None, "high": None, "reason": "every test image is left to a person"}
     found = said({"threshold": 0.83, "n": 0, "coverage": {"estimate": 0.0}, "accuracy": nobody})
-    assert "No test image reached that." in found
+    assert "person: no test image reached the confidence of 0.830 that it needs." in found
+    assert "Answered without a person none every photo is left to one" in found
+    evaluation["model"] = {"deferral_confidence": None}
     assert "It leaves every image to a person" in said(None)
 
 

@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from visionpipe.metrics.classification import average_precision
 from visionpipe.reports import canvas, findings, rendering, wording
+from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
 from visionpipe.reports.model_facts import model_facts
 
 
@@ -112,9 +113,22 @@ def test_a_photo_that_came_with_a_review_is_called_by_its_id():
 
 
 @pytest.mark.parametrize(
-    ("temperature", "why"), [(1.0, "too few, or of one class alone"), (1.3, "no confidence was enough")]
+    ("of_calibration", "why"),
+    [({"all_deferred": "too few of owls"}, "too few of owls"), ({}, "the validation images were not enough")],
+    ids=["told", "by an earlier version"],
 )
-def test_why_all_is_left_to_a_person_is_told(temperature, why):
-    facts = model_facts({"temperature": temperature, "deferral_confidence": None}, ["cat", "dog"])
-    assert facts["Left to a person"].startswith("every photo: ")
-    assert why in facts["Left to a person"]
+def test_why_all_is_left_to_a_person_is_told(of_calibration, why):
+    model = {"deferral_confidence": None, **of_calibration}
+    assert model_facts(model, ["cat", "dog"])["Left to a person"].startswith(f"every photo: {why}")
+    assert why_nothing_is_automatic({"model": model}).startswith(why)
+
+
+def test_what_is_not_known_to_be_left_to_a_person_is_not_said_to_be():
+    assert why_nothing_is_automatic(None) is automatic_share({"model": {}}) is None
+    some = {"deferral": {"threshold": 0.8, "n": 3, "coverage": {"estimate": 0.3}}}
+    known = {"model": {"deferral_confidence": 0.8}, "selective": some}
+    assert why_nothing_is_automatic(known) is None
+    assert automatic_share(known) == {"estimate": 0.3}
+    none = known | {"selective": {"deferral": some["deferral"] | {"n": 0}}}
+    assert why_nothing_is_automatic(none) == "no test image reached the confidence of 0.800 that it needs"
+    assert automatic_share(none) == "none"

@@ -41,6 +41,18 @@ def test_without_a_champion_or_an_evaluation_there_is_nothing_to_set_beside(prin
     assert "challenger 0" not in printed(decision=card_decision())
 
 
+def test_what_is_answered_without_a_person_is_said(printed):
+    evaluation = card_facts()["evaluation"]
+    assert "automatic" not in printed(evaluation=evaluation)
+    share = {"estimate": 0.6, "low": 0.5, "high": 0.7, "level": 0.95}
+    some = evaluation | {"selective": {"deferral": {"n": 9, "coverage": share, "accuracy": share}}}
+    text = printed(evaluation=some)
+    assert "automatic" in text and "0.600 (0.500–0.700) of the photos, of which 0.600" in text
+    model = evaluation["model"] | {"deferral_confidence": None, "all_deferred": "17 images are [too] few"}
+    text = printed(evaluation=evaluation | {"model": model})
+    assert "nothing, every photo is left to a person: 17 images are [too] few" in text
+
+
 def scoring_summary(**other):
     counts = {"n_logged": 100, "n_deferred": 2, "n_learned_from": 0}
     figures = {"n": 40, "metrics": {}, "per_class": {}}

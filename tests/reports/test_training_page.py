@@ -18,6 +18,14 @@ def test_it_says_first_which_epoch_was_kept_and_when_overfitting_began(training,
     assert "Time 1 min 42 s" in text
 
 
+def test_it_says_when_the_training_began_and_which_weights_it_made(training, parse):
+    told = training | {"started_at": "2026-02-03T10:20:30+00:00"}
+    told["model"] = training["model"] | {"weights_sha256": "0123456789abcdef" * 4}
+    text = parse(training_page(told)).text
+    assert "Training started 2026-02-03 10:20 UTC · candidate of this run" in text
+    assert "Weights (SHA-256) 0123456789ab…" in text
+
+
 def test_the_epoch_that_training_itself_kept_wins_over_the_lowest_loss(training, parse):
     text = parse(training_page(training | {"kept_epoch": 4})).text
     assert "Epoch 4 of 8 was kept" in text

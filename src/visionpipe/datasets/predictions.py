@@ -1,13 +1,12 @@
-"""The prediction log, and the clock that a log needs."""
+"""The prediction log."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
-from kedro.io.core import DatasetError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,21 +47,3 @@ class PredictionLog(AbstractDataset["pd.DataFrame", "LogReader"]):
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path)}
-
-
-class Clock(AbstractDataset[None, datetime]):
-    """The time now, UTC: nodes are handed the time, they never look at a clock."""
-
-    def __init__(self, *, metadata: dict | None = None) -> None:
-        self.metadata = metadata
-
-    def load(self) -> datetime:
-        """Return the time now, to the second."""
-        return datetime.now(UTC).replace(microsecond=0)
-
-    def save(self, data: None) -> NoReturn:
-        """Refuse."""
-        raise DatasetError("the clock is read only")
-
-    def _describe(self) -> dict[str, Any]:
-        return {}

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError, first_line, redacted
 from visionpipe.lineage.data_version import HASH_TAGS, count_by, verified_files
 from visionpipe.lineage.dvc_recording import open_repo
@@ -180,7 +181,8 @@ def render(report: TraceReport, console: Console) -> None:
         "parameters": f"sha256 {report.parameters_sha256}"
         + (f", with {report.run_options}" if report.run_options else ""),
         "requirements": f"sha256 {report.lock_sha256}",
-        "image store": f"{report.store_md5}: {report.n_store_files} files, {report.store_bytes / 1e6:,.1f} MB",
+        "image store": f"{report.store_md5}: {counted(report.n_store_files, 'file')}, "
+        f"{report.store_bytes / 1e6:,.1f} MB",
         "manifest": f"{report.manifest_md5}: {report.n_images:,} images",
         "  by split": _counts(report.images_by_split),
         "label history": f"{report.labels_md5}: {report.n_labels:,} labels",

@@ -10,6 +10,7 @@ import numpy as np
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.metrics.calibration import reliability_bins
+from visionpipe.metrics.costs import expected_cost
 from visionpipe.metrics.parameters import EvaluationParameters
 from visionpipe.metrics.selective import deferral, risk_coverage_curve
 from visionpipe.metrics.slices import (
@@ -35,6 +36,7 @@ def evaluate(
     slice_columns: Sequence[str],
     parameters: EvaluationParameters,
     deferral_confidence: float | None = None,
+    costs_KK: Sequence[Sequence[float]] | None = None,
 ) -> dict:
     """Measure predictions against labels.
 
@@ -50,12 +52,16 @@ def evaluate(
         Confidence level, resamples, seed and what a slice needs.
     deferral_confidence : float or None
         Below it a person decides, 0 to 1. None: the model has no such threshold.
+    costs_KK : sequence of sequences of float or None
+        Of giving class j (column) to an image of class k (row), by which the labels were chosen. None: by none.
 
     Returns
     -------
     dict
-        `classes, n, metrics, per_class, confusion, reliability, selective, slices, slice_pairs, worst_slice, notes`;
-        intervals as `{estimate, low, high, level, n}`.
+        `classes, n, metrics, per_class, confusion, reliability, selective, costs, slices, slice_pairs, worst_slice,
+        notes`; intervals as `{estimate, low, high, level, n}`. `costs` is None without `costs_KK`; else it holds them
+        as `matrix`, and what an image costs on average: with the labels given (`achieved`), with the likeliest
+        (`likeliest`).
     """
     labels_N = codes_of(predictions["label"], classes)
     probabilities_NK = np.stack(predictions["probabilities"].to_list())
@@ -118,6 +124,18 @@ def evaluate(
             "aurc": measured["aurc"],
             "curve": [list(point) for point in risk_coverage_curve(correct_N, confidence_N)],
             "deferral": deferred,
+        },
+        "costs": None
+        if costs_KK is None
+        else {
+            "matrix": [list(row) for row in costs_KK],
+            **{
+                name: expected_cost(labels_N, given_N, costs_KK, groups_N, parameters.level).as_dict()
+                for name, given_N in (
+                    ("achieved", predicted_N),
+                    ("likeliest", probabilities_NK.argmax(axis=1)),
+                )
+            },
         },
         **_sliced(predictions[list(slice_columns)], labels_N, classes, judge, parameters),
     }

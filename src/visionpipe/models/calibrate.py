@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError, meant
 from visionpipe.metrics.costs import cost_matrix
 from visionpipe.models.classifier import ModelSpec, softmax
@@ -20,6 +21,10 @@ from visionpipe.models.recipe_parameters import CalibrationParameters
 
 logger = logging.getLogger(__name__)
 _TEMPERATURES = (1e-3, 20.0)  # a network that has hardly learned may have tiny logits
+_TOO_FEW_FOR = {
+    "least_cost": "the rule of least cost needs a validation image of every class",
+    "capped_false_positives": "the validation images are too few for the wanted false-positive rate",
+}
 _MIN_IMAGES = 20  # one temperature is little to fit, but a handful of images can drive it anywhere
 
 
@@ -61,32 +66,38 @@ def calibrate(
         `calibration` and `deferral_accuracy`.
     """
     n_found = len(np.unique(labels_N))
+    found = f"{counted(len(labels_N), 'validation image')} of {counted(n_found, 'class')}"
     if len(labels_N) < _MIN_IMAGES or n_found == 1:
         logger.warning(
-            "Not calibrated: %d validation images of %d classes are too few (at least %d, of two); every prediction is "
-            "deferred to a person",
-            *(len(labels_N), n_found, _MIN_IMAGES),
+            "Not calibrated: %s are too few (at least %d, of two); every prediction is deferred to a person",
+            *(found, _MIN_IMAGES),
         )
-        return spec.model_copy(
-            update={"temperature": 1.0, "decision": Decision(), "deferral_confidence": None}
-        )
+        why = f"{found} are too few to calibrate it"
+        nothing = {"temperature": 1.0, "decision": Decision(), "deferral_confidence": None}
+        return spec.model_copy(update={**nothing, "all_deferred": why})
     temperature = fit_temperature(logits_NK, labels_N)
     _log_temperature(temperature, logits_NK, labels_N)
     probabilities_NK = softmax(logits_NK, temperature)
     decision = None
     if _rule_can_be_fitted(labels_N, spec.classes, parameters.calibration):
         decision = fit_decision(probabilities_NK, labels_N, spec.classes, parameters.calibration)
-    threshold = None
-    if decision is not None:
+    threshold, why = None, ""
+    if decision is None:
+        why = _TOO_FEW_FOR[parameters.calibration.decision]
+    else:
         given_N, confidence_N = decision.decide(probabilities_NK)
         correct_N = given_N == labels_N
         threshold = deferral_confidence(confidence_N, correct_N, parameters.deferral_accuracy)
         _log_deferral(threshold, confidence_N, correct_N, parameters.deferral_accuracy)
+        if threshold is None:
+            wanted = f"{100 * parameters.deferral_accuracy:g} % of right answers"
+            why = f"no confidence was enough for {wanted} on {found}"
     return spec.model_copy(
         update={
             "temperature": temperature,
             "decision": decision or Decision(),
             "deferral_confidence": threshold,
+            "all_deferred": why,
         }
     )
 
@@ -164,9 +175,10 @@ def fit_decision(
         threshold = capped_threshold(probabilities_NK[:, code], of_class_N, cap)
         if threshold is None:
             logger.warning(
-                "training.calibration.max_false_positive_rate: %d validation images of other classes than %s cannot "
-                "prove a rate of %g (%d are needed); every prediction is deferred to a person",
-                *((~of_class_N).sum(), classes[code], cap, np.ceil(1 / cap - 1)),
+                "training.calibration.max_false_positive_rate: %s of other classes than %s cannot prove a rate of %g "
+                "(%d are needed); every prediction is deferred to a person",
+                counted((~of_class_N).sum(), "validation image"),
+                *(classes[code], cap, np.ceil(1 / cap - 1)),
             )
             return None
         given_N = probabilities_NK[:, code] >= threshold

@@ -43,6 +43,8 @@ class ModelSpec(BaseModel):
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     deferral_confidence: float | None = None
     """Predictions below this confidence go to a person; None when no threshold reaches the wanted accuracy."""
+    all_deferred: str = ""
+    """Why there is no such threshold, as the middle of a sentence; empty where there is one."""
     decision: Decision = Decision()
     """How probabilities become a label."""
     mc_dropout_passes: Annotated[int, Field(ge=0)] = 0

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from visionpipe.counting import counted, noun_for
 from visionpipe.metrics.calibration import probability_problems
 from visionpipe.promotion.checks import ScoredImages
 from visionpipe.promotion.decision import Check
@@ -41,7 +42,7 @@ def problems(test: ScoredImages, parameters: PromotionParameters) -> list[str]:
         found.append("two classes have the same name")
     for what, ids_N in (("image id", test.image_ids_N), ("group id", test.group_ids_N)):
         if missing := sum(value is None for value in ids_N.flat):
-            found.append(f"{missing} test images have no {what}")
+            found.append(f"{counted(missing, 'test image')} without {what}")
     if n_images:
         if not np.issubdtype(test.labels_N.dtype, np.integer):
             found.append(f"labels are {test.labels_N.dtype}, integer class codes are needed")
@@ -49,7 +50,7 @@ def problems(test: ScoredImages, parameters: PromotionParameters) -> list[str]:
             found.append(f"label codes outside of 0 to {n_classes - 1}")
     known_ids = [image_id for image_id in test.image_ids_N.tolist() if image_id is not None]
     if twice := len(known_ids) - len(set(known_ids)):
-        found.append(f"{twice} test images occur more than once")
+        found.append(f"{counted(twice, 'test image')} more than once in the table")
     for who, probabilities_NK in (("challenger", test.challenger_NK), ("champion", test.champion_NK)):
         if probabilities_NK is not None and n_images:
             problems = probability_problems(probabilities_NK, n_images, n_classes)
@@ -104,7 +105,7 @@ def enough_images(test: ScoredImages, parameters: PromotionParameters) -> Check:
     """Return whether there are enough test images, of two classes at least."""
     n_images, minimum = len(test.image_ids_N), parameters.min_test_images
     n_labelled = len(np.unique(test.labels_N))
-    detail = f"{n_images} test images of {n_labelled} {'class' if n_labelled == 1 else 'classes'}"
+    detail = f"{counted(n_images, 'test image')} of {counted(n_labelled, 'class')}"
     if n_images < minimum:
         detail += f", at least {minimum} images are needed (promotion.min_test_images)"
     elif n_labelled < 2:
@@ -127,8 +128,9 @@ def enough_left(wear: Wear) -> Check:
         detail = f"no earlier comparison used any of the {n:,} test images"
     else:
         detail = (
-            f"an image of the {n:,} has been used in {wear.mean_uses:.3g} earlier comparisons on average (at most "
-            f"{wear.most_uses}), {wear.n_fresh:,} are fresh"
+            f"an image of the {n:,} has been used in {wear.mean_uses:.3g} earlier "
+            f"{noun_for(wear.mean_uses, 'comparison')} on average (at most {wear.most_uses}), "
+            f"{wear.n_fresh:,} are fresh"
         )
     if wear.worn_out:
         remedy = (

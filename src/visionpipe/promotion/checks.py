@@ -188,7 +188,7 @@ def _mcnemar(
     wear: Wear | None,
 ) -> Check:
     right = [champion_N == test.labels_N, challenger_N == test.labels_N]
-    counted, n_images = mcnemar_exact(*right), len(champion_N)
+    answers, n_images = mcnemar_exact(*right), len(champion_N)
     # worn images excuse no loss: the less of alpha is left, the fewer images a group of them counts for
     gained, lost = (
         mcnemar_from_counts(*effective_disagreements(*right, test.group_ids_N, level)[:2])
@@ -200,11 +200,11 @@ def _mcnemar(
     return Check(
         name="right answers (exact McNemar)",
         kind="gain",
-        value=(counted.c - counted.b) / n_images,
+        value=(answers.c - answers.b) / n_images,
         limit=0.0,
         p_value=(lost if contradicted else gained).p_value,
         passed=False if contradicted else (True if supported else None),
-        detail=f"only the challenger is right on {counted.c} test images, only the champion on {counted.b}",
+        detail=f"only the challenger is right on {counted(answers.c, 'test image')}, only the champion on {answers.b}",
         blocking=metric != "auroc",
         images_needed=images_needed(n_images, z_of(gained.p_greater), alpha, wear),
     )

@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from visionpipe.counting import noun_for
 from visionpipe.metrics.slices import cut
 from visionpipe.promotion.checks import ScoredImages, images_needed, z_of
 from visionpipe.promotion.decision import Check
@@ -202,7 +203,7 @@ def _too_small(small: dict[str, int], parameters: PromotionParameters) -> Iterat
     if len(small) > MOST_LISTED:
         listed = dict(list(listed.items())[:MOST_LISTED])
         rest = len(small) - MOST_LISTED
-        listed[f"{rest} more slices"] = f"fewer than {parameters.min_slice_images} in each"
+        listed[f"{rest} more {noun_for(rest, 'slice')}"] = f"fewer than {parameters.min_slice_images} in each"
     for name, why in listed.items():
         yield Check(
             name=name,

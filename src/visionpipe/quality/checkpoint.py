@@ -7,6 +7,8 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from visionpipe.counting import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -142,7 +144,9 @@ def _shortfall(plain: dict[str, Any], frame: pd.DataFrame) -> str:
         return "the manifest has no such column"
     if "unexpected_count" not in result:
         return f"found {result.get('observed_value')}"
-    text = f"not so in {result['unexpected_count']:,} of {result['element_count']:,} rows"
+    n_rows, n_unmet = result["element_count"], result["unexpected_count"]
+    how_many = "any" if 1 < n_rows == n_unmet else f"{n_unmet:,}"
+    text = f"not met by {how_many} of {counted(n_rows, 'row')}"
     if "kind" in frame:  # a figure about the whole data set
         rows = result["partial_unexpected_index_list"]
         named = [f"{row['about']}: {row['value']:.4g}" for row in rows]

@@ -77,13 +77,13 @@ def require_success(result: dict[str, Any]) -> None:
     --------
     >>> require_success({"success": True, "failures": []})
     >>> failure = {"expectation": "expect_column_values_to_be_between", "column": "width",
-    ...            "detail": "width is 1 or more: not so in 1 of 3 rows",
+    ...            "detail": "width is 1 or more: not met by 1 of 3 rows",
     ...            "rows": [{"image_id": "ab12", "width": 0}]}
     >>> try:
     ...     require_success({"success": False, "failures": [failure]})
     ... except ValidationFailed as error:
     ...     print(error)
-    1 expectation on the data failed, nothing was trained: width is 1 or more: not so in 1 of 3 rows; \
+    1 expectation on the data failed, nothing was trained: width is 1 or more: not met by 1 of 3 rows; \
 the rows are in data/08_reporting/data_docs/index.html
     """
     if result["success"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def guard_manifest(manifest: pd.DataFrame) -> pd.DataFrame:
         raise VisionpipeError(f"manifest: no column {', '.join(missing)}; run the ingestion pipeline")
     twice = manifest["image_id"][manifest["image_id"].duplicated()]
     if len(twice):
-        raise VisionpipeError(f"manifest: {len(twice)} images are listed twice, first {twice.iloc[0]}")
+        raise VisionpipeError(
+            f"manifest: listed twice: {counted(len(twice), 'image')}, first {twice.iloc[0]}"
+        )
     splits = manifest.groupby("group_id")["split"].nunique()
     if (splits > 1).any():
         raise VisionpipeError(f"manifest: group {splits.idxmax()} has images in {splits.max()} splits")

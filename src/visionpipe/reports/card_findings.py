@@ -7,6 +7,7 @@ from typing import Any
 
 from visionpipe.metrics.slices import LOWER
 from visionpipe.reports.card_blocks import Block, Cell, Facts, Section, Table, Text, Tone, measured, plain
+from visionpipe.reports.findings import level_of_the_gate
 from visionpipe.reports.wording import (
     NOTHING,
     counted,
@@ -65,6 +66,14 @@ def how_good(evaluation: Mapping[str, Any]) -> Section:
                 f"Photos of which it is less than {percent(deferral.get('threshold'))} sure are left to a person. "
                 f"It answers {interval(deferral.get('coverage'))} of all, and is right in "
                 f"{interval(deferral.get('accuracy'))} of these."
+            )
+        )
+    if costs := evaluation.get("costs"):
+        blocks.append(
+            Text(
+                "Its labels are those of least expected cost (training.calibration.costs): they cost "
+                f"{interval(costs['achieved'])} an image, where the likeliest class would have cost "
+                f"{interval(costs['likeliest'])}."
             )
         )
     return Section("How good it is", blocks)
@@ -154,7 +163,13 @@ def the_decision(decision: Mapping[str, Any]) -> Section:
     blocks: list[Block] = [Facts({name: text for name, text in values.items() if text != NOTHING})]
     limits = [check for check in checks if check["kind"] == "acceptance"]
     if limits:
-        blocks.append(Text("Acceptance limits, which a model must meet with the end of its interval:"))
+        at = level_of_the_gate(decision.get("wear"))
+        why = (
+            f" It has {at} confidence, not that of the figures below: all comparisons that are planned on these test "
+            "images share one risk, and a limit allows for rare mistakes that the images happen to lack."
+        )
+        text = "Acceptance limits, which a model must meet with the end of its interval."
+        blocks.append(Text(text + (why if at else "")))
         rows = [[Cell(str(check["name"])), Cell(interval(check)), _result(check)] for check in limits]
         blocks.append(Table("Acceptance limits", ["Limit", "Value (interval)", "Result"], rows))
     else:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from visionpipe.metrics.slices import LOWER
+from visionpipe.reports.automation import why_nothing_is_automatic
 from visionpipe.reports.card_findings import epsilon_of, is_shortcut
-from visionpipe.reports.model_facts import why_all_are_deferred
 from visionpipe.reports.wording import counted, interval, is_number, mid_sentence, number, title_of
 
 _FEW_IMAGES = 30  # fewer leave an interval of some 30 points
@@ -94,9 +94,8 @@ def _behaviour(evaluation: Mapping[str, Any], examination: Mapping[str, Any]) ->
     ece = evaluation["metrics"].get("ece") or {}
     if is_number(ece.get("low")) and ece["low"] > 0:
         yield f"Its confidence is not what comes true: calibration error {interval(ece)}."
-    model = evaluation.get("model") or {}
-    if "deferral_confidence" in model and model["deferral_confidence"] is None:
-        yield f"It leaves every photo to a person: {why_all_are_deferred(model)}."
+    if why := why_nothing_is_automatic(evaluation):
+        yield f"It leaves every photo to a person: {why}."
     for name, strength in (examination.get("surely_worse_from") or {}).items():
         if strength:
             by_strength = examination["corruptions"][name]

@@ -11,8 +11,9 @@ from typing import Any
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.reports import plots
-from visionpipe.reports.findings import commonest_confusions, most_mistaken
-from visionpipe.reports.model_facts import model_facts, why_all_are_deferred
+from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
+from visionpipe.reports.findings import commonest_confusions, dearest_mistakes, most_mistaken
+from visionpipe.reports.model_facts import model_facts
 from visionpipe.reports.rendering import render, require
 from visionpipe.reports.wording import is_number, metric_in_words
 
@@ -29,9 +30,10 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
     evaluation
         Must hold `title`, `classes` (K names), `metrics` (name -> interval) and `confusion` (K x K counts,
         rows true). May hold `model` and `data` (split -> class -> count), `per_class` (class -> `recall`,
-        `precision`, `n`, `verdict`), `reliability` (bins), `selective` (`aurc`, `curve`, `deferral`), `slices`
-        (column -> value -> `n`, `accuracy`, `verdict`), `slice_pairs` (weakest first), `worst_slice`, `notes` (list
-        of str), `training_report` and `examination_report` (paths relative to the page), `demo_notice`: see
+        `precision`, `n`, `verdict`), `reliability` (bins), `selective` (`aurc`, `curve`, `deferral`), `costs`
+        (`matrix`, K x K, `achieved`, `likeliest`), `slices` (column -> value -> `n`, `accuracy`, `verdict`),
+        `slice_pairs` (weakest first), `worst_slice`, `notes` (list of str), `training_report` and
+        `examination_report` (paths relative to the page), `demo_notice`: see
         `visionpipe.metrics.evaluation.evaluate`. An interval holds `estimate`, `low`, `high`, `level`, or
         `estimate: None` and a `reason`.
     mistakes
@@ -67,7 +69,10 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
     }
     bins = evaluation.get("reliability") or []
     selective = evaluation.get("selective") or {}
+    curve = selective.get("curve") or []
+    flawless = bool(curve) and curve[-1][1] == 0
     pairs = evaluation.get("slice_pairs") or []
+    costs = evaluation.get("costs")
     drawn = most_mistaken(confusion, MAX_DRAWN_CLASSES)
     kept = {classes[i]: per_class[classes[i]] for i in drawn if classes[i] in per_class}
     ranked = sorted(mistakes, key=lambda m: (-_or_nothing(m.get("confidence")), str(m.get("image_id"))))
@@ -75,7 +80,8 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
         "evaluation.html",
         **{key: evaluation.get(key) or {} for key in ("data", "slices")},
         model=model_facts(evaluation["model"], classes) if evaluation.get("model") else {},
-        all_deferred=why_all_are_deferred(evaluation.get("model") or {}),
+        automatic=automatic_share(evaluation),
+        nothing_automatic=why_nothing_is_automatic(evaluation),
         title=evaluation["title"],
         notes=evaluation.get("notes") or [],
         demo_notice=evaluation.get("demo_notice"),
@@ -95,9 +101,12 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
         class_plot=plots.bar_per_class(kept) if kept else None,
         reliability_plot=plots.reliability_diagram(bins) if any(b.get("count") for b in bins) else None,
         selective=selective,
-        risk_coverage_plot=plots.risk_coverage(selective["curve"], selective.get("deferral"))
-        if selective.get("curve")
+        flawless=flawless,
+        risk_coverage_plot=plots.risk_coverage(curve, selective.get("deferral"))
+        if curve and not flawless
         else None,
+        costs=costs,
+        dearest=dearest_mistakes(costs["matrix"], confusion, classes) if costs else [],
         slice_pairs=[
             {**pair, "metric": metric_in_words(str(pair["metric"]))} for pair in pairs[:MAX_LISTED_PAIRS]
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from visionpipe.reports.wording import is_number
+from visionpipe.reports.wording import is_number, level
 
 
 def most_mistaken(confusion_KK: Sequence[Sequence[int]], at_most: int) -> list[int]:
@@ -34,6 +34,30 @@ def commonest_confusions(
     return sorted(pairs, key=lambda pair: (-pair["count"], -pair["share"]))[:at_most]
 
 
+def dearest_mistakes(
+    costs_KK: Sequence[Sequence[float]],
+    confusion_KK: Sequence[Sequence[int]],
+    classes: Sequence[str],
+    at_most: int = 20,
+) -> list[dict[str, Any]]:
+    """Return pairs of classes as `true`, `given`, `cost` (of one image), `count` and `total`, the largest total first.
+
+    Left out are right answers that cost nothing, and mistakes that cost 1 and did not occur.
+
+    >>> dearest_mistakes([[0, 10], [1, 0]], [[5, 0], [2, 3]], ["bad", "good"])  # doctest: +NORMALIZE_WHITESPACE
+    [{'true': 'good', 'given': 'bad', 'cost': 1, 'count': 2, 'total': 2},
+     {'true': 'bad', 'given': 'good', 'cost': 10, 'count': 0, 'total': 0}]
+    """
+    pairs = [
+        {"true": classes[i], "given": classes[j], "cost": cost, "count": count, "total": cost * count}
+        for i, row in enumerate(costs_KK)
+        for j, given in enumerate(row)
+        for cost, count in [(int(given) if given == int(given) else given, confusion_KK[i][j])]
+        if cost != (i != j) or (cost and count)
+    ]
+    return sorted(pairs, key=lambda pair: (-pair["total"], -pair["cost"]))[:at_most]
+
+
 def slices_lowest_first(values: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the values of a slice by accuracy, lowest first; those without an estimate come last."""
 
@@ -58,6 +82,16 @@ def is_difference(check: Mapping[str, Any]) -> bool:
 def is_count(check: Mapping[str, Any]) -> bool:
     """Return whether the value of a check of the gate is a count, of images or of comparisons."""
     return check["kind"] in {"leak", "sanity", "wear"}
+
+
+def level_of_the_gate(wear: Mapping[str, Any] | None) -> str | None:
+    r"""Return the confidence of the gate's intervals of gain and limits; None where nothing was judged by wear.
+
+    >>> level_of_the_gate({"spent": 0.0112})
+    '97.76\xa0%'
+    """
+    spent = (wear or {}).get("spent")
+    return level([{"level": round(1 - 2 * spent, 4)}]) if spent else None
 
 
 def blocking_first(check: Mapping[str, Any]) -> tuple[bool, int, bool]:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from visionpipe.metrics.slices import LOWER
+from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
 from visionpipe.reports.card_findings import is_shortcut
 from visionpipe.reports.pages import index_page
-from visionpipe.reports.standing import champion_now, whose_pages
-from visionpipe.reports.wording import counted, interval, number
+from visionpipe.reports.standing import champion_now, shows_the_judged, trained_since, whose_pages
+from visionpipe.reports.wording import counted, interval, minute, number
 
 _NAMED_PARTS = 3
 _THIS_RUN, _REFUSED, _OTHERS = "From photos to a verdict", "The data that failed", "Watching and checking"
+_NEWEST = "Trained since, and not evaluated"
 
 
 def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
@@ -21,7 +23,7 @@ def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
     Parameters
     ----------
     documents
-        What is in the JSON files that exist, by name: any of `decision`, `evaluation`, `examination`,
+        What is in the JSON files that exist, by name: any of `decision`, `evaluation`, `examination`, `training`,
         `validation`, `drift` and `label_audit`. A page is linked when its document is there.
 
     Returns
@@ -42,16 +44,17 @@ def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _groups(documents: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, tuple[tuple[str, _LinkOf], ...]]]:
-    if not _failed(documents):
-        return [(_THIS_RUN, _OF_A_RUN), (_OTHERS, _OF_OTHERS)]
-    of_the_data, of_a_model = (
-        tuple(link for link in _OF_A_RUN if (link[0] == "validation") is of_data) for of_data in (True, False)
-    )
-    return [
-        (_REFUSED, of_the_data),
-        (f"An earlier run{_of_day(documents)}", of_a_model),
-        (_OTHERS, _OF_OTHERS),
-    ]
+    apart = {"validation": _REFUSED} if _failed(documents) else {}
+    if _trained_since(documents):
+        apart["training"] = _NEWEST
+    groups = [(title, tuple(link for link in _OF_A_RUN if link[0] == name)) for name, title in apart.items()]
+    rest = tuple(link for link in _OF_A_RUN if link[0] not in apart)
+    earlier = f"An earlier run{_of_day(documents)}" if apart and "decision" in documents else _THIS_RUN
+    return [*groups, (earlier, rest), (_OTHERS, _OF_OTHERS)]
+
+
+def _trained_since(documents: Mapping[str, Mapping[str, Any]]) -> bool:
+    return trained_since(documents.get("training"), documents.get("evaluation"))
 
 
 def _failed(documents: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -77,22 +80,39 @@ def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         of_others = f"The pages on the model are those of an earlier run{_of_day(documents)}."
         return {**headline, "whose_pages": of_others, "champion_now": champion_now(decision)}
     if decision is None:
-        return {"title": "Reports", "summary": "No model has been judged here yet."}
+        title = "A model was trained, and not evaluated" if _trained_since(documents) else "Reports"
+        return {"title": title, "summary": "No model has been judged here yet."}
     day = decision.get("decided_on")
     headline = {
         "title": _verdict(decision),
         "summary": decision["reason"],
         "status": decision["outcome"],
         "as_of": f"as of the run of {day}" if day else "as of the last run that judged a model",
-        "whose_pages": whose_pages(decision, documents.get("evaluation")),
+        "whose_pages": whose_pages(decision, *(documents.get(name) for name in ("evaluation", "training"))),
         "champion_now": champion_now(decision),
         "registered": _registered(decision),
+        **_of_the_judged(decision, documents.get("evaluation") or {}),
     }
-    if accuracy := (documents.get("evaluation") or {}).get("metrics", {}).get("accuracy"):
-        headline["test accuracy"] = accuracy
     headline["manifest"] = str(decision["data"]["manifest_md5"])[:12]
     headline["git commit"] = str(decision["provenance"]["git_commit"])[:12]
     return headline
+
+
+def _of_the_judged(decision: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of the evaluation, and in front of the reason whether nothing is automatic."""
+    if not shows_the_judged(decision, evaluation):
+        return {}
+    facts: dict[str, Any] = {}
+    if accuracy := evaluation.get("metrics", {}).get("accuracy"):
+        facts["test accuracy"] = accuracy
+    if (share := automatic_share(evaluation)) is not None:
+        facts["answered without a person"] = share
+    if why := why_nothing_is_automatic(evaluation):
+        facts["summary"] = (
+            f"Nothing is automatic, every photo is left to a person: {why}. {decision['reason']}"
+        )
+        facts["tone"] = "warn" if decision["outcome"] == "promote" else None
+    return facts
 
 
 def _registered(decision: Mapping[str, Any]) -> str:
@@ -151,12 +171,16 @@ def _evaluation(documents: Mapping[str, Any]) -> dict[str, Any]:
     worst = evaluation.get("worst_slice")
     if worst and worst.get("verdict") == LOWER:
         weak.append(f"{worst['name']}, accuracy {interval(worst.get('accuracy'))}")
-    if not weak:
-        return link
-    link["summary"] += f"; lower than the rest: {'; '.join(weak[:_NAMED_PARTS])}"
-    if len(weak) > _NAMED_PARTS:
-        link["summary"] += f" and {len(weak) - _NAMED_PARTS} more"
-    return {**link, "status": counted(len(weak), "weak part"), "tone": "warn"}
+    warned = []
+    if why := why_nothing_is_automatic(evaluation):
+        warned.append("nothing automatic")
+        link["summary"] += f"; every photo is left to a person: {why}"
+    if weak:
+        warned.append(counted(len(weak), "weak part"))
+        link["summary"] += f"; lower than the rest: {'; '.join(weak[:_NAMED_PARTS])}"
+        if len(weak) > _NAMED_PARTS:
+            link["summary"] += f" and {len(weak) - _NAMED_PARTS} more"
+    return {**link, "status": ", ".join(warned), "tone": "warn"} if warned else link
 
 
 def _examination(documents: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,11 +197,16 @@ def _examination(documents: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _training(documents: Mapping[str, Any]) -> dict[str, Any] | None:
-    model = documents["evaluation"].get("model")
-    if not model:
+    training = documents["training"]
+    model = training.get("model")
+    if not model:  # of an earlier version of visionpipe
         return None
     summary = f"{model['backbone']}, trained: {model['trained_stages']}, {counted(model['epochs'], 'epoch')}"
-    return {"title": "Training", "path": "training.html", "summary": summary}
+    link = {"title": "Training", "path": "training.html", "summary": summary}
+    if not _trained_since(documents):
+        return link
+    when = f", started {minute(training['started_at'])} UTC" if training.get("started_at") else ""
+    return {**link, "summary": summary + when, "status": "not evaluated"}
 
 
 def _validation(documents: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,7 +263,7 @@ _OF_A_RUN: tuple[tuple[str, _LinkOf], ...] = (  # document that must be there ->
     ("decision", _card),
     ("evaluation", _evaluation),
     ("examination", _examination),
-    ("evaluation", _training),
+    ("training", _training),
     ("validation", _validation),
 )
 _OF_OTHERS: tuple[tuple[str, _LinkOf], ...] = (

@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.reports import card_findings, card_sections
+from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
 from visionpipe.reports.card_blocks import Bullets, Section
 from visionpipe.reports.card_limits import known_limits
 from visionpipe.reports.card_markdown import markdown_of
 from visionpipe.reports.rendering import render
 from visionpipe.reports.standing import standing
-from visionpipe.reports.wording import interval, number, title_of
+from visionpipe.reports.wording import fact, interval, number, title_of
 
 _REQUIRED = ("card", "evaluation", "composition")
 _FILES = ("model_card.html", "model_card.md")
@@ -99,10 +100,11 @@ def model_card(facts: Mapping[str, Any], decision: Mapping[str, Any]) -> ModelCa
         "tiles": _tiles(facts, decision),
         "sections": [section for section in sections if section is not None and section.blocks],
     }
+    all_to_a_person = decision["outcome"] == "promote" and why_nothing_is_automatic(evaluation)
     filed = bool(decision.get("filed_with_version"))
     html = render(
         "model_card.html",
-        tone=card_findings.OUTCOMES[decision["outcome"]][0],
+        tone="warn" if all_to_a_person else card_findings.OUTCOMES[decision["outcome"]][0],
         filed=filed,  # away from the other pages, and before anybody knows what becomes of it
         standing=None if filed else standing(decision),
         demo_notice=evaluation.get("demo_notice"),
@@ -165,6 +167,8 @@ def _tiles(facts: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[str, s
         for name in names
         if name and name in evaluation["metrics"]
     }
+    if (automatic := automatic_share(evaluation)) is not None:
+        tiles["Answered without a person"] = fact(automatic)
     trained = sum((composition["by_class"].get("train") or {}).values())
     tiles["Photos learned from"] = number(trained)
     tiles["Photos tested on"] = number(evaluation["n"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from visionpipe.counting import noun_for
+from visionpipe.reports.automation import why_all_are_deferred
 from visionpipe.reports.wording import NOTHING, counted, fact, is_number, number, percent
 
 
@@ -37,6 +38,7 @@ def model_facts(
         "A prediction is the mean of": _passes(passes, views),
         "Label given": _rule(model.get("decision") or {}, classes),
         "Left to a person": _deferral(model),
+        "Weights (SHA-256)": f"{model['weights_sha256'][:12]}…" if model.get("weights_sha256") else NOTHING,
         "Made by": f"visionpipe {model['visionpipe_version']}"
         if model.get("visionpipe_version")
         else NOTHING,
@@ -57,13 +59,6 @@ def _rule(decision: Mapping[str, Any], classes: Sequence[str]) -> str:
         name = classes[decision["capped_class"]]
         return f"{name} from a probability of {number(decision['capped_from'])} on, else the likeliest class"
     return "the likeliest class"
-
-
-def why_all_are_deferred(model: Mapping[str, Any]) -> str:
-    """Say why a model leaves every photo to a person (`visionpipe.models.calibrate.calibrate`)."""
-    if model.get("temperature") == 1:
-        return "the validation images were too few, or of one class alone, to calibrate it"
-    return "no confidence was enough for the wanted accuracy on the validation images"
 
 
 def _deferral(model: Mapping[str, Any]) -> str:

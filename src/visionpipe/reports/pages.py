@@ -11,7 +11,7 @@ from typing import Any
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.reports import plots
-from visionpipe.reports.findings import blocking_first, is_count, is_difference
+from visionpipe.reports.findings import blocking_first, is_count, is_difference, level_of_the_gate
 from visionpipe.reports.rendering import render, require
 from visionpipe.reports.standing import standing
 from visionpipe.reports.wording import CHECK_KINDS, counted, is_number, title_of
@@ -37,7 +37,7 @@ _STATUS_TONES = {
     "insufficient_evidence": "wait", "proposed": "wait", "warning": "wait", "not judged": "wait",
 }  # fmt: skip
 
-_IN_THE_HEAD = {"title", "summary", "status", "as_of", "whose_pages", "champion_now"}
+_IN_THE_HEAD = {"title", "summary", "status", "as_of", "whose_pages", "champion_now", "tone"}
 
 
 def decision_page(decision: Mapping[str, Any]) -> str:
@@ -50,7 +50,8 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         `champion_version`, `challenger_version` (either may be None), `n_test_images`, `images_needed`,
         `checks` (mappings of `name`, `kind`, `value`, `low`, `high`, `limit`, `p_value`, `passed`, which is
         None for "open", `detail`, and perhaps `blocking`: False if it may stay open), `provenance` (dict of str),
-        `alias` ("challenger": the winner waits for approval), and perhaps `wear`: how often the test images have
+        `alias` ("challenger": the winner waits for approval), and perhaps `nothing_automatic` (why the challenger
+        leaves every photo to a person) and `wear`: how often the test images have
         decided before (`n_images, n_fresh, mean_uses, most_uses, comparison, planned, alpha, spent, fresh_needed,
         worn_out`).
 
@@ -90,6 +91,7 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         "decision.html",
         **{key: decision.get(key) for key in facts},
         demo_notice=decision.get("demo_notice"),
+        nothing_automatic=decision.get("nothing_automatic"),
         tone=tone,
         standing=standing(decision),
         headline=with_champion if has_champion else without_champion,
@@ -113,6 +115,7 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         uses_j=any("Youden" in str(c["name"]) for c in differences),
         forest=plots.forest_plot(differences) if differences else None,
         wear=decision.get("wear"),
+        level=level_of_the_gate(decision.get("wear")),
         provenance=decision.get("provenance") or {},
     )
 
@@ -201,8 +204,8 @@ def index_page(links: Sequence[Mapping[str, Any]], headline: Mapping[str, Any]) 
         bad, wait or info: how the status is coloured, where its word does not say).
     headline
         `title`, and optionally `summary`, `status`, `as_of` (when this was so), `whose_pages` (a sentence) and
-        `champion_now` (the command that tells what is so today); every other key is shown as a fact, in order, and
-        may be text, a number or an interval.
+        `champion_now` (the command that tells what is so today) and `tone` (as of a link); every other key is shown as
+        a fact, in order, and may be text, a number or an interval.
 
     Returns
     -------
@@ -222,7 +225,7 @@ def index_page(links: Sequence[Mapping[str, Any]], headline: Mapping[str, Any]) 
         "index.html",
         title=headline["title"],
         summary=headline.get("summary"),
-        tone=_tone(status),
+        tone=headline.get("tone") or _tone(status),
         **{key: headline.get(key) for key in ("as_of", "whose_pages", "champion_now")},
         facts={name: value for name, value in headline.items() if name not in _IN_THE_HEAD},
         links=[

@@ -26,22 +26,44 @@ def standing(decision: Mapping[str, Any]) -> str:
     return _IN_THE_HEAD.get((decision["outcome"], decision.get("alias")), "candidate of this run")
 
 
-def whose_pages(decision: Mapping[str, Any], evaluation: Mapping[str, Any] | None = None) -> str:
+def trained_since(training: Mapping[str, Any] | None, evaluation: Mapping[str, Any] | None) -> bool:
+    """Return whether the newest training made another model than the one that was evaluated last, if any was."""
+    trained = _weights_of(training)
+    return trained is not None and trained != _weights_of(evaluation)
+
+
+def shows_the_judged(decision: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> bool:
+    """Return whether the evaluation is of the model that was judged, as far as that is known."""
+    judged, shown = decision.get("weights_sha256"), _weights_of(evaluation)
+    return not judged or not shown or judged == shown
+
+
+def whose_pages(
+    decision: Mapping[str, Any],
+    evaluation: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> str:
     """Return whose figures the pages of a run show, and who was champion when it ended."""
-    judged, shown = (
-        decision.get("weights_sha256"),
-        ((evaluation or {}).get("model") or {}).get("weights_sha256"),
-    )
-    if judged and shown and judged != shown:
-        return "The reports on the model show a candidate that was not judged yet; decision and card are of one before."
+    since, reports = "", "The reports on the model"
+    if trained_since(training, evaluation):
+        since = "A candidate was trained since, which the training report alone shows. "
+        reports = "The other reports on the model"
+    if not shows_the_judged(decision, evaluation):
+        return (
+            f"{since}{reports} show a candidate that was not judged yet; decision and card are of one before."
+        )
     alias, version = decision.get("alias"), decision.get("challenger_version")
     whom = f"version {version}" if version else "the candidate of this run"
     fate = _IN_A_SENTENCE.get((decision["outcome"], alias))
-    text = f"The reports on the model show {whom}" + (f", {fate}" if fate else "")
+    text = f"{since}{reports} show {whom}" + (f", {fate}" if fate else "")
     if alias == "champion":
         return f"{text}."
     champion = decision.get("champion_version")
     return f"{text}; " + (f"version {champion} stayed champion." if champion else "there was no champion.")
+
+
+def _weights_of(document: Mapping[str, Any] | None) -> str | None:
+    return ((document or {}).get("model") or {}).get("weights_sha256")
 
 
 def champion_now(decision: Mapping[str, Any]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
 from visionpipe.reports.wording import counted, interval, is_number, mid_sentence, number, title_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def print_summary(made: dict[str, dict], reports: list[Path]) -> None:
         _add_metrics(
             table, f"test ({counted(made['evaluation']['n'], 'image')})", made["evaluation"]["metrics"]
         )
+        _add_automation(table, made["evaluation"])
     if "scoring_summary" in made:
         _add_scoring(table, made["scoring_summary"])
     if "drift_verdict" in made:
@@ -75,6 +77,15 @@ def _add_decision(table: Table, decision: dict, metrics: dict[str, dict]) -> Non
     table.add_row(
         "data", f"manifest {data['manifest_md5']}, {counted(data['n_images'], 'image')}, labels: {origins}"
     )
+
+
+def _add_automation(table: Table, evaluation: dict) -> None:
+    """Add what the model answers without a person."""
+    if why := why_nothing_is_automatic(evaluation):
+        table.add_row("automatic", f"[bold yellow]nothing[/], every photo is left to a person: {_plain(why)}")
+    elif share := automatic_share(evaluation):
+        right = interval(evaluation["selective"]["deferral"]["accuracy"])
+        table.add_row("automatic", f"{interval(share)} of the photos, of which {right} are right")
 
 
 def _add_both(table: Table, decision: dict, challenger: dict) -> None:

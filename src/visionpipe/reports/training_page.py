@@ -25,7 +25,7 @@ def training_page(training: Mapping[str, Any]) -> str:
         `moved` (mappings of `part`, `n_parameters` and `moved`, a bool), `recipe` (mappings of `name`,
         `value` and `why`), `kept_epoch` (None: the weights before the first; by default that of the lowest
         validation loss), `n_validation_images`, `unjudged_classes` (names of those without any; then the last
-        epoch was kept) and `demo_notice`; a missing or empty one leaves no section.
+        epoch was kept), `started_at` (ISO 8601, UTC) and `demo_notice`; a missing or empty one leaves no section.
 
     Returns
     -------
@@ -43,6 +43,7 @@ def training_page(training: Mapping[str, Any]) -> str:
     return render(
         "training.html",
         demo_notice=training.get("demo_notice"),
+        started_at=training.get("started_at"),
         model=model_facts(training["model"], training.get("classes") or ()) if training.get("model") else {},
         curves_plot=training_curves(curves, kept) if has_a_curve(curves) else None,
         n_epochs=len(curves.get("epoch") or ()),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from visionpipe.counting import counted
 from visionpipe.errors import VisionpipeError
 from visionpipe.images.decode import decode_rgb
 from visionpipe.images.importers import Photo
@@ -55,7 +56,7 @@ def unrelated_pictures(
             f"unrelated_photos: none of {len(photos)} files can be read as a photo; "
             "give other ones in the catalog, or none to have pictures drawn"
         )
-    return np.stack(pixels), f"{len(pixels)} photos of your own (catalog entry unrelated_photos)"
+    return np.stack(pixels), f"{counted(len(pixels), 'photo')} of your own (catalog entry unrelated_photos)"
 
 
 def draw_pictures(count: int, side_px: int, seed: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from visionpipe.metrics.parameters import EvaluationParameters
 from visionpipe.pipelines.annotations import Candidate, DataFrame, Photo, PreparedImages
 
@@ -34,6 +36,7 @@ def evaluate_candidate(
             attribute_columns(admitted_manifest),
             parameters,
             deferral_confidence=candidate.classifier.spec.deferral_confidence,
+            costs_KK=candidate.classifier.spec.decision.costs_KK,
         )
     return {
         "model": describe_model(candidate),
@@ -96,13 +99,19 @@ def render_examination(
     return examination_page(examination, mistakes, examples)
 
 
-def render_training(training_log: dict, evaluation: dict) -> str:
-    """Render how the candidate was trained."""
+def render_training(
+    training_log: dict,
+    admitted_manifest: DataFrame,
+    earlier_reports: Mapping[str, dict],
+    parameters: EvaluationParameters,
+) -> tuple[str, str]:
+    """Render how the candidate was trained, and the index, which may now show pages of two models."""
+    from visionpipe.reports.index import run_index
     from visionpipe.reports.training_page import training_page
 
-    return training_page(
-        {**training_log, **{key: evaluation[key] for key in ("model", "classes", "demo_notice")}}
-    )
+    notice = parameters.notice_of(admitted_manifest["source"].unique())
+    page = training_page({**training_log, "demo_notice": notice})
+    return page, run_index({**earlier_reports, "training": training_log})
 
 
 def render_evaluation(
@@ -120,3 +129,10 @@ def render_evaluation(
         {**evaluation, "training_report": "training.html", "examination_report": "examination.html"},
         worst_mistakes(with_paths(test_predictions, image_store), prepared_images, parameters.gallery_images),
     )
+
+
+def render_index(earlier_reports: Mapping[str, dict], evaluation: dict, examination: dict) -> str:
+    """Render the index anew: its pages on the candidate are of this run, its verdict is not yet."""
+    from visionpipe.reports.index import run_index
+
+    return run_index({**earlier_reports, "evaluation": evaluation, "examination": examination})

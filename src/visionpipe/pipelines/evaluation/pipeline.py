@@ -8,6 +8,7 @@ from visionpipe.pipelines.evaluation.nodes import (
     predict_test,
     render_evaluation,
     render_examination,
+    render_index,
     render_training,
 )
 
@@ -67,11 +68,28 @@ def create_pipeline() -> Pipeline:
                 outputs="examination_report",
                 name="render_examination",
             ),
-            # not in the training pipeline: there, DVC would train again when a page's template changes
+            node(
+                render_index,
+                inputs=["earlier_reports", "evaluation", "examination"],
+                outputs="evaluation_index",
+                name="render_evaluation_index",
+            ),
+            create_training_report(),
+        ]
+    )
+
+
+def create_training_report() -> Pipeline:
+    """Training log -> report on it, index; asks no test image.
+
+    A part of the evaluation as DVC runs it, which would train again if a page's template were part of the training.
+    """
+    return pipeline(
+        [
             node(
                 render_training,
-                inputs=["training_log", "evaluation"],
-                outputs="training_report",
+                inputs=["training_log", "admitted_manifest", "earlier_reports", "params:evaluation"],
+                outputs=["training_report", "training_index"],
                 name="render_training",
             ),
         ]

@@ -53,6 +53,7 @@ def promote_candidate(
     """
     from visionpipe.promotion.contest import contest, report
     from visionpipe.promotion.model_version import ACCEPTANCE
+    from visionpipe.reports.automation import why_nothing_is_automatic
     from visionpipe.reports.model_card import card_papers
 
     data_version = data_version_of(candidate.origin)
@@ -81,6 +82,7 @@ def promote_candidate(
         **said,
         "decided_on": card_facts["written_on"],
         "weights_sha256": evaluation["model"]["weights_sha256"],
+        "nothing_automatic": why_nothing_is_automatic(evaluation),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,21 @@ def fit_candidate(
     prepared_images: PreparedImages,
     checkpoints: Path,
     training_origin: dict[str, Any],
+    clock: datetime,
     parameters: TrainingParameters,
 ) -> tuple[Candidate, dict]:
     """Fine-tune, calibrate and fingerprint a candidate that says what it was made from, and tell how it went."""
+    from visionpipe.models.candidate import describe_model
     from visionpipe.models.processes import train_in_processes
 
     candidate = train_in_processes(admitted_manifest, prepared_images, parameters, checkpoints)
-    return replace(candidate, origin=training_origin), candidate.training
+    log = {
+        "started_at": clock.isoformat(),
+        "model": describe_model(candidate),
+        "classes": list(candidate.classifier.spec.classes),
+        **candidate.training,
+    }
+    return replace(candidate, origin=training_origin), log
 
 
 def discard_checkpoints(training_log: dict, checkpoints: Path) -> None:

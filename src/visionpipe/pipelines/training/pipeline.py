@@ -22,6 +22,7 @@ def create_pipeline() -> Pipeline:
                     "prepared_images",
                     "checkpoints",
                     "training_origin",
+                    "clock",
                     "params:training",
                 ],
                 outputs=["candidate", "training_log"],
