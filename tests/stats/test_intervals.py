@@ -80,6 +80,22 @@ def test_one_group_of_half_the_images_is_told_by_the_others(alike, narrowest, wi
     assert narrowest < np.mean([interval.high - interval.low for interval in intervals]) < widest
 
 
+def test_a_flawless_model_is_not_told_less_well_than_one_with_mistakes():
+    groups_N, random = np.repeat(np.arange(41), [200] + [5] * 40), np.random.default_rng(4)
+    flawless = clustered_proportion(np.ones(400), groups_N).low
+    assert flawless == pytest.approx(clopper_pearson(41, 41).low)  # as if images of a group were one
+    for n_wrong in (1, 2, 5, 10, 20, 40):
+        right_N = np.ones(400)
+        right_N[random.choice(400, n_wrong, replace=False)] = 0
+        assert clustered_proportion(right_N, groups_N).low < flawless
+
+
+def test_small_groups_that_are_all_right_say_nothing_of_a_large_one_that_is_not():
+    groups_N = np.repeat(np.arange(41), [200] + [5] * 40)
+    interval = clustered_proportion(np.where(np.arange(400) < 100, 0.0, 1.0), groups_N)
+    assert interval.low < 0.5 < interval.estimate == 0.75
+
+
 def test_clustered_proportion_covers_where_the_naive_interval_does_not():
     random, covered, naive = np.random.default_rng(2), 0, 0
     clusters = np.repeat(np.arange(60), 5)

@@ -99,7 +99,7 @@ def effective_size(
     A few mistakes among many observations cannot show a design effect: one alone looks like none, and its bound would
     be as close as if clusters did not matter. So half a cluster of average size is added at each end of what a value
     can be, as Jeffreys adds half a success and half a failure; with many of both kinds it changes nothing. When all
-    values are equal it is Kish's size for clusters that agree completely, N / K. Decision record 0014 has the study.
+    values are equal it is the number of clusters: each has agreed once. Decision record 0014 has the study.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def effective_size(
         return 1.0
     weight = float(sizes_G.astype(float) @ sizes_G) / n
     if values_N.min() == values_N.max():
-        return n / weight
+        return float(n_clusters)
     size = n / n_clusters
     mean = (values_N.sum() + size * (least + most) / 2) / (n + size)
     added = ((least - mean) ** 2 + (most - mean) ** 2) / 2
@@ -147,7 +147,10 @@ def _few_clusters(n: int, n_clusters: float, level: float) -> float:
 def clustered_proportion(successes_N: ArrayLike, cluster_ids_N: ArrayLike, level: float = 0.95) -> Interval:
     """Exact interval for a proportion when observations come in clusters (Korn and Graubard 1998).
 
-    Clopper-Pearson on the effective sample size; the plain Clopper-Pearson when every cluster holds one.
+    Clopper-Pearson on the effective sample size; the plain Clopper-Pearson when every cluster holds one. A proportion
+    is no lower than that of clusters that are successes throughout, whatever holds within them, so the bound of that
+    proportion is taken where it is closer, and the other way round. Not where the proportion itself lies below it:
+    large clusters then fare worse than small ones.
     """
     successes_N = np.asarray(successes_N, dtype=float)
     if len(successes_N) == 0:
@@ -155,7 +158,15 @@ def clustered_proportion(successes_N: ArrayLike, cluster_ids_N: ArrayLike, level
     share = float(successes_N.mean())
     n_effective = effective_size(successes_N, cluster_ids_N, level)
     exact = clopper_pearson(min(share * n_effective, n_effective), n_effective, level)
-    return Interval(share, exact.low, exact.high, level)
+    index_N, sizes_G = cluster_index(cluster_ids_N)
+    successes_G = np.bincount(index_N, weights=successes_N)
+    throughout, somewhere = int(np.sum(successes_G == sizes_G)), int(np.sum(successes_G > 0))
+    low, high, n_clusters = exact.low, exact.high, len(sizes_G)
+    if share * n_clusters >= throughout:
+        low = max(low, clopper_pearson(throughout, n_clusters, level).low)
+    if share * n_clusters <= somewhere:
+        high = min(high, clopper_pearson(somewhere, n_clusters, level).high)
+    return Interval(share, low, high, level)
 
 
 def mean_interval(intervals: list[Interval], level: float) -> Interval:
