@@ -5,10 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from kedro.framework.project import configure_project, pipelines
 
 from visionpipe.datasets.origin import TrainingOrigin
 from visionpipe.datasets.photos import PhotoSources, ShardedTable
+from visionpipe.errors import VisionpipeError
 from visionpipe.hooks import LineageHook
 
 PARAMETERS = {"training": {"epochs": 3}}
@@ -20,13 +22,26 @@ PARAMETERS = {"training": {"epochs": 3}}
 def test_what_records_where_a_model_comes_from_is_told_how_the_run_was_started(params, options, tmp_path):
     path = {"path": str(tmp_path)}
     origin = TrainingOrigin(project=path, outs={}, admitted=path)
-    pipeline = SimpleNamespace(inputs=lambda: {"training_origin", "params:training"})
+    pipeline = SimpleNamespace(inputs=lambda: {"training_origin", "params:training"}, nodes=[])
     hook = LineageHook()
     loader = {"parameters": PARAMETERS}
     hook.after_context_created(SimpleNamespace(project_path=tmp_path, config_loader=loader))
     run = {"env": None, "runtime_params": params}
     hook.before_pipeline_run(run, pipeline, {"training_origin": origin})
     assert (origin.run_options, origin.parameters) == (options, PARAMETERS)
+
+
+def test_a_dvc_yaml_of_an_earlier_version_is_refused_before_anything_runs(tmp_path):
+    configure_project("visionpipe")
+    stages = {name: {"cmd": f"kedro run --pipelines {name}"} for name in ("validation", "training")}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    hook = LineageHook()
+    hook.after_context_created(SimpleNamespace(project_path=tmp_path, config_loader={"parameters": {}}))
+    run = {"env": None, "runtime_params": {}}
+    with pytest.raises(VisionpipeError, match=r"stage fitting is not in .*run `visionpipe dvc-stages`"):
+        hook.before_pipeline_run(run, pipelines["fitting"], {})
+    hook.before_pipeline_run(run, pipelines["validation"], {})
+    hook.before_pipeline_run(run | {"runtime_params": {"a": 1}}, pipelines["fitting"], {})  # not recorded
 
 
 def test_a_table_that_nobody_has_written_to_has_a_folder_for_dvc_to_hash(tmp_path):

@@ -71,6 +71,14 @@ def said(model: type[BaseModel] = Section, **given: Any) -> list[str]:
         ({"split": {"zzz": 0.5}}, "section.split.zzz: unknown key; known: share, names, pair"),
         ({"split": {"names": []}}, "section.split.names: must have at least 1 entry, and has 0"),
         ({"split": {"names": [None]}}, "section.split.names.0: must be text, not null"),
+        (
+            {"costs": {True: {"b": 1}}},
+            "section.costs: true must be text; put quotes around it (YAML reads yes, no, on and off so)",
+        ),
+        (
+            {"costs": {"a": {3: 1}}},
+            "section.costs.a: 3 must be text; put quotes around it",
+        ),
         ({"needed": 7}, "section.needed: must be text, not 7"),
         ({"epoch": 7}, "section.epoch: unknown key; did you mean 'epochs'?"),
     ],

@@ -49,6 +49,21 @@ def test_so_does_what_is_counted_together_with_its_note(clock, caplog):
     ]
 
 
+def test_so_does_what_goes_on_where_it_was_in_steps_of_more_than_half_a_minute(clock, caplog):
+    caplog.set_level(logging.INFO)
+    with progress_bar() as progress:
+        task = progress.add_task("Predicting", total=10, completed=5, note="")
+        for _ in range(5):
+            clock[0] += 40
+            progress.advance(task)
+    assert told(caplog) == [
+        "Predicting: 6 of 10 images after 0:00:40, about 0:02:40 left",
+        "Predicting: 7 of 10 images after 0:01:20, about 0:02:00 left",
+        "Predicting: 8 of 10 images after 0:02:00, about 0:01:20 left",
+        "Predicting: 10 images in 200.0 s",
+    ]
+
+
 def test_what_is_quick_has_one_line_and_what_a_machine_reads_none(clock, caplog):
     caplog.set_level(logging.INFO)
     for log in (True, False):

@@ -55,12 +55,16 @@ class LineageHook:
     ) -> None:
         """Tell what records where a model comes from how this run was started, and its parameters.
 
-        As an input of a node, all parameters would make DVC train again for any of them; and the catalog has those
+        A dvc.yaml that lacks a stage that this run is to be recorded as is refused now rather than after hours. As an input of a node, all parameters would make DVC train again for any of them; and the catalog has those
         that the pipelines at hand read in another form.
         """
         assert self._context is not None, "Kedro makes a context before it runs a pipeline"
         from visionpipe.datasets.origin import TrainingOrigin
+        from visionpipe.lineage.dvc_recording import require_stages
         from visionpipe.lineage.run_options import run_options
+
+        if (whole := self._whole_stages(pipeline)) and self._is_recorded(run_params):
+            require_stages(self._context.project_path, whole)
 
         for origin in _inputs(pipeline, catalog, TrainingOrigin):
             origin.run_options = run_options(run_params["env"], run_params["runtime_params"])
@@ -71,13 +75,10 @@ class LineageHook:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Record every stage that ran whole."""
-        from kedro.framework.project import pipelines
-
         if self._project is None or not (self._project / "dvc.yaml").exists():
             return
-        ran = {node.name for node in pipeline.nodes}
-        whole = [stage for stage in _STAGES if {node.name for node in pipelines[stage].nodes} <= ran]
-        if run_params["runtime_params"] or not self._dvc_runs_this(run_params["env"]):
+        whole = self._whole_stages(pipeline)
+        if not self._is_recorded(run_params):
             if whole:
                 logger.warning(
                     "dvc.lock is left as it was: DVC can't see --params, nor an --env it was not generated for"
@@ -95,10 +96,23 @@ class LineageHook:
         for stage in whole:
             commit_stage(self._project, stage)
 
-    def _dvc_runs_this(self, env: str | None) -> bool:
+    def _whole_stages(self, pipeline: Pipeline) -> list[str]:
+        """Return the stages of dvc.yaml that a pipeline runs whole; none where there is no dvc.yaml."""
+        from kedro.framework.project import pipelines
+
         assert self._project is not None, "Kedro makes a context before it runs a pipeline"
+        if not (self._project / "dvc.yaml").exists():
+            return []
+        ran = {node.name for node in pipeline.nodes}
+        return [stage for stage in _STAGES if {node.name for node in pipelines[stage].nodes} <= ran]
+
+    def _is_recorded(self, run_params: dict[str, Any]) -> bool:
+        """Return whether DVC, which can't see --params, would run this as it is run now."""
+        assert self._project is not None, "Kedro makes a context before it runs a pipeline"
+        env = run_params["env"]
         wanted = "" if env in (None, "local", "base") else f" --env {env}"
-        return f"cmd: kedro run{wanted} --pipelines" in (self._project / "dvc.yaml").read_text()
+        runs_this = f"cmd: kedro run{wanted} --pipelines" in (self._project / "dvc.yaml").read_text()
+        return runs_this and not run_params["runtime_params"]
 
 
 def _inputs(pipeline: Pipeline, catalog: CatalogProtocol, kind: type[_Kind]) -> list[_Kind]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _QUOTED_CHARACTERS = 60
+_OF_A_KEY = "[key]"  # pydantic's last word on where an error is
+_SWITCHES = " (YAML reads yes, no, on and off so)"
 _MOST_MEANT = 3  # keys of one name in several sections
 _WANTED = {
     "int": "a whole number",
@@ -71,6 +73,14 @@ def mistakes(
     for each in _errors(model, given):
         path = _path(each, given)
         name = ".".join(map(str, (called, *path)))
+        if each["loc"][-1:] == (_OF_A_KEY,):
+            name, key = (
+                ".".join(map(str, (called, *each["loc"][:-2]))),
+                _quoted(each["input"]) if quote else "a key",
+            )
+            hint = _SWITCHES if isinstance(each["input"], bool) else ""
+            found[f"{name}: {key} must be text; put quotes around it{hint}", ""] = []
+            continue
         phrase = _wanted(each)
         if phrase is None:
             found[_other(each, name, path, _section(model, path), own_first), ""] = []
@@ -117,7 +127,7 @@ def meant_key(name: str, known: Collection[str], known_keys: Collection[str]) ->
 def _errors(model: type[BaseModel], given: object) -> Iterator[Mapping[str, Any]]:
     """Yield pydantic's errors; it reads true as the number 1, which it doesn't when it is strict.
 
-    Only of JSON is it strict about numbers and still takes a list for a tuple.
+    Only of JSON is it strict about numbers and still takes a list for a tuple. In JSON all keys are text.
     """
     from pydantic import ValidationError
 
@@ -131,8 +141,8 @@ def _errors(model: type[BaseModel], given: object) -> Iterator[Mapping[str, Any]
             read()
         except ValidationError as error:
             for each in error.errors(include_url=False):
-                known_key = each["type"] != "extra_forbidden"  # JSON has no other keys than text
-                if (known_key and isinstance(each["input"], bool)) is of_switches:
+                of_a_key = each["type"] == "extra_forbidden" or each["loc"][-1:] == (_OF_A_KEY,)
+                if (isinstance(each["input"], bool) and not of_a_key) is of_switches:
                     yield each
 
 

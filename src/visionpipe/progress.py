@@ -78,6 +78,15 @@ def _logged_progress(unit: str) -> type[Progress]:
     from rich.progress import Progress, TaskID
 
     class LoggedProgress(Progress):
+        def __init__(self, *columns: ProgressColumn | str, **options: Any) -> None:
+            super().__init__(*columns, **options)
+            self._starts: dict[TaskID, float] = {}
+
+        def add_task(self, *named: Any, **options: Any) -> TaskID:
+            task_id = super().add_task(*named, **options)
+            self._starts[task_id] = options.get("completed", 0)
+            return task_id
+
         def advance(self, task_id: TaskID, advance: float = 1) -> None:
             super().advance(task_id, advance)
             self._tell(task_id)
@@ -88,11 +97,13 @@ def _logged_progress(unit: str) -> type[Progress]:
 
         def _tell(self, task_id: TaskID) -> None:
             task = self._tasks[task_id]
-            due_s = task.fields.get("due_s", _FIRST_TOLD_S)
-            if task.finished or task.elapsed is None or task.elapsed < due_s or task.time_remaining is None:
+            due_s, start = task.fields.get("due_s", _FIRST_TOLD_S), self._starts[task_id]
+            if task.finished or task.elapsed is None or task.elapsed < due_s or task.completed <= start:
                 return
             task.fields["due_s"] = 2 * due_s
-            passed, left = (timedelta(seconds=round(each)) for each in (task.elapsed, task.time_remaining))
+            # over all of it: rich knows the last half minute, in which there may be no step, or nothing but steps
+            left_s = task.elapsed * (task.remaining or 0) / (task.completed - start)
+            passed, left = (timedelta(seconds=round(each)) for each in (task.elapsed, left_s))
             text = "%s: %d of %d %s after %s, about %s left"
             logger.info(text, task.description, task.completed, task.total, unit, passed, left)
 

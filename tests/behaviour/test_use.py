@@ -249,6 +249,13 @@ def test_photos_are_not_taken_to_be_as_good_upside_down_unless_somebody_says_so(
     assert file.read_text() == mine
 
 
+def test_views_that_stand_in_a_second_file_are_found(use, pets, local):
+    (local / "parameters.yml").write_text("training: {epochs: 3}\n")
+    (local / "parameters_views.yml").write_text("training: {views: [identity, rotate_90]}\n")
+    assert use(pets).exit_code == 0
+    assert held(local, "parameters.yml") == {"training": {"epochs": 3}}
+
+
 def test_one_file_of_parameters_takes_groups_and_symmetries(use, pets, local):
     (local / "parameters.yml").write_text("ingestion:\n  min_side_px: 64\ntraining:\n  seed: 3\n")
     assert use(pets, "--group-by", "sender").exit_code == 0

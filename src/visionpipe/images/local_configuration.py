@@ -90,25 +90,29 @@ def _grouping(
 
 def _symmetries(conf_local: Path, new: dict[Path, str]) -> dict[Path, str]:
     """Return the parameter file to write and its text, after what is `new` in it; nothing when views are chosen."""
+    for file in _files(conf_local, "parameters"):  # Kedro reads one section from several files
+        if "views" in _mapping(_load(file).get("training") or {}, file, "training"):
+            return {}
     file, held = _find(conf_local, "parameters", "training", "parameters.yml")
     section = _mapping(held.get("training") or {}, file, "training")
-    if "views" in section:
-        return {}
     text = new[file] if file in new else _text(file)
     return {file: _with_entry(text, "training", {**section, "views": UPRIGHT_VIEWS})}
 
 
 def _find(folder: Path, kind: str, key: str, usual: str) -> tuple[Path, dict[str, Any]]:
     """Return the file that holds a key, or the usual one: Kedro refuses a key that two files hold."""
-    files = sorted(
+    for file in _files(folder, kind):
+        if key in (held := _load(file)):
+            return file, held
+    return folder / usual, _load(folder / usual)
+
+
+def _files(folder: Path, kind: str) -> list[Path]:
+    return sorted(
         path
         for path in (*folder.glob(f"{kind}*"), *folder.glob(f"{kind}*/**/*"))
         if path.suffix in (".yml", ".yaml") and path.is_file()
     )
-    for file in files:
-        if key in (held := _load(file)):
-            return file, held
-    return folder / usual, _load(folder / usual)
 
 
 def _load(file: Path) -> dict[str, Any]:

@@ -91,8 +91,8 @@ class Found:
         done = "wrote " + ", ".join(map(str, written)) if written else "conf/local says so already"
         return (
             f"{done}\n"
-            "In training.views a mirror image is as good as the photo, and one upside down is not: change that where "
-            "your photos are otherwise.\n"
+            "training.views in conf/local says which symmetries your photos have, a mirror image where you chose none "
+            "yourself: see whether that is so.\n"
             "If other photos were ingested here before, `make forget` starts over, and another `model_name` in "
             "conf/base/globals.yml keeps the models apart.\n"
             "Next: kedro run"

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from visionpipe.errors import VisionpipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from dvc.output import Output
     from dvc.repo import Repo
@@ -42,11 +44,7 @@ def commit_stage(project: Path, stage: str) -> None:
 
     with open_repo(project, doing=f"stage {stage} can't be recorded") as repo, lock_repo(repo):
         stages = load_file(repo, str(Path(repo.root_dir) / "dvc.yaml")).stages
-        if stage not in stages:
-            raise VisionpipeError(
-                f"stage {stage} is not in {project}/dvc.yaml, which has {', '.join(stages)}: "
-                "run `visionpipe dvc-stages`"
-            )
+        require_stages(project, [stage])
         loaded = stages[stage]
         try:
             loaded.save(run_cache=False)
@@ -57,6 +55,28 @@ def commit_stage(project: Path, stage: str) -> None:
             ) from error
         loaded.commit(relink=False)  # relinking could turn the outputs into read-only links to the cache
         loaded.dvcfile.dump_stages([loaded], update_pipeline=False)
+
+
+def require_stages(project: Path, wanted: Sequence[str]) -> None:
+    """Refuse a dvc.yaml that lacks a stage; inside a running DVC stage it is DVC's own affair.
+
+    Raises
+    ------
+    VisionpipeError
+        Names the first of `wanted` that is not in dvc.yaml.
+    """
+    if os.environ.get("DVC_STAGE"):
+        return
+    try:
+        stages = yaml.safe_load((project / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise VisionpipeError(f"{project}/dvc.yaml has no stages: run `visionpipe dvc-stages`") from error
+    for stage in wanted:
+        if stage not in stages:
+            raise VisionpipeError(
+                f"stage {stage} is not in {project}/dvc.yaml, which has {', '.join(stages)}: "
+                "run `visionpipe dvc-stages`"
+            )
 
 
 def cached_hashes(project: Path, outs: dict[str, str]) -> dict[str, str]:
