@@ -55,7 +55,8 @@ class LineageHook:
     ) -> None:
         """Tell what records where a model comes from how this run was started, and its parameters.
 
-        A dvc.yaml that lacks a stage that this run is to be recorded as is refused now rather than after hours. As an input of a node, all parameters would make DVC train again for any of them; and the catalog has those
+        A dvc.yaml that lacks a stage that this run is to be recorded as is refused now rather than after hours. As
+        an input of a node, all parameters would make DVC train again for any of them; and the catalog has those
         that the pipelines at hand read in another form.
         """
         assert self._context is not None, "Kedro makes a context before it runs a pipeline"

@@ -23,8 +23,11 @@ from visionpipe.mistakes import keys_of, mistakes
 
 def in_project(code: str, folder: Path) -> str:
     """Run Python in a process of its own: Kedro keeps the project it was started in for the whole process."""
+    environment = os.environ | {
+        "PYTHONPATH": str(folder / "src")
+    }  # Kedro leaves that of another test's project there
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]

@@ -234,11 +234,16 @@ def _code(pipeline: PipelineSnapshot, datasets: list[str], configuration: Projec
     for name in datasets:
         kind = str(configuration.catalog.get(name, {}).get("type", ""))
         roots.append(kind.rpartition(".")[0])
-    for node in pipeline.nodes:
-        if node.source is not None:
-            path = configuration.project / node.source.filepath
-            if path.is_relative_to(package):
-                roots.append(".".join([package.name, *path.relative_to(package).with_suffix("").parts]))
+    files = {
+        configuration.project / node.source.filepath for node in pipeline.nodes if node.source is not None
+    }
+    own = sorted(path.relative_to(package) for path in files if path.is_relative_to(package))
+    folder = package / "pipelines"
+    if not own and folder.is_dir() and not (folder / pipeline.name).is_dir():
+        raise VisionpipeError(
+            f"stage {pipeline.name}: the code of its nodes is not in {package}; is another copy on PYTHONPATH?"
+        )
+    roots += [".".join([package.name, *path.with_suffix("").parts]) for path in own]
     prefix = package.relative_to(configuration.project)
     return [(prefix / part).as_posix() for part in code_dependencies(package, roots)]
 
