@@ -67,6 +67,16 @@ class LayeredConfigLoader(OmegaConfigLoader):
         """Read conf/local where Kedro does not: under another environment."""
         if (self.env or self.default_run_env) in (self.base_env, self.default_run_env):
             return {}
+        return self._own(key, processed)
+
+    def local(self, key: str) -> dict[str, Any]:
+        """Return what conf/local says by itself, under whichever environment; references stay as they are written."""
+        files = self._own(key, set())
+        return (
+            cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.merge(*files.values()))) if files else {}
+        )
+
+    def _own(self, key: str, processed: set[Path]) -> dict[Path, DictConfig]:
         local_path = self._get_conf_env_path(self.default_run_env)
         try:
             return self._read_dir_configs(

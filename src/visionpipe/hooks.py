@@ -62,7 +62,7 @@ class LineageHook:
         assert self._context is not None, "Kedro makes a context before it runs a pipeline"
         from visionpipe.datasets.origin import TrainingOrigin
         from visionpipe.lineage.dvc_recording import require_stages
-        from visionpipe.lineage.run_options import run_options
+        from visionpipe.lineage.run_options import local_settings, run_options
 
         if (whole := self._whole_stages(pipeline)) and self._is_recorded(run_params):
             require_stages(self._context.project_path, whole)
@@ -70,6 +70,7 @@ class LineageHook:
         for origin in _inputs(pipeline, catalog, TrainingOrigin):
             origin.run_options = run_options(run_params["env"], run_params["runtime_params"])
             origin.parameters = self._context.config_loader["parameters"]
+            origin.local_settings = local_settings(self._context.config_loader.local("parameters"))
 
     @hook_impl
     def after_pipeline_run(
@@ -82,7 +83,8 @@ class LineageHook:
         if not self._is_recorded(run_params):
             if whole:
                 logger.warning(
-                    "dvc.lock is left as it was: DVC can't see --params, nor an --env it was not generated for"
+                    "dvc.lock is left as it was: DVC can't see --params, nor an --env or parameters in conf/local that "
+                    "dvc.yaml was not generated for (`visionpipe dvc-stages` writes it anew)"
                 )
             return
         from visionpipe.datasets.photos import PhotoSources, ShardedTable
@@ -112,8 +114,12 @@ class LineageHook:
         assert self._project is not None, "Kedro makes a context before it runs a pipeline"
         env = run_params["env"]
         wanted = "" if env in (None, "local", "base") else f" --env {env}"
-        runs_this = f"cmd: kedro run{wanted} --pipelines" in (self._project / "dvc.yaml").read_text()
-        return runs_this and not run_params["runtime_params"]
+        text = (self._project / "dvc.yaml").read_text()
+        local = {path.name for path in (self._project / "conf/local").glob("parameters*.yml")}
+        sees = f"cmd: kedro run{wanted} --pipelines" in text and all(
+            f"conf/local/{name}" in text for name in local
+        )
+        return sees and not run_params["runtime_params"]
 
 
 def _inputs(pipeline: Pipeline, catalog: CatalogProtocol, kind: type[_Kind]) -> list[_Kind]:

@@ -14,7 +14,7 @@ from photo_files import class_folders
 from visionpipe.errors import VisionpipeError
 from visionpipe.images import store
 from visionpipe.images.file_index import build_quarantine
-from visionpipe.images.manifest import attribute_columns, build_manifest
+from visionpipe.images.manifest import attribute_columns, build_manifest, telling_columns
 from visionpipe.images.parameters import IngestionParameters, SplitParameters
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -150,3 +150,13 @@ def test_no_label_that_comes_later_moves_an_image_to_another_split(events, copie
     before = splits_after(data.draw(st.integers(1, len(labels))))
     after = splits_after(len(labels))
     assert {image_id: after.get(image_id) for image_id in before} == before
+
+
+def test_a_column_that_repeats_the_label_tells_nothing_of_the_images():
+    labels = ["Dress", "Shoes"] * 10
+    columns = {"label": labels, "folder": [label.lower() for label in labels], "camera": ["c1", "c2"] * 10}
+    manifest = pd.DataFrame(columns)
+    manifest.loc[0, "label"] = "Shoes"  # corrected since
+    assert attribute_columns(manifest) == ["folder", "camera"]
+    assert telling_columns(manifest) == ["camera"]  # which may be a shortcut: its values are not the classes
+    assert telling_columns(manifest[:0]) == ["folder", "camera"]

@@ -1,10 +1,12 @@
 """A model card says all that is known of a model, the same in HTML and Markdown, and shows text from data safely."""
 
 import hashlib
+import json
 import re
 import subprocess
 
 import pytest
+import yaml
 
 from card_facts import HASHES, card_decision, card_facts, found
 from visionpipe.errors import VisionpipeError
@@ -253,6 +255,25 @@ def test_the_options_cannot_add_a_command():
     provenance = {**card_decision()["provenance"], "run_options": "--env x; touch pwned"}
     code = model_card(card_facts(), card_decision(provenance=provenance)).markdown
     assert "kedro run --pipelines training,evaluation --env 'x;' touch pwned" in code
+
+
+def test_a_model_that_answers_unrelated_pictures_by_itself_has_that_limit():
+    facts = card_facts()
+    shown = facts["examination"]["out_of_distribution"]
+    limit = "It answers most unrelated pictures by itself"
+    assert limit not in model_card(facts, card_decision()).markdown
+    shown["deferred"] = found(0.0) | {"low": 0.0, "high": 0.06}
+    assert limit in model_card(facts, card_decision()).markdown
+
+
+def test_the_commands_bring_back_what_conf_local_said(tmp_path):
+    said = {"training": {"views": ["identity"], "calibration": {"costs": {"it's; touch pwned": {"b": 2}}}}}
+    provenance = {**card_decision()["provenance"], "local_settings": json.dumps(said)}
+    code = model_card(card_facts(), card_decision(provenance=provenance)).markdown
+    (line,) = [line for line in code.splitlines() if "conf/local/parameters.yml" in line]
+    subprocess.run(["bash", "-ec", line], cwd=tmp_path, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+    assert yaml.safe_load((tmp_path / "conf/local/parameters.yml").read_text()) == said
 
 
 def test_a_model_name_cannot_add_a_command():

@@ -97,6 +97,16 @@ def test_a_probe_without_epochs_is_still_a_page(parse):
     assert "Nothing was recorded" in parse(training_page({})).text
 
 
+def test_what_came_down_again_is_not_marked_as_overfitting(training, parse):
+    curves = training["curves"] | {"overfit": [False, False, True, False, False, False, False, False]}
+    text = parse(training_page(training | {"curves": curves, "kept_epoch": 8})).text
+    assert "No sign of overfitting" in text
+    clean = training["curves"] | {"overfit": [False] * 8}
+    assert training_page(training | {"curves": curves, "kept_epoch": 8}) == training_page(
+        training | {"curves": clean, "kept_epoch": 8}
+    )
+
+
 HEAD = {
     "epoch": [1, 2, 3],
     "phase": ["head"] * 3,

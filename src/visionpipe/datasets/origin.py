@@ -37,6 +37,8 @@ class TrainingOrigin(AbstractDataset[None, "Origin"]):
         """All parameters of this run, which a hook knows."""
         self.run_options = ""
         """How this run was started, which a hook knows: `visionpipe.lineage.run_options`."""
+        self.local_settings = ""
+        """What conf/local says, from the same."""
 
     def load(self) -> Origin:
         """Put the data into the DVC cache (unless DVC itself runs this stage) and measure."""
@@ -48,6 +50,7 @@ class TrainingOrigin(AbstractDataset[None, "Origin"]):
             admitted=self._admitted,
             parameters=self.parameters,
             run_options=self.run_options,
+            local_settings=self.local_settings,
         )
 
     def save(self, data: None) -> NoReturn:

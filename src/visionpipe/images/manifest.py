@@ -15,6 +15,7 @@ from visionpipe.images.splits import assign_all
 _STORED = ["source", "captured_at", "arrived_at", "width", "height", "format", "n_bytes"]
 _MEASURED = ["brightness", "contrast", "sharpness", "entropy", "perceptual_hash"]
 _LABELLED = ["label", "label_confidence", "rival_labels", "n_annotators", "label_origin", "contradicted"]
+_REPEATS = 0.9  # share of images; some labels are corrected later, and the folder stays
 _OWN = {"image_id", "group_id", "split", "flags", *_STORED, *_MEASURED, *_LABELLED}
 _PREDICTED = {
     *("prediction_id", "requested_at", "model_version", "predicted_label", "confidence", "probabilities"),
@@ -85,8 +86,18 @@ def build_manifest(
 
 
 def attribute_columns(manifest: pd.DataFrame) -> list[str]:
-    """Name the user's own columns, which are the slices."""
+    """Name the user's own columns."""
     return [column for column in manifest.columns if column not in _OWN]
+
+
+def telling_columns(manifest: pd.DataFrame) -> list[str]:
+    """Name those that do not repeat the label, as the folder that a photo lay in does: its parts are the classes."""
+    return [column for column in attribute_columns(manifest) if not _repeats_the_label(manifest, column)]
+
+
+def _repeats_the_label(manifest: pd.DataFrame, column: str) -> bool:
+    labels, values = (manifest[name].astype(str).str.casefold() for name in ("label", column))
+    return bool(len(manifest)) and (labels == values).mean() >= _REPEATS
 
 
 def require_free_names(photos: Iterable[Photo]) -> None:

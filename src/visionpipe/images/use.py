@@ -95,6 +95,7 @@ class Found:
             "yourself: see whether that is so.\n"
             "If other photos were ingested here before, `make forget` starts over, and another `model_name` in "
             "conf/base/globals.yml keeps the models apart.\n"
+            "For dvc repro to watch these photos and settings: visionpipe dvc-stages.\n"
             "Next: kedro run"
         )
 

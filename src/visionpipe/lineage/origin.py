@@ -39,6 +39,7 @@ def measure_origin(
     admitted: Path,
     parameters: Mapping[str, Any],
     run_options: str = "",
+    local_settings: str = "",
 ) -> Origin:
     """Return what a training that starts now is made from; its data are in the DVC cache afterwards.
 
@@ -52,8 +53,8 @@ def measure_origin(
         The manifest that training reads, which validation let through.
     parameters
         All parameters of the run.
-    run_options
-        How the run was started.
+    run_options, local_settings
+        How the run was started, and what conf/local said then.
 
     Raises
     ------
@@ -70,7 +71,9 @@ def measure_origin(
         )
     return {
         "data": {f"{name}_md5": md5s[name] for name in _OUTS},
-        "provenance": collect_provenance(project, dict(parameters), run_options=run_options),
+        "provenance": collect_provenance(
+            project, dict(parameters), run_options=run_options, local_settings=local_settings
+        ),
     }
 
 

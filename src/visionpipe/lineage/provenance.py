@@ -24,12 +24,12 @@ _GIT_HOOK_VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON
 
 
 def collect_provenance(
-    project: Path, resolved_parameters: dict[str, Any], *, run_options: str = ""
+    project: Path, resolved_parameters: dict[str, Any], *, run_options: str = "", local_settings: str = ""
 ) -> dict[str, str]:
     """Return what is needed to run the same code with the same settings again.
 
     No environment variable and no URL is recorded, for they may hold passwords; of the parameters only a hash, and
-    those that the command line gave.
+    those that the command line and conf/local gave.
 
     Parameters
     ----------
@@ -39,14 +39,16 @@ def collect_provenance(
         All parameters of the run after environments and `--params` were merged, as plain values; DVC sees neither.
     run_options
         How the run was started, as `visionpipe.lineage.run_options` writes it.
+    local_settings
+        What conf/local said, as the same module writes it.
 
     Returns
     -------
     dict
-        `git_commit` (40 digits, or why it is unknown), `git_dirty` (`true`, `false`, `unknown`: tracked files
-        only, without dvc.lock, which every run rewrites), `parameters_sha256`, `lock_sha256` (of
-        requirements.lock), `source_sha256` (of the installed visionpipe), `visionpipe_version`,
-        `python_version`, `run_options` (if any); and of `ingestion.privacy` what is said there: `privacy_purpose`,
+        `git_commit` (40 digits, or why it is unknown), `git_dirty` (`true`, `false`, `unknown`: tracked files only,
+        without dvc.lock, which every run rewrites), `parameters_sha256`, `lock_sha256` (of requirements.lock),
+        `source_sha256` (of the installed visionpipe), `visionpipe_version`, `python_version`, `run_options` and
+        `local_settings` (if any); and of `ingestion.privacy` what is said there: `privacy_purpose`,
         `privacy_lawful_basis`, `privacy_retention`, `privacy_informed`.
     """
     commit, dirty = _git_state(project)
@@ -64,6 +66,7 @@ def collect_provenance(
         "visionpipe_version": visionpipe.__version__,
         "python_version": platform.python_version(),
         **({"run_options": run_options} if run_options else {}),
+        **({"local_settings": local_settings} if local_settings else {}),
         **{
             f"privacy_{key}": value
             for key, value in ((resolved_parameters.get("ingestion") or {}).get("privacy") or {}).items()

@@ -7,6 +7,9 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+_TRAINED_BY = ("training", "evaluation")
+_MOST_CHARACTERS = 4_000
+
 
 def run_options(env: str | None, runtime_params: Mapping[str, Any] | None) -> str:
     """Return the options of `kedro run` that change its configuration, to be typed as they stand.
@@ -20,6 +23,24 @@ def run_options(env: str | None, runtime_params: Mapping[str, Any] | None) -> st
     if given := [f"{key}={_typed(value)}" for key, value in _leaves(runtime_params or {})]:
         options += ["--params", ",".join(given)]
     return shlex.join(options)
+
+
+def local_settings(parameters: Mapping[str, Any]) -> str:
+    """Return what conf/local says of training and evaluation as JSON, which is YAML, too; empty where it says nothing.
+
+    Parameters
+    ----------
+    parameters
+        Of conf/local alone, which no commit holds. More than MLflow takes as a tag is not told.
+
+    Examples
+    --------
+    >>> local_settings({"training": {"views": ["identity"]}, "promotion": {"mode": "propose"}})
+    '{"training": {"views": ["identity"]}}'
+    """
+    told = {name: _public(parameters[name]) for name in _TRAINED_BY if parameters.get(name)}
+    text = json.dumps(told, default=str) if told else ""
+    return text if len(text) <= _MOST_CHARACTERS else ""
 
 
 def _leaves(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from visionpipe.reports.wording import counted, interval, is_number, mid_sentenc
 _FEW_IMAGES = 30  # fewer leave an interval of some 30 points
 _NAMED = 5
 _GUESSING = 0.5  # AUROC
+_MOST = 0.5  # share
 _PARTS = {  # of the examination
     "corruptions": "poorer photos",
     "adversarial": "changes made on purpose",
@@ -135,7 +136,11 @@ def _attacks(adversarial: Mapping[str, Any], clean: Any) -> Iterator[str]:
 
 
 def _foreign(examination: Mapping[str, Any]) -> Iterator[str]:
-    auroc = ((examination.get("out_of_distribution") or {}).get("max_probability") or {}).get("auroc") or {}
+    shown = examination.get("out_of_distribution") or {}
+    deferred = shown.get("deferred") or {}
+    if is_number(deferred.get("high")) and deferred["high"] < _MOST:
+        yield f"It answers most unrelated pictures by itself: {interval(deferred)} of them go to a person."
+    auroc = (shown.get("max_probability") or {}).get("auroc") or {}
     if is_number(auroc.get("low")) and auroc["low"] <= _GUESSING:
         yield f"Unrelated pictures are not proven to make it less sure: AUROC {interval(auroc)}, guessing 0.5."
 

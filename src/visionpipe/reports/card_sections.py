@@ -138,6 +138,11 @@ def reproduce(decision: Mapping[str, Any], weights_sha256: str | None) -> Sectio
     if all(version.get(key) for key in _HASHED_PATHS):
         steps += ["# the data, out of the DVC cache (elsewhere: dvc pull first)", *_restored(version)]
     # quoted again: the decision may have been written by anyone
+    if local := str(provenance.get("local_settings") or ""):
+        steps += [
+            "# the settings of conf/local, which no commit holds",
+            f"mkdir -p conf/local && printf '%s\\n' {shlex.quote(local)} > conf/local/parameters.yml",
+        ]
     options = shlex.join(shlex.split(str(provenance.get("run_options") or "")))
     steps += [
         "# the model, as the run was started that trained it; all settings are in its MLflow run, too",

@@ -39,6 +39,10 @@ def training_page(training: Mapping[str, Any]) -> str:
     kept = training.get("kept_epoch", _lowest(curves))
     if only_head := bool(head and not curves.get("epoch")):
         curves, kept = head, _last_improved(head)
+    if overfit := curves.get("overfit"):  # what came down again before the kept epoch is none
+        curves["overfit"] = [
+            flag and epoch >= (kept or 0) for epoch, flag in zip(curves["epoch"], overfit, strict=True)
+        ]
     n_moved = sum(part["n_parameters"] for part in moved if part["moved"])
     return render(
         "training.html",

@@ -44,6 +44,14 @@ class TestCurves:
         losses = [(1, 1), (3, 2), (2, 3)]
         assert self.epochs(losses, [0, 0, 5], ["a", "b", "b"]).overfit == [False, False, True]
 
+    def test_why_another_epoch_is_kept_than_the_lowest_of_its_phase(self):
+        curves = self.epochs([(3, 0.1), (2, 0.2), (1, 0.3)], phases=["a", "b", "b"])
+        curves.improved = [True, True, True]
+        said = ", the last within a standard error of the lowest validation loss (0.200, epoch 2)"
+        assert curves.why_kept() == said
+        curves.improved = [True, True, False]
+        assert curves.why_kept() == ""
+
     def test_a_diverging_loss_stops(self):
         curves = self.epochs([(0.7, 1), (6.5, 1)])
         curves.require_progress(2, "")

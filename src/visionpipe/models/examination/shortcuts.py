@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from visionpipe.images.manifest import attribute_columns
+from visionpipe.images.manifest import telling_columns
 from visionpipe.images.prepare import PreparedImages
 from visionpipe.metrics.parameters import EvaluationParameters
 from visionpipe.metrics.shortcuts import border_features, border_width, columns_as_features, find_shortcuts
@@ -36,7 +36,7 @@ def shortcuts(
     tables = {
         "image size and format": [c for c in ("width", "height", "format") if c in rows],
         "file size": [c for c in ("n_bytes",) if c in rows],
-        **{column: [column] for column in ("source", *attribute_columns(manifest)) if column in rows},
+        **{column: [column] for column in ("source", *telling_columns(manifest)) if column in rows},
     }
     sources = {"border of the photo": ring_NF}
     for name, columns in tables.items():

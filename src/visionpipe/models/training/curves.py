@@ -47,6 +47,18 @@ class Curves:
         """Position of the epoch whose weights were kept; None where none improved on the fitted head."""
         return max((position for position, better in enumerate(self.improved) if better), default=None)
 
+    def why_kept(self) -> str:
+        """Say why another epoch was kept than that of the phase's lowest validation loss; empty where none was."""
+        assert self.kept is not None, "an epoch was kept"
+        of_phase = [place for place, name in enumerate(self.phase) if name == self.phase[self.kept]]
+        lowest = min(of_phase, key=lambda place: self.validation_loss[place])
+        if lowest == self.kept or self.validation_loss[lowest] == self.validation_loss[self.kept]:
+            return ""
+        return (
+            f", the last within a standard error of the lowest validation loss "
+            f"({self.validation_loss[lowest]:.3f}, epoch {self.epoch[lowest]})"
+        )
+
     def add(self, *, rise: float, **values: object) -> None:
         """Append one epoch and flag it when it overfits.
 

@@ -94,7 +94,8 @@ def train(
         )
         feed = _train_phases(setting, training, validation, resumed)
         if curves.kept is not None:
-            logger.info("Epoch %d of %d is kept", curves.epoch[curves.kept], len(curves.epoch))
+            why = "" if unjudged else curves.why_kept()
+            logger.info("Epoch %d of %d is kept%s", curves.epoch[curves.kept], len(curves.epoch), why)
         classifier.requires_grad_(False)
         first = _first_moved(classifier, parameters, curves)
         classifier.stages[first:].requires_grad_(True)

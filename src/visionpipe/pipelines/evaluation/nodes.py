@@ -24,7 +24,7 @@ def evaluate_candidate(
     parameters: EvaluationParameters,
 ) -> dict:
     """Measure the predictions, each metric with its interval."""
-    from visionpipe.images.manifest import attribute_columns, describe_manifest
+    from visionpipe.images.manifest import describe_manifest, telling_columns
     from visionpipe.metrics.evaluation import evaluate
     from visionpipe.models.candidate import describe_model
     from visionpipe.progress import doing
@@ -33,7 +33,7 @@ def evaluate_candidate(
         measured = evaluate(
             test_predictions,
             candidate.classifier.spec.classes,
-            attribute_columns(admitted_manifest),
+            telling_columns(admitted_manifest),
             parameters,
             deferral_confidence=candidate.classifier.spec.deferral_confidence,
             costs_KK=candidate.classifier.spec.decision.costs_KK,
