@@ -188,9 +188,27 @@ def test_a_training_that_was_not_evaluated_stands_apart_from_the_run_before(pars
     )
 
 
-def test_the_same_weights_again_are_no_newer_training(parse):
-    text = parse(run_index(documents(training={"model": MODEL, "started_at": "2026-02-03T10:20:30"}))).text
-    assert "Trained since" not in text and "trained since" not in text
+RULE = {"deferral_confidence": 0.8, "decision": {"costs_KK": None}}
+
+
+@pytest.mark.parametrize(
+    ("again", "is_newer"),
+    [
+        (RULE, False),
+        (RULE | {"deferral_confidence": 0.9}, True),
+        (RULE | {"decision": {"costs_KK": [[0, 1], [2, 0]]}}, True),
+        ({"deferral_confidence": 0.8}, False),  # of an earlier version, which knew no decision
+        ({}, False),
+    ],
+)
+def test_the_same_weights_are_the_same_model_only_with_the_same_settings(again, is_newer, parse):
+    evaluation = {"n": 60, "metrics": {"accuracy": FOUND}, "model": MODEL | RULE}
+    text = parse(run_index(documents(evaluation=evaluation, training={"model": MODEL | again}))).text
+    assert ("Trained since, and not evaluated" in text) == ("was trained since" in text) == is_newer
+    judged = parse(
+        run_index(documents(evaluation=evaluation, decision=DECISION | {"model": MODEL | again}))
+    ).text
+    assert ("not judged yet" in judged) == ("Test accuracy" not in judged) == is_newer
 
 
 def test_a_training_before_any_evaluation_is_the_headline(parse):

@@ -28,14 +28,14 @@ def standing(decision: Mapping[str, Any]) -> str:
 
 def trained_since(training: Mapping[str, Any] | None, evaluation: Mapping[str, Any] | None) -> bool:
     """Return whether the newest training made another model than the one that was evaluated last, if any was."""
-    trained = _weights_of(training)
-    return trained is not None and trained != _weights_of(evaluation)
+    trained = _model_of(training)
+    return bool(trained) and not _same(trained, _model_of(evaluation))
 
 
 def shows_the_judged(decision: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> bool:
     """Return whether the evaluation is of the model that was judged, as far as that is known."""
-    judged, shown = decision.get("weights_sha256"), _weights_of(evaluation)
-    return not judged or not shown or judged == shown
+    judged, shown = _model_of(decision), _model_of(evaluation)
+    return not judged or not shown or _same(judged, shown)
 
 
 def whose_pages(
@@ -62,8 +62,17 @@ def whose_pages(
     return f"{text}; " + (f"version {champion} stayed champion." if champion else "there was no champion.")
 
 
-def _weights_of(document: Mapping[str, Any] | None) -> str | None:
-    return ((document or {}).get("model") or {}).get("weights_sha256")
+def _model_of(document: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return what `describe_model` said when a document was written; of early versions, at most the weights."""
+    document = document or {}
+    model = document.get("model") or {"weights_sha256": document.get("weights_sha256")}
+    return model if model.get("weights_sha256") else {}
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Compare the weights, and each setting that both know: a later version of visionpipe may have more of them."""
+    both = {"weights_sha256", *(one.keys() & other.keys())}
+    return all(one.get(key) == other.get(key) for key in both)
 
 
 def champion_now(decision: Mapping[str, Any]) -> str | None:

@@ -81,7 +81,7 @@ def promote_candidate(
     return {
         **said,
         "decided_on": card_facts["written_on"],
-        "weights_sha256": evaluation["model"]["weights_sha256"],
+        "model": evaluation["model"],  # the index tells by it whose pages it links
         "nothing_automatic": why_nothing_is_automatic(evaluation),
     }
 
