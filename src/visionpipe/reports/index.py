@@ -13,8 +13,10 @@ from visionpipe.reports.standing import champion_now, shows_the_judged, trained_
 from visionpipe.reports.wording import counted, interval, minute, number
 
 _NAMED_PARTS = 3
-_THIS_RUN, _REFUSED, _OTHERS = "From photos to a verdict", "The data that failed", "Watching and checking"
-_NEWEST = "Trained since, and not evaluated"
+_THIS_RUN, _OTHERS = "From photos to a verdict", "Watching and checking"
+_REFUSED, _ADMITTED = "The data that failed", "The data as last validated"
+_NEWEST, _BEFORE = "Trained since, and not evaluated", "Trained before these data, and not evaluated"
+_UNJUDGED = "Evaluated, and not judged"
 
 
 def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
@@ -44,13 +46,25 @@ def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _groups(documents: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, tuple[tuple[str, _LinkOf], ...]]]:
-    apart = {"validation": _REFUSED} if _failed(documents) else {}
+    """Say under which heading each link stands: under the day of a verdict only what that run is known to have made."""
+    failed, decision = _failed(documents), documents.get("decision")
+    apart = {"validation": _REFUSED} if failed else {}
     if _trained_since(documents):
-        apart["training"] = _NEWEST
-    groups = [(title, tuple(link for link in _OF_A_RUN if link[0] == name)) for name, title in apart.items()]
-    rest = tuple(link for link in _OF_A_RUN if link[0] not in apart)
-    earlier = f"An earlier run{_of_day(documents)}" if apart and "decision" in documents else _THIS_RUN
-    return [*groups, (earlier, rest), (_OTHERS, _OF_OTHERS)]
+        apart["training"] = _BEFORE if failed else _NEWEST
+    for name in ("evaluation", "examination"):  # a run may have ended between the two
+        if decision and not shows_the_judged(decision, documents.get(name)):
+            apart[name] = _UNJUDGED
+    if "evaluation" in apart:
+        apart.setdefault("training", _UNJUDGED)
+    rest = _THIS_RUN
+    if apart and decision:
+        apart.setdefault("validation", _ADMITTED)
+        rest = f"An earlier run{_of_day(documents)}"
+    of_a_run = [
+        (title, tuple(link for link in _OF_A_RUN if apart.get(link[0], rest) == title))
+        for title in (_REFUSED, _BEFORE, _NEWEST, _UNJUDGED, _ADMITTED, rest)
+    ]
+    return [*of_a_run, (_OTHERS, _OF_OTHERS)]
 
 
 def _trained_since(documents: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -77,8 +91,8 @@ def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         }
         if decision is None:
             return headline
-        of_others = f"The pages on the model are those of an earlier run{_of_day(documents)}."
-        return {**headline, "whose_pages": of_others, "champion_now": champion_now(decision)}
+        whose = whose_pages(decision, documents.get("evaluation"), documents.get("training"), failed=True)
+        return {**headline, "whose_pages": whose, "champion_now": champion_now(decision)}
     if decision is None:
         title = "A model was trained, and not evaluated" if _trained_since(documents) else "Reports"
         return {"title": title, "summary": "No model has been judged here yet."}
@@ -88,7 +102,7 @@ def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "summary": decision["reason"],
         "status": decision["outcome"],
         "as_of": f"as of the run of {day}" if day else "as of the last run that judged a model",
-        "whose_pages": whose_pages(decision, *(documents.get(name) for name in ("evaluation", "training"))),
+        "whose_pages": whose_pages(decision, documents.get("evaluation"), documents.get("training")),
         "champion_now": champion_now(decision),
         "registered": _registered(decision),
         **_of_the_judged(decision, documents.get("evaluation") or {}),

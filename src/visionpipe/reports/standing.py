@@ -13,7 +13,7 @@ _IN_THE_HEAD = {  # what became of the candidate, by outcome and alias
     ("insufficient_evidence", None): "candidate not promoted",
 }
 _IN_A_SENTENCE = {
-    ("promote", "champion"): "which this run made champion",
+    ("promote", "champion"): "which {run} made champion",
     ("promote", "challenger"): "which won and waited for approval",
     ("promote", None): "which won and is not registered",
     ("reject", None): "which was refused",
@@ -42,19 +42,33 @@ def whose_pages(
     decision: Mapping[str, Any],
     evaluation: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
+    *,
+    failed: bool = False,
 ) -> str:
-    """Return whose figures the pages of a run show, and who was champion when it ended."""
+    """Return whose figures the pages of a run show, and who was champion when it ended.
+
+    Parameters
+    ----------
+    decision, evaluation, training
+        What was written last, each by whichever run.
+    failed
+        The newest data failed validation, so that all of these are of earlier runs.
+    """
+    run, when = "this run", "since"
+    if failed:
+        day = decision.get("decided_on")
+        run, when = f"the run of {day}" if day else "an earlier run", "before these data"
     since, reports = "", "The reports on the model"
     if trained_since(training, evaluation):
-        since = "A candidate was trained since, which the training report alone shows. "
+        since = f"A candidate was trained {when}, which the training report alone shows. "
         reports = "The other reports on the model"
     if not shows_the_judged(decision, evaluation):
         return (
             f"{since}{reports} show a candidate that was not judged yet; decision and card are of one before."
         )
     alias, version = decision.get("alias"), decision.get("challenger_version")
-    whom = f"version {version}" if version else "the candidate of this run"
-    fate = _IN_A_SENTENCE.get((decision["outcome"], alias))
+    whom = f"version {version}" if version else f"the candidate of {run}"
+    fate = _IN_A_SENTENCE.get((decision["outcome"], alias), "").format(run=run)
     text = f"{since}{reports} show {whom}" + (f", {fate}" if fate else "")
     if alias == "champion":
         return f"{text}."
