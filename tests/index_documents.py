@@ -19,8 +19,7 @@ DECISION = {
     "provenance": {"git_commit": "abc"},
     "data": {"manifest_md5": "def", "n_images": 60, "labels_by_origin": {"import": 60}},
 }
-
-
+DATED = DECISION | {"decided_on": "2026-01-06", "model": MODEL}
 VALIDATION = {"n_images": 60, "n_quarantined": 0, "warnings": [], "success": True}
 FAILED = VALIDATION | {"success": False, "failures": [{"detail": "too few of B"}]}
 NEWER = {"model": MODEL | {"weights_sha256": "b" * 64}, "started_at": "2026-02-03T10:20:30+00:00"}
@@ -31,7 +30,7 @@ def documents(**changes):
     found = {
         "decision": DECISION,
         "evaluation": {"n": 60, "metrics": {"accuracy": FOUND}, "model": MODEL},
-        "training": {"model": MODEL},
+        "training_summary": {"model": MODEL},
         "validation": VALIDATION,
         **changes,
     }

@@ -114,7 +114,7 @@ def test_figures_of_a_model_that_was_not_judged_do_not_stand_in_its_head(parse):
 
 
 def test_a_training_log_of_an_earlier_version_is_not_linked(parse):
-    page = parse(run_index(documents(training={"curves": {}})))
+    page = parse(run_index(documents(training_summary={"curves": {}})))
     assert "training.html" not in [a["href"] for a in page.all("a")]
     assert "trained since" not in page.text
 

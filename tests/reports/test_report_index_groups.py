@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from index_documents import DECISION, FAILED, FOUND, MODEL, NEWER, VALIDATION, documents
+from index_documents import DATED, DECISION, FAILED, FOUND, MODEL, NEWER, VALIDATION, documents
 from visionpipe.reports.index import run_index
 
 
@@ -29,7 +29,7 @@ def test_data_that_failed_before_there_was_a_model_tell_of_no_earlier_run(parse)
 
 def test_a_training_that_was_not_evaluated_stands_apart_from_the_run_before(parse):
     decision = DECISION | {"decided_on": "2026-01-06"}
-    page = parse(run_index(documents(training=NEWER, decision=decision)))
+    page = parse(run_index(documents(training_summary=NEWER, decision=decision)))
     assert page.all("a")[0]["href"] == "training.html"
     new, old = (
         page.text.index(f"{words} ")
@@ -59,7 +59,7 @@ RULE = {"deferral_confidence": 0.8, "decision": {"costs_KK": None}}
 )
 def test_the_same_weights_are_the_same_model_only_with_the_same_settings(again, is_newer, parse):
     evaluation = {"n": 60, "metrics": {"accuracy": FOUND}, "model": MODEL | RULE}
-    text = parse(run_index(documents(evaluation=evaluation, training={"model": MODEL | again}))).text
+    text = parse(run_index(documents(evaluation=evaluation, training_summary={"model": MODEL | again}))).text
     assert ("Trained since, and not evaluated" in text) == ("was trained since" in text) == is_newer
     judged = parse(
         run_index(documents(evaluation=evaluation, decision=DECISION | {"model": MODEL | again}))
@@ -68,15 +68,15 @@ def test_the_same_weights_are_the_same_model_only_with_the_same_settings(again, 
 
 
 def test_a_training_before_any_evaluation_is_the_headline(parse):
-    text = parse(run_index({"training": NEWER, "validation": VALIDATION})).text
+    text = parse(run_index({"training_summary": NEWER, "validation": VALIDATION})).text
     assert "A model was trained, and not evaluated No model has been judged here yet." in text
     assert "earlier run" not in text
-    known = {"training": NEWER, "evaluation": {"n": 60, "metrics": {"accuracy": FOUND}, **NEWER}}
+    known = {"training_summary": NEWER, "evaluation": {"n": 60, "metrics": {"accuracy": FOUND}, **NEWER}}
     assert "not evaluated" not in parse(run_index(known)).text
 
 
 def test_data_that_failed_and_a_newer_training_each_stand_apart(parse):
-    page = parse(run_index(documents(validation=FAILED, training=NEWER)))
+    page = parse(run_index(documents(validation=FAILED, training_summary=NEWER)))
     assert [a["href"] for a in page.all("a")][:3] == [
         "data_docs/index.html",
         "training.html",
@@ -93,14 +93,13 @@ def grouped(found):
     }
 
 
-DATED = DECISION | {"decided_on": "2026-01-06", "model": MODEL}
 JUDGED, DATA = ["decision.html", "model_card.html"], ["data_docs/index.html"]
 EARLIER, VALIDATED = "An earlier run, of 2026-01-06", "The data as last validated"
 UNJUDGED = {"evaluation": {"n": 60, "metrics": {"accuracy": FOUND}, **NEWER}, "examination": {**NEWER}}
 
 
 def test_data_that_were_validated_before_a_newer_training_are_not_those_of_the_verdict():
-    assert grouped(documents(training=NEWER, decision=DATED)) == {
+    assert grouped(documents(training_summary=NEWER, decision=DATED)) == {
         "Trained since, and not evaluated": ["training.html"],
         VALIDATED: DATA,
         EARLIER: [*JUDGED, "evaluation.html"],
@@ -113,7 +112,7 @@ def test_data_that_were_validated_before_a_newer_training_are_not_those_of_the_v
 )
 def test_an_evaluation_that_was_not_judged_is_not_that_of_the_verdict(training, apart):
     pages = ["evaluation.html", "examination.html", *([] if apart else ["training.html"])]
-    assert grouped(documents(training={"model": training}, decision=DATED, **UNJUDGED)) == {
+    assert grouped(documents(training_summary={"model": training}, decision=DATED, **UNJUDGED)) == {
         **apart,
         "Evaluated, and not judged": pages,
         VALIDATED: DATA,
@@ -122,12 +121,12 @@ def test_an_evaluation_that_was_not_judged_is_not_that_of_the_verdict(training, 
 
 
 def test_an_examination_that_a_broken_off_evaluation_left_is_that_of_the_verdict():
-    left = UNJUDGED | {"training": NEWER, "examination": {"model": MODEL}}
+    left = UNJUDGED | {"training_summary": NEWER, "examination": {"model": MODEL}}
     assert grouped(documents(decision=DATED, **left))[EARLIER] == [*JUDGED, "examination.html"]
 
 
 def test_a_training_before_data_that_failed_was_not_of_them(parse):
-    found = documents(training=NEWER, decision=DATED, validation=FAILED)
+    found = documents(training_summary=NEWER, decision=DATED, validation=FAILED)
     assert grouped(found) == {
         "The data that failed": DATA,
         "Trained before these data, and not evaluated": ["training.html"],

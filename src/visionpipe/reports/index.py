@@ -25,8 +25,9 @@ def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
     Parameters
     ----------
     documents
-        What is in the JSON files that exist, by name: any of `decision`, `evaluation`, `examination`, `training`,
-        `validation`, `drift` and `label_audit`. A page is linked when its document is there.
+        What is in the JSON files that exist, by name: any of `decision`, `evaluation`, `examination`,
+        `training_summary` (`model` and perhaps `started_at`, as on the page), `validation`, `drift` and `label_audit`.
+        A page is linked when its document is there.
 
     Returns
     -------
@@ -50,12 +51,12 @@ def _groups(documents: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, tuple
     failed, decision = _failed(documents), documents.get("decision")
     apart = {"validation": _REFUSED} if failed else {}
     if _trained_since(documents):
-        apart["training"] = _BEFORE if failed else _NEWEST
+        apart["training_summary"] = _BEFORE if failed else _NEWEST
     for name in ("evaluation", "examination"):  # a run may have ended between the two
         if decision and not shows_the_judged(decision, documents.get(name)):
             apart[name] = _UNJUDGED
     if "evaluation" in apart:
-        apart.setdefault("training", _UNJUDGED)
+        apart.setdefault("training_summary", _UNJUDGED)
     rest = _THIS_RUN
     if apart and decision:
         apart.setdefault("validation", _ADMITTED)
@@ -68,7 +69,7 @@ def _groups(documents: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, tuple
 
 
 def _trained_since(documents: Mapping[str, Mapping[str, Any]]) -> bool:
-    return trained_since(documents.get("training"), documents.get("evaluation"))
+    return trained_since(documents.get("training_summary"), documents.get("evaluation"))
 
 
 def _failed(documents: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -91,7 +92,9 @@ def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         }
         if decision is None:
             return headline
-        whose = whose_pages(decision, documents.get("evaluation"), documents.get("training"), failed=True)
+        whose = whose_pages(
+            decision, documents.get("evaluation"), documents.get("training_summary"), failed=True
+        )
         return {**headline, "whose_pages": whose, "champion_now": champion_now(decision)}
     if decision is None:
         title = "A model was trained, and not evaluated" if _trained_since(documents) else "Reports"
@@ -102,7 +105,7 @@ def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "summary": decision["reason"],
         "status": decision["outcome"],
         "as_of": f"as of the run of {day}" if day else "as of the last run that judged a model",
-        "whose_pages": whose_pages(decision, documents.get("evaluation"), documents.get("training")),
+        "whose_pages": whose_pages(decision, documents.get("evaluation"), documents.get("training_summary")),
         "champion_now": champion_now(decision),
         "registered": _registered(decision),
         **_of_the_judged(decision, documents.get("evaluation") or {}),
@@ -211,7 +214,7 @@ def _examination(documents: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _training(documents: Mapping[str, Any]) -> dict[str, Any] | None:
-    training = documents["training"]
+    training = documents["training_summary"]
     model = training.get("model")
     if not model:  # of an earlier version of visionpipe
         return None
@@ -277,7 +280,7 @@ _OF_A_RUN: tuple[tuple[str, _LinkOf], ...] = (  # document that must be there ->
     ("decision", _card),
     ("evaluation", _evaluation),
     ("examination", _examination),
-    ("training", _training),
+    ("training_summary", _training),
     ("validation", _validation),
 )
 _OF_OTHERS: tuple[tuple[str, _LinkOf], ...] = (
