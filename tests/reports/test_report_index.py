@@ -102,15 +102,34 @@ def test_a_champion_that_leaves_all_to_a_person_is_not_celebrated(parse):
     assert "Answered without a person 0.912 (0.881–0.938)" in good.text
     assert "Answered without a person none" in poor.text
     said = "every photo is left to a person: no confidence was enough"
-    assert f"cells version 2 was made champion Nothing is automatic, {said}. Proven better." in poor.text
-    assert f"0.912 (0.881–0.938); {said} Nothing automatic" in poor.text
+    assert f"cells version 2 was made champion E{said[1:]}. Proven better." in poor.text
+    assert f"0.912 (0.881–0.938); {said} No automatic answer" in poor.text
     assert "left to a person" not in good.text
+
+
+def test_a_threshold_that_no_test_image_reached_leaves_not_every_photo_to_a_person(parse):
+    none = {
+        "threshold": 0.8,
+        "n": 0,
+        "coverage": {"estimate": 0, "low": 0, "high": 0.06},
+        "accuracy": MISSING,
+    }
+    shy = ALL_DEFERRED | {"model": MODEL | {"deferral_confidence": 0.8}, "selective": {"deferral": none}}
+    page = parse(run_index(documents(evaluation=shy)))
+    assert next(h["class"] for h in page.all("header")) == "card verdict warn"
+    assert "Answered without a person 0.000 (0.000–0.060)" in page.text
+    said = "o test image was answered without a person: none reached the confidence of 0.800 that the model needs"
+    assert f"made champion N{said}. Proven better." in page.text and f"; n{said} No automatic" in page.text
+    assert "very photo" not in page.text
 
 
 def test_figures_of_a_model_that_was_not_judged_do_not_stand_in_its_head(parse):
     decision = DECISION | {"weights_sha256": "f" * 64}
     text = parse(run_index(documents(evaluation=ALL_DEFERRED, decision=decision))).text
-    assert "Test accuracy" not in text and "Nothing is automatic" not in text
+    assert (
+        "Test accuracy" not in text
+        and "left to a person" not in text.partition("Evaluated, and not judged")[0]
+    )
 
 
 def test_a_training_log_of_an_earlier_version_is_not_linked(parse):

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from visionpipe.metrics.slices import LOWER
-from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
+from visionpipe.reports.automation import automatic_share, left_to_a_person
 from visionpipe.reports.card_findings import is_shortcut
 from visionpipe.reports.pages import index_page
 from visionpipe.reports.standing import champion_now, shows_the_judged, trained_since, whose_pages
-from visionpipe.reports.wording import counted, interval, minute, number
+from visionpipe.reports.wording import counted, interval, mid_sentence, minute, number
 
 _NAMED_PARTS = 3
 _THIS_RUN, _OTHERS = "From photos to a verdict", "Watching and checking"
@@ -116,7 +116,7 @@ def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _of_the_judged(decision: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of the evaluation, and in front of the reason whether nothing is automatic."""
+    """Return the figures of the evaluation, and in front of the reason whether all were left to a person."""
     if not shows_the_judged(decision, evaluation):
         return {}
     facts: dict[str, Any] = {}
@@ -124,10 +124,8 @@ def _of_the_judged(decision: Mapping[str, Any], evaluation: Mapping[str, Any]) -
         facts["test accuracy"] = accuracy
     if (share := automatic_share(evaluation)) is not None:
         facts["answered without a person"] = share
-    if why := why_nothing_is_automatic(evaluation):
-        facts["summary"] = (
-            f"Nothing is automatic, every photo is left to a person: {why}. {decision['reason']}"
-        )
+    if why := left_to_a_person(evaluation):
+        facts["summary"] = f"{why}. {decision['reason']}"
         facts["tone"] = "warn" if decision["outcome"] == "promote" else None
     return facts
 
@@ -189,9 +187,9 @@ def _evaluation(documents: Mapping[str, Any]) -> dict[str, Any]:
     if worst and worst.get("verdict") == LOWER:
         weak.append(f"{worst['name']}, accuracy {interval(worst.get('accuracy'))}")
     warned = []
-    if why := why_nothing_is_automatic(evaluation):
-        warned.append("nothing automatic")
-        link["summary"] += f"; every photo is left to a person: {why}"
+    if why := left_to_a_person(evaluation):
+        warned.append("no automatic answer")
+        link["summary"] += f"; {mid_sentence(why)}"
     if weak:
         warned.append(counted(len(weak), "weak part"))
         link["summary"] += f"; lower than the rest: {'; '.join(weak[:_NAMED_PARTS])}"
