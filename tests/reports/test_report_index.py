@@ -132,12 +132,6 @@ def test_figures_of_a_model_that_was_not_judged_do_not_stand_in_its_head(parse):
     )
 
 
-def test_a_training_log_of_an_earlier_version_is_not_linked(parse):
-    page = parse(run_index(documents(training_summary={"curves": {}})))
-    assert "training.html" not in [a["href"] for a in page.all("a")]
-    assert "trained since" not in page.text
-
-
 def test_without_a_decision_the_index_links_what_there_is(parse):
     page = parse(run_index({"drift": DRIFT}))
     assert [a["href"] for a in page.all("a")] == ["drift.html", "drift_evidently.html"]

@@ -140,6 +140,12 @@ def test_a_training_before_data_that_failed_was_not_of_them(parse):
     assert "The reports on the model show a candidate that was not judged yet" in text
 
 
+def test_a_new_head_alone_is_not_said_to_have_been_trained_for_no_epochs(parse):
+    probe = MODEL | {"trained_stages": "head", "epochs": 0}
+    text = parse(run_index(documents(training_summary={"model": probe}))).text
+    assert "trained: head" in text and "0 epochs" not in text
+
+
 def test_one_run_is_one_group():
     [(title, pages)] = grouped(documents(decision=DATED)).items()
     assert title == "From photos to a verdict"

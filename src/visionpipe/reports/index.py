@@ -8,6 +8,7 @@ from typing import Any
 from visionpipe.metrics.slices import LOWER
 from visionpipe.reports.automation import automatic_share, left_to_a_person
 from visionpipe.reports.card_findings import is_shortcut
+from visionpipe.reports.model_facts import trained_part
 from visionpipe.reports.pages import index_page
 from visionpipe.reports.standing import champion_now, shows_the_judged, trained_since, whose_pages
 from visionpipe.reports.wording import counted, interval, mid_sentence, minute, number
@@ -211,12 +212,9 @@ def _examination(documents: Mapping[str, Any]) -> dict[str, Any]:
     return {**link, "status": counted(len(found), "shortcut"), "tone": "warn"}
 
 
-def _training(documents: Mapping[str, Any]) -> dict[str, Any] | None:
+def _training(documents: Mapping[str, Any]) -> dict[str, Any]:
     training = documents["training_summary"]
-    model = training.get("model")
-    if not model:  # of an earlier version of visionpipe
-        return None
-    summary = f"{model['backbone']}, trained: {model['trained_stages']}, {counted(model['epochs'], 'epoch')}"
+    summary = f"{training['model']['backbone']}, trained: {trained_part(training['model'])}"
     link = {"title": "Training", "path": "training.html", "summary": summary}
     if not _trained_since(documents):
         return link

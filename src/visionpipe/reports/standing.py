@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -86,7 +87,10 @@ def _model_of(document: Mapping[str, Any] | None) -> Mapping[str, Any]:
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Compare the weights, and each setting that both know: a later version of visionpipe may have more of them."""
     both = {"weights_sha256", *(one.keys() & other.keys())}
-    return all(one.get(key) == other.get(key) for key in both)
+    told = [  # as JSON: what is a list in a file was a tuple before
+        json.dumps({key: model.get(key) for key in both}, sort_keys=True) for model in (one, other)
+    ]
+    return told[0] == told[1]
 
 
 def champion_now(decision: Mapping[str, Any]) -> str | None:
