@@ -42,7 +42,7 @@ def test_a_training_by_hand_ends_with_its_report_without_a_test_image_and_dvc_tr
     from visionpipe.pipeline_registry import register_pipelines
 
     pipelines = register_pipelines()
-    assert {"training_report", "training_index"} <= pipelines["training"].outputs()
+    assert {"training_report", "training_summary", "training_index"} <= pipelines["training"].outputs()
     assert not {"test_predictions", "evaluation"} & pipelines["training"].datasets()
     assert pipelines["fitting"].nodes == (pipelines["training"] - pipelines["evaluation"]).nodes
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

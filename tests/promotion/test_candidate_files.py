@@ -104,6 +104,7 @@ class TestCandidateFiles:
         papers = ORIGIN["data"] | ORIGIN["provenance"]
         assert {name: tags[f"visionpipe.{name}"] for name in papers} == papers
         assert told["provenance"] == papers
+        assert told["model"].items() >= about.items()
 
     @pytest.mark.parametrize("paper", ["evaluation", "examination"])
     @pytest.mark.parametrize("model", [None, {"backbone": "x"}, {"weights_sha256": "of another"}])

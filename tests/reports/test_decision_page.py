@@ -143,9 +143,9 @@ def test_a_decision_that_needs_very_many_images_says_more_than_a_million(decisio
 
 
 def test_a_challenger_that_leaves_all_to_a_person_is_said_to_do_so(decision, parse):
-    assert "automatic" not in parse(decision_page(decision)).text
-    text = parse(decision_page(decision | {"nothing_automatic": "17 photos are too few"})).text
-    said = "Nothing is automatic: the challenger leaves every photo to a person: 17 photos are too few."
+    assert "left to a person" not in parse(decision_page(decision)).text
+    text = parse(decision_page(decision | {"left_to_a_person": "Every photo is: 17 are too few"})).text
+    said = "With the challenger every photo is: 17 are too few."
     assert text.index(said) < text.index("All checks")
 
 
@@ -176,4 +176,4 @@ def test_a_card_of_a_model_that_leaves_all_to_a_person_is_not_green(parse):
         "card verdict warn",
     ]
     assert "Answered without a person none" in poor.text
-    assert "It leaves every photo to a person: 17 photos are too few." in poor.text
+    assert "Every photo is left to a person: 17 photos are too few." in poor.text

@@ -164,12 +164,12 @@ def test_deferral_is_told_in_a_sentence(make_evaluation, parse):
     assert "when its confidence is below 0.830. So it answers 71.2 % of the test images itself" in found
     assert "(68.2 % to 74.2 %) and is right on 95.3 % of those (92.3 % to 98.3 %)" in found
     assert "A confidence that tells nothing would have 0.100" in found
-    nobody = {"estimate": None, "low": None, "high": None, "reason": "every test image is left to a person"}
-    found = said({"threshold": 0.83, "n": 0, "coverage": {"estimate": 0.0}, "accuracy": nobody})
-    assert "person: no test image reached the confidence of 0.830 that it needs." in found
-    assert "Answered without a person none every photo is left to one" in found
+    none = {"estimate": 0.0, "low": 0.0, "high": 0.012}
+    nobody = {**dict.fromkeys(none), "reason": "every test image is left to a person"}
+    found = said({"threshold": 0.83, "n": 0, "coverage": none, "accuracy": nobody})
+    assert "0.000 (0.000–0.012)" in found and "No test image was answered without a person: none" in found
     evaluation["model"] = {"deferral_confidence": None}
-    assert "It leaves every image to a person" in said(None)
+    assert "Every photo is left to a person: " in said(None)
 
 
 def test_the_reliability_diagram_says_whose_probability_it_judges(make_evaluation, parse):

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from visionpipe.metrics.classification import average_precision
 from visionpipe.reports import canvas, findings, rendering, wording
-from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
+from visionpipe.reports.automation import automatic_share, left_to_a_person
 from visionpipe.reports.model_facts import model_facts
 
 
@@ -120,15 +120,17 @@ def test_a_photo_that_came_with_a_review_is_called_by_its_id():
 def test_why_all_is_left_to_a_person_is_told(of_calibration, why):
     model = {"deferral_confidence": None, **of_calibration}
     assert model_facts(model, ["cat", "dog"])["Left to a person"].startswith(f"every photo: {why}")
-    assert why_nothing_is_automatic({"model": model}).startswith(why)
+    assert left_to_a_person({"model": model}).startswith(f"Every photo is left to a person: {why}")
 
 
 def test_what_is_not_known_to_be_left_to_a_person_is_not_said_to_be():
-    assert why_nothing_is_automatic(None) is automatic_share({"model": {}}) is None
+    assert left_to_a_person(None) is automatic_share({"model": {}}) is None
     some = {"deferral": {"threshold": 0.8, "n": 3, "coverage": {"estimate": 0.3}}}
     known = {"model": {"deferral_confidence": 0.8}, "selective": some}
-    assert why_nothing_is_automatic(known) is None
+    assert left_to_a_person(known) is None
     assert automatic_share(known) == {"estimate": 0.3}
-    none = known | {"selective": {"deferral": some["deferral"] | {"n": 0}}}
-    assert why_nothing_is_automatic(none) == "no test image reached the confidence of 0.800 that it needs"
-    assert automatic_share(none) == "none"
+    none = known | {"selective": {"deferral": some["deferral"] | {"n": 0, "coverage": {"estimate": 0.0}}}}
+    assert left_to_a_person(none) == (
+        "No test image was answered without a person: none reached the confidence of 0.800 that the model needs"
+    )
+    assert automatic_share(none) == {"estimate": 0.0}

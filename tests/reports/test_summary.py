@@ -50,7 +50,11 @@ def test_what_is_answered_without_a_person_is_said(printed):
     assert "automatic" in text and "0.600 (0.500–0.700) of the photos, of which 0.600" in text
     model = evaluation["model"] | {"deferral_confidence": None, "all_deferred": "17 images are [too] few"}
     text = printed(evaluation=evaluation | {"model": model})
-    assert "nothing, every photo is left to a person: 17 images are [too] few" in text
+    assert "none of the photos, every photo is left to a person: 17 images are [too] few" in text
+    none = {"estimate": 0.0, "low": 0.0, "high": 0.06, "level": 0.95}
+    unsure = {"deferral": {"n": 0, "threshold": 0.8, "coverage": none, "accuracy": none | {"estimate": None}}}
+    text = printed(evaluation=evaluation | {"selective": unsure})
+    assert "0.000 (0.000–0.060) of the photos, no test image was answered without a person" in text
 
 
 def scoring_summary(**other):

@@ -119,9 +119,11 @@ HEAD = {
 
 
 def test_a_probe_shows_how_its_head_was_fitted(parse):
-    page = parse(training_page({"curves": {"epoch": [], "head": HEAD}, "model": {"epochs": 0}}))
+    model = {"epochs": 0, "trained_stages": "head", "weights": "packaged"}
+    page = parse(training_page({"curves": {"epoch": [], "head": HEAD}, "model": model}))
     assert "Only a new head was trained" in page.text
     assert "the head of epoch 2 of 3 was kept" in page.text
+    assert "Trained head, from packaged weights" in page.text and "0 epochs" not in page.text
     assert "Validation accuracy 0.83" in page.text
     assert len(page.all("img")) == 1
     assert "Bands" not in page.text

@@ -8,8 +8,8 @@ from typing import Any
 from visionpipe.reports.wording import number
 
 
-def why_nothing_is_automatic(evaluation: Mapping[str, Any] | None) -> str | None:
-    """Return why a model leaves every photo to a person, as the middle of a sentence.
+def left_to_a_person(evaluation: Mapping[str, Any] | None) -> str | None:
+    """Say, without its full stop, that a person decides on every photo, or did on every test image, and why.
 
     Parameters
     ----------
@@ -20,15 +20,15 @@ def why_nothing_is_automatic(evaluation: Mapping[str, Any] | None) -> str | None
     Returns
     -------
     str or None
-        None where it answers some photos, and where that is not known.
+        None where it answered some test images, and where that is not known.
     """
     evaluation = evaluation or {}
-    model = evaluation.get("model") or {}
-    if "deferral_confidence" in model and model["deferral_confidence"] is None:
-        return why_all_are_deferred(model)
+    if _answers_nothing(evaluation):
+        return f"Every photo is left to a person: {why_all_are_deferred(evaluation['model'])}"
     deferral = (evaluation.get("selective") or {}).get("deferral")
     if deferral and deferral["n"] == 0:
-        return f"no test image reached the confidence of {number(deferral['threshold'])} that it needs"
+        needed = f"the confidence of {number(deferral['threshold'])} that the model needs"
+        return f"No test image was answered without a person: none reached {needed}"
     return None
 
 
@@ -43,9 +43,15 @@ def automatic_share(evaluation: Mapping[str, Any] | None) -> Mapping[str, Any] |
     Returns
     -------
     mapping, str or None
-        An interval, 0 to 1; "none"; or None where that is not known.
+        An interval, 0 to 1; "none" where it has no confidence from which on it answers; or None where that is not
+        known.
     """
-    if why_nothing_is_automatic(evaluation):
+    evaluation = evaluation or {}
+    if _answers_nothing(evaluation):
         return "none"
-    deferral = ((evaluation or {}).get("selective") or {}).get("deferral") or {}
-    return deferral.get("coverage")
+    return ((evaluation.get("selective") or {}).get("deferral") or {}).get("coverage")
+
+
+def _answers_nothing(evaluation: Mapping[str, Any]) -> bool:
+    model = evaluation.get("model") or {}
+    return "deferral_confidence" in model and model["deferral_confidence"] is None

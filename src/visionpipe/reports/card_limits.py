@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from visionpipe.metrics.slices import LOWER
-from visionpipe.reports.automation import why_nothing_is_automatic
+from visionpipe.reports.automation import left_to_a_person
 from visionpipe.reports.card_findings import epsilon_of, is_shortcut
 from visionpipe.reports.wording import counted, interval, is_number, mid_sentence, number, title_of
 
@@ -95,8 +95,8 @@ def _behaviour(evaluation: Mapping[str, Any], examination: Mapping[str, Any]) ->
     ece = evaluation["metrics"].get("ece") or {}
     if is_number(ece.get("low")) and ece["low"] > 0:
         yield f"Its confidence is not what comes true: calibration error {interval(ece)}."
-    if why := why_nothing_is_automatic(evaluation):
-        yield f"It leaves every photo to a person: {why}."
+    if why := left_to_a_person(evaluation):
+        yield f"{why}."
     for name, strength in (examination.get("surely_worse_from") or {}).items():
         if strength:
             by_strength = examination["corruptions"][name]

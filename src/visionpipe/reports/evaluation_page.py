@@ -11,7 +11,7 @@ from typing import Any
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.reports import plots
-from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
+from visionpipe.reports.automation import automatic_share, left_to_a_person
 from visionpipe.reports.findings import commonest_confusions, dearest_mistakes, most_mistaken
 from visionpipe.reports.model_facts import model_facts
 from visionpipe.reports.rendering import render, require
@@ -81,7 +81,7 @@ def evaluation_page(evaluation: Mapping[str, Any], mistakes: Sequence[Mapping[st
         **{key: evaluation.get(key) or {} for key in ("data", "slices")},
         model=model_facts(evaluation["model"], classes) if evaluation.get("model") else {},
         automatic=automatic_share(evaluation),
-        nothing_automatic=why_nothing_is_automatic(evaluation),
+        left_to_a_person=left_to_a_person(evaluation),
         title=evaluation["title"],
         notes=evaluation.get("notes") or [],
         demo_notice=evaluation.get("demo_notice"),

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from visionpipe.metrics.slices import LOWER
-from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
+from visionpipe.reports.automation import automatic_share, left_to_a_person
 from visionpipe.reports.card_findings import is_shortcut
+from visionpipe.reports.model_facts import trained_part
 from visionpipe.reports.pages import index_page
 from visionpipe.reports.standing import champion_now, shows_the_judged, trained_since, whose_pages
-from visionpipe.reports.wording import counted, interval, minute, number
+from visionpipe.reports.wording import counted, interval, mid_sentence, minute, number
 
 _NAMED_PARTS = 3
-_THIS_RUN, _REFUSED, _OTHERS = "From photos to a verdict", "The data that failed", "Watching and checking"
-_NEWEST = "Trained since, and not evaluated"
+_THIS_RUN, _OTHERS = "From photos to a verdict", "Watching and checking"
+_REFUSED, _ADMITTED = "The data that failed", "The data as last validated"
+_NEWEST, _BEFORE = "Trained since, and not evaluated", "Trained before these data, and not evaluated"
+_UNJUDGED = "Evaluated, and not judged"
 
 
 def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
@@ -23,8 +26,9 @@ def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
     Parameters
     ----------
     documents
-        What is in the JSON files that exist, by name: any of `decision`, `evaluation`, `examination`, `training`,
-        `validation`, `drift` and `label_audit`. A page is linked when its document is there.
+        What is in the JSON files that exist, by name: any of `decision`, `evaluation`, `examination`,
+        `training_summary` (`model` and perhaps `started_at`, as on the page), `validation`, `drift` and `label_audit`.
+        A page is linked when its document is there.
 
     Returns
     -------
@@ -44,17 +48,29 @@ def run_index(documents: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _groups(documents: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, tuple[tuple[str, _LinkOf], ...]]]:
-    apart = {"validation": _REFUSED} if _failed(documents) else {}
+    """Say under which heading each link stands: under the day of a verdict only what that run is known to have made."""
+    failed, decision = _failed(documents), documents.get("decision")
+    apart = {"validation": _REFUSED} if failed else {}
     if _trained_since(documents):
-        apart["training"] = _NEWEST
-    groups = [(title, tuple(link for link in _OF_A_RUN if link[0] == name)) for name, title in apart.items()]
-    rest = tuple(link for link in _OF_A_RUN if link[0] not in apart)
-    earlier = f"An earlier run{_of_day(documents)}" if apart and "decision" in documents else _THIS_RUN
-    return [*groups, (earlier, rest), (_OTHERS, _OF_OTHERS)]
+        apart["training_summary"] = _BEFORE if failed else _NEWEST
+    for name in ("evaluation", "examination"):  # a run may have ended between the two
+        if decision and not shows_the_judged(decision, documents.get(name)):
+            apart[name] = _UNJUDGED
+    if "evaluation" in apart:
+        apart.setdefault("training_summary", _UNJUDGED)
+    rest = _THIS_RUN
+    if apart and decision:
+        apart.setdefault("validation", _ADMITTED)
+        rest = f"An earlier run{_of_day(documents)}"
+    of_a_run = [
+        (title, tuple(link for link in _OF_A_RUN if apart.get(link[0], rest) == title))
+        for title in (_REFUSED, _BEFORE, _NEWEST, _UNJUDGED, _ADMITTED, rest)
+    ]
+    return [*of_a_run, (_OTHERS, _OF_OTHERS)]
 
 
 def _trained_since(documents: Mapping[str, Mapping[str, Any]]) -> bool:
-    return trained_since(documents.get("training"), documents.get("evaluation"))
+    return trained_since(documents.get("training_summary"), documents.get("evaluation"))
 
 
 def _failed(documents: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -77,8 +93,10 @@ def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         }
         if decision is None:
             return headline
-        of_others = f"The pages on the model are those of an earlier run{_of_day(documents)}."
-        return {**headline, "whose_pages": of_others, "champion_now": champion_now(decision)}
+        whose = whose_pages(
+            decision, documents.get("evaluation"), documents.get("training_summary"), failed=True
+        )
+        return {**headline, "whose_pages": whose, "champion_now": champion_now(decision)}
     if decision is None:
         title = "A model was trained, and not evaluated" if _trained_since(documents) else "Reports"
         return {"title": title, "summary": "No model has been judged here yet."}
@@ -88,7 +106,7 @@ def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "summary": decision["reason"],
         "status": decision["outcome"],
         "as_of": f"as of the run of {day}" if day else "as of the last run that judged a model",
-        "whose_pages": whose_pages(decision, *(documents.get(name) for name in ("evaluation", "training"))),
+        "whose_pages": whose_pages(decision, documents.get("evaluation"), documents.get("training_summary")),
         "champion_now": champion_now(decision),
         "registered": _registered(decision),
         **_of_the_judged(decision, documents.get("evaluation") or {}),
@@ -99,7 +117,7 @@ def _headline(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _of_the_judged(decision: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of the evaluation, and in front of the reason whether nothing is automatic."""
+    """Return the figures of the evaluation, and in front of the reason whether all were left to a person."""
     if not shows_the_judged(decision, evaluation):
         return {}
     facts: dict[str, Any] = {}
@@ -107,10 +125,8 @@ def _of_the_judged(decision: Mapping[str, Any], evaluation: Mapping[str, Any]) -
         facts["test accuracy"] = accuracy
     if (share := automatic_share(evaluation)) is not None:
         facts["answered without a person"] = share
-    if why := why_nothing_is_automatic(evaluation):
-        facts["summary"] = (
-            f"Nothing is automatic, every photo is left to a person: {why}. {decision['reason']}"
-        )
+    if why := left_to_a_person(evaluation):
+        facts["summary"] = f"{why}. {decision['reason']}"
         facts["tone"] = "warn" if decision["outcome"] == "promote" else None
     return facts
 
@@ -172,9 +188,9 @@ def _evaluation(documents: Mapping[str, Any]) -> dict[str, Any]:
     if worst and worst.get("verdict") == LOWER:
         weak.append(f"{worst['name']}, accuracy {interval(worst.get('accuracy'))}")
     warned = []
-    if why := why_nothing_is_automatic(evaluation):
-        warned.append("nothing automatic")
-        link["summary"] += f"; every photo is left to a person: {why}"
+    if why := left_to_a_person(evaluation):
+        warned.append("no automatic answer")
+        link["summary"] += f"; {mid_sentence(why)}"
     if weak:
         warned.append(counted(len(weak), "weak part"))
         link["summary"] += f"; lower than the rest: {'; '.join(weak[:_NAMED_PARTS])}"
@@ -196,12 +212,9 @@ def _examination(documents: Mapping[str, Any]) -> dict[str, Any]:
     return {**link, "status": counted(len(found), "shortcut"), "tone": "warn"}
 
 
-def _training(documents: Mapping[str, Any]) -> dict[str, Any] | None:
-    training = documents["training"]
-    model = training.get("model")
-    if not model:  # of an earlier version of visionpipe
-        return None
-    summary = f"{model['backbone']}, trained: {model['trained_stages']}, {counted(model['epochs'], 'epoch')}"
+def _training(documents: Mapping[str, Any]) -> dict[str, Any]:
+    training = documents["training_summary"]
+    summary = f"{training['model']['backbone']}, trained: {trained_part(training['model'])}"
     link = {"title": "Training", "path": "training.html", "summary": summary}
     if not _trained_since(documents):
         return link
@@ -263,7 +276,7 @@ _OF_A_RUN: tuple[tuple[str, _LinkOf], ...] = (  # document that must be there ->
     ("decision", _card),
     ("evaluation", _evaluation),
     ("examination", _examination),
-    ("training", _training),
+    ("training_summary", _training),
     ("validation", _validation),
 )
 _OF_OTHERS: tuple[tuple[str, _LinkOf], ...] = (

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from visionpipe.errors import VisionpipeError
 from visionpipe.reports import card_findings, card_sections
-from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
+from visionpipe.reports.automation import automatic_share, left_to_a_person
 from visionpipe.reports.card_blocks import Bullets, Section
 from visionpipe.reports.card_limits import known_limits
 from visionpipe.reports.card_markdown import markdown_of
@@ -100,11 +100,11 @@ def model_card(facts: Mapping[str, Any], decision: Mapping[str, Any]) -> ModelCa
         "tiles": _tiles(facts, decision),
         "sections": [section for section in sections if section is not None and section.blocks],
     }
-    all_to_a_person = decision["outcome"] == "promote" and why_nothing_is_automatic(evaluation)
+    warned = decision["outcome"] == "promote" and left_to_a_person(evaluation)
     filed = bool(decision.get("filed_with_version"))
     html = render(
         "model_card.html",
-        tone="warn" if all_to_a_person else card_findings.OUTCOMES[decision["outcome"]][0],
+        tone="warn" if warned else card_findings.OUTCOMES[decision["outcome"]][0],
         filed=filed,  # away from the other pages, and before anybody knows what becomes of it
         standing=None if filed else standing(decision),
         demo_notice=evaluation.get("demo_notice"),

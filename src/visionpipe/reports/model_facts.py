@@ -32,8 +32,7 @@ def model_facts(
         "Input": f"photos scaled to {side_px} x {side_px} px" if is_number(side_px) else NOTHING,
         "Parameters": number(model.get("n_parameters")),
         "Size": f"{number(megabytes, decimals=1)} MB" if is_number(megabytes) else NOTHING,
-        "Trained": f"{fact(model.get('trained_stages'))}, {fact(model.get('epochs'))} "
-        f"{noun_for(model.get('epochs'), 'epoch')}, from {fact(model.get('weights'))} weights",
+        "Trained": f"{trained_part(model)}, from {fact(model.get('weights'))} weights",
         "Temperature of its probabilities": number(model.get("temperature")),
         "A prediction is the mean of": _passes(passes, views),
         "Label given": _rule(model.get("decision") or {}, classes),
@@ -44,6 +43,12 @@ def model_facts(
         else NOTHING,
     }
     return {title: text for title, text in values.items() if text != NOTHING}
+
+
+def trained_part(model: Mapping[str, Any]) -> str:
+    """Return which stages were trained for how long; the epochs of a new head alone are counted with its fit."""
+    stages, epochs = fact(model.get("trained_stages")), model.get("epochs")
+    return stages if epochs == 0 else f"{stages}, {fact(epochs)} {noun_for(epochs, 'epoch')}"
 
 
 def _passes(passes: Any, views: Sequence[str]) -> str:

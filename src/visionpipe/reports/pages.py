@@ -50,8 +50,8 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         `champion_version`, `challenger_version` (either may be None), `n_test_images`, `images_needed`,
         `checks` (mappings of `name`, `kind`, `value`, `low`, `high`, `limit`, `p_value`, `passed`, which is
         None for "open", `detail`, and perhaps `blocking`: False if it may stay open), `provenance` (dict of str),
-        `alias` ("challenger": the winner waits for approval), and perhaps `nothing_automatic` (why the challenger
-        leaves every photo to a person) and `wear`: how often the test images have
+        `alias` ("challenger": the winner waits for approval), and perhaps `left_to_a_person` (that every
+        photo is, and why, without its full stop) and `wear`: how often the test images have
         decided before (`n_images, n_fresh, mean_uses, most_uses, comparison, planned, alpha, spent, fresh_needed,
         worn_out`).
 
@@ -91,7 +91,7 @@ def decision_page(decision: Mapping[str, Any]) -> str:
         "decision.html",
         **{key: decision.get(key) for key in facts},
         demo_notice=decision.get("demo_notice"),
-        nothing_automatic=decision.get("nothing_automatic"),
+        left_to_a_person=decision.get("left_to_a_person"),
         tone=tone,
         standing=standing(decision),
         headline=with_champion if has_champion else without_champion,

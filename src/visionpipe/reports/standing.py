@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ _IN_THE_HEAD = {  # what became of the candidate, by outcome and alias
     ("insufficient_evidence", None): "candidate not promoted",
 }
 _IN_A_SENTENCE = {
-    ("promote", "champion"): "which this run made champion",
+    ("promote", "champion"): "which {run} made champion",
     ("promote", "challenger"): "which won and waited for approval",
     ("promote", None): "which won and is not registered",
     ("reject", None): "which was refused",
@@ -28,33 +29,47 @@ def standing(decision: Mapping[str, Any]) -> str:
 
 def trained_since(training: Mapping[str, Any] | None, evaluation: Mapping[str, Any] | None) -> bool:
     """Return whether the newest training made another model than the one that was evaluated last, if any was."""
-    trained = _weights_of(training)
-    return trained is not None and trained != _weights_of(evaluation)
+    trained = _model_of(training)
+    return bool(trained) and not _same(trained, _model_of(evaluation))
 
 
 def shows_the_judged(decision: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> bool:
     """Return whether the evaluation is of the model that was judged, as far as that is known."""
-    judged, shown = decision.get("weights_sha256"), _weights_of(evaluation)
-    return not judged or not shown or judged == shown
+    judged, shown = _model_of(decision), _model_of(evaluation)
+    return not judged or not shown or _same(judged, shown)
 
 
 def whose_pages(
     decision: Mapping[str, Any],
     evaluation: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
+    *,
+    failed: bool = False,
 ) -> str:
-    """Return whose figures the pages of a run show, and who was champion when it ended."""
+    """Return whose figures the pages of a run show, and who was champion when it ended.
+
+    Parameters
+    ----------
+    decision, evaluation, training
+        What was written last, each by whichever run.
+    failed
+        The newest data failed validation, so that all of these are of earlier runs.
+    """
+    run, when = "this run", "since"
+    if failed:
+        day = decision.get("decided_on")
+        run, when = f"the run of {day}" if day else "an earlier run", "before these data"
     since, reports = "", "The reports on the model"
     if trained_since(training, evaluation):
-        since = "A candidate was trained since, which the training report alone shows. "
+        since = f"A candidate was trained {when}, which the training report alone shows. "
         reports = "The other reports on the model"
     if not shows_the_judged(decision, evaluation):
         return (
             f"{since}{reports} show a candidate that was not judged yet; decision and card are of one before."
         )
     alias, version = decision.get("alias"), decision.get("challenger_version")
-    whom = f"version {version}" if version else "the candidate of this run"
-    fate = _IN_A_SENTENCE.get((decision["outcome"], alias))
+    whom = f"version {version}" if version else f"the candidate of {run}"
+    fate = _IN_A_SENTENCE.get((decision["outcome"], alias), "").format(run=run)
     text = f"{since}{reports} show {whom}" + (f", {fate}" if fate else "")
     if alias == "champion":
         return f"{text}."
@@ -62,8 +77,20 @@ def whose_pages(
     return f"{text}; " + (f"version {champion} stayed champion." if champion else "there was no champion.")
 
 
-def _weights_of(document: Mapping[str, Any] | None) -> str | None:
-    return ((document or {}).get("model") or {}).get("weights_sha256")
+def _model_of(document: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return what `describe_model` said when a document was written; of early versions, at most the weights."""
+    document = document or {}
+    model = document.get("model") or {"weights_sha256": document.get("weights_sha256")}
+    return model if model.get("weights_sha256") else {}
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Compare the weights, and each setting that both know: a later version of visionpipe may have more of them."""
+    both = {"weights_sha256", *(one.keys() & other.keys())}
+    told = [  # as JSON: what is a list in a file was a tuple before
+        json.dumps({key: model.get(key) for key in both}, sort_keys=True) for model in (one, other)
+    ]
+    return told[0] == told[1]
 
 
 def champion_now(decision: Mapping[str, Any]) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visionpipe.reports.automation import automatic_share, why_nothing_is_automatic
-from visionpipe.reports.wording import counted, interval, is_number, mid_sentence, number, title_of
+from visionpipe.reports.automation import automatic_share, left_to_a_person
+from visionpipe.reports.wording import counted, fact, interval, is_number, mid_sentence, number, title_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,9 +81,11 @@ def _add_decision(table: Table, decision: dict, metrics: dict[str, dict]) -> Non
 
 def _add_automation(table: Table, evaluation: dict) -> None:
     """Add what the model answers without a person."""
-    if why := why_nothing_is_automatic(evaluation):
-        table.add_row("automatic", f"[bold yellow]nothing[/], every photo is left to a person: {_plain(why)}")
-    elif share := automatic_share(evaluation):
+    share = automatic_share(evaluation)
+    if why := left_to_a_person(evaluation):
+        said = _plain(mid_sentence(why))
+        table.add_row("automatic", f"{fact(share)} of the photos, [bold yellow]{said}[/]")
+    elif share:
         right = interval(evaluation["selective"]["deferral"]["accuracy"])
         table.add_row("automatic", f"{interval(share)} of the photos, of which {right} are right")
 

@@ -101,17 +101,28 @@ def render_examination(
 
 def render_training(
     training_log: dict,
+    candidate: Candidate,
     admitted_manifest: DataFrame,
     earlier_reports: Mapping[str, dict],
     parameters: EvaluationParameters,
-) -> tuple[str, str]:
-    """Render how the candidate was trained, and the index, which may now show pages of two models."""
+) -> tuple[str, dict, str]:
+    """Render how the candidate was trained, and the index, which may now show pages of two models.
+
+    The page comes with what the index says of it, now and when later runs write it anew.
+    """
+    from visionpipe.models.candidate import describe_model
     from visionpipe.reports.index import run_index
     from visionpipe.reports.training_page import training_page
 
+    log = {  # those of early versions do not say what was trained
+        "model": describe_model(candidate),
+        "classes": list(candidate.classifier.spec.classes),
+        **training_log,
+    }
     notice = parameters.notice_of(admitted_manifest["source"].unique())
-    page = training_page({**training_log, "demo_notice": notice})
-    return page, run_index({**earlier_reports, "training": training_log})
+    page = training_page({**log, "demo_notice": notice})
+    summary = {key: log[key] for key in ("model", "started_at") if key in log}
+    return page, summary, run_index({**earlier_reports, "training_summary": summary})
 
 
 def render_evaluation(

@@ -80,7 +80,7 @@ def create_pipeline() -> Pipeline:
 
 
 def create_training_report() -> Pipeline:
-    """Training log -> report on it, index; asks no test image.
+    """Training log, candidate -> report on them and what the index says of it, index; asks no test image.
 
     A part of the evaluation as DVC runs it, which would train again if a page's template were part of the training.
     """
@@ -88,8 +88,14 @@ def create_training_report() -> Pipeline:
         [
             node(
                 render_training,
-                inputs=["training_log", "admitted_manifest", "earlier_reports", "params:evaluation"],
-                outputs=["training_report", "training_index"],
+                inputs=[
+                    "training_log",
+                    "candidate",
+                    "admitted_manifest",
+                    "earlier_reports",
+                    "params:evaluation",
+                ],
+                outputs=["training_report", "training_summary", "training_index"],
                 name="render_training",
             ),
         ]

@@ -53,7 +53,7 @@ def promote_candidate(
     """
     from visionpipe.promotion.contest import contest, report
     from visionpipe.promotion.model_version import ACCEPTANCE
-    from visionpipe.reports.automation import why_nothing_is_automatic
+    from visionpipe.reports.automation import left_to_a_person
     from visionpipe.reports.model_card import card_papers
 
     data_version = data_version_of(candidate.origin)
@@ -81,8 +81,8 @@ def promote_candidate(
     return {
         **said,
         "decided_on": card_facts["written_on"],
-        "weights_sha256": evaluation["model"]["weights_sha256"],
-        "nothing_automatic": why_nothing_is_automatic(evaluation),
+        "model": evaluation["model"],  # the index tells by it whose pages it links
+        "left_to_a_person": left_to_a_person(evaluation),
     }
 
 
