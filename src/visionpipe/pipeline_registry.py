@@ -6,6 +6,7 @@ from visionpipe.pipelines import (
     drift,
     evaluation,
     feedback,
+    fitting,
     ingestion,
     label_audit,
     promotion,
@@ -24,7 +25,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     to_a_model = {
         "ingestion": ingestion.create_pipeline(),
         "validation": validation.create_pipeline(),
-        "fitting": training.create_pipeline(),
+        "fitting": fitting.create_pipeline(),
         "evaluation": evaluation.create_pipeline(),
         "promotion": promotion.create_pipeline(),
     }

@@ -255,7 +255,8 @@ def test_what_is_counted_and_what_is_trouble(tmp_path):
         "1 other file: README.md",
         "2 files of one name and size in several folders, in 1 group: Dog/00.png, dog/00.png",
         "2 names that differ only in upper and lower case, in 1 group: Dog/00.png, dog/00.png",
-        "2 classes with fewer than 10 images: Dog (1); dog (2)",
+        "2 classes with fewer than 10 images: Dog (1); dog (2) (kedro run stops at such, unless "
+        "validation.min_images_per_class allows them)",
         "1 class spelled in several ways: Dog = dog",
     ]
 

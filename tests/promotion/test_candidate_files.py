@@ -21,6 +21,7 @@ from visionpipe.promotion.contest import contest
 from visionpipe.promotion.parameters import PromotionParameters
 from visionpipe.promotion.registry import Registry
 
+CALIBRATED = {"deferral_confidence": 0.123}  # the same weights, retrained for another accuracy
 ORIGIN = {
     "data": {"store_md5": "61.dir", "labels_md5": "c3.dir", "manifest_md5": "37"},
     "provenance": {"git_commit": "abc", "run_options": "--params training.probe_epochs=7"},
@@ -107,11 +108,11 @@ class TestCandidateFiles:
         assert told["model"].items() >= about.items()
 
     @pytest.mark.parametrize("paper", ["evaluation", "examination"])
-    @pytest.mark.parametrize("model", [None, {"backbone": "x"}, {"weights_sha256": "of another"}])
+    @pytest.mark.parametrize("model", [{}, {"backbone": "x"}, {"weights_sha256": "of another"}, CALIBRATED])
     def test_papers_of_another_model_are_refused(self, paper, model, plant, photos, models, versions):
         good = load_candidate(models["good"])
         papers = {name: {"model": describe_model(good)} for name in ("evaluation", "examination")}
-        papers[paper] = {"model": model} if model else {}
+        papers[paper] = {"model": describe_model(good) | model if model == CALIBRATED else model}
         with pytest.raises(
             VisionpipeError, match=f"the {paper} is not of this candidate: run the evaluation"
         ):

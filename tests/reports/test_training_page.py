@@ -129,6 +129,14 @@ def test_a_probe_shows_how_its_head_was_fitted(parse):
     assert "Bands" not in page.text
 
 
+def test_where_no_epoch_improved_the_figures_are_those_of_the_head_that_stays(training, parse):
+    curves = training["curves"] | {"head": HEAD, "overfit": [False] * 8}
+    text = parse(training_page(training | {"curves": curves, "kept_epoch": None})).text
+    assert "None of the 8 epochs improved on the start" in text
+    assert "the new head, of epoch 2 of its fit, on the backbone as it was" in text
+    assert "Validation accuracy 0.83" in text
+
+
 def test_the_head_before_other_phases_is_one_of_them(training, parse):
     alone = parse(training_page(training))
     page = parse(training_page(training | {"curves": training["curves"] | {"head": HEAD}}))

@@ -151,12 +151,17 @@ def _troubles(seen: dict[str, list[str]], groups: dict[str, list[list[str]]]) ->
     return troubles
 
 
+_FEW = "kedro run stops at such, unless validation.min_images_per_class allows them"
+
+
 def _class_troubles(classes: Counter[str]) -> list[str]:
     troubles = []
     if len(classes) == 1:
         troubles.append(f"only one class: {next(iter(classes))}")
     if few := [f"{label} ({count})" for label, count in classes.items() if count < _FEW_IMAGES]:
-        troubles.append(f"{counted(len(few), 'class')} with fewer than {_FEW_IMAGES} images: {_some(few)}")
+        troubles.append(
+            f"{counted(len(few), 'class')} with fewer than {_FEW_IMAGES} images: {_some(few)} ({_FEW})"
+        )
     spellings: dict[str, list[str]] = defaultdict(list)
     for label in classes:
         spellings[plain(label)].append(label)

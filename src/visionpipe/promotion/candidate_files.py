@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionpipe.errors import FULL, VisionpipeError, first_line
+from visionpipe.reports.standing import same_model
 from visionpipe.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -74,16 +75,16 @@ def require_papers_of(candidate: Candidate, papers: Mapping[str, Mapping[str, An
     Parameters
     ----------
     papers : mapping
-        What it is called -> the paper, whose `model.weights_sha256` names its model; None: there is none.
+        What it is called -> the paper, whose `model` is what `describe_model` said; None: there is none.
 
     Raises
     ------
     VisionpipeError
-        When a paper names another model, or none.
+        When a paper is of another model, such as one with these weights and another calibration, or names none.
     """
-    from visionpipe.models.classifier import weights_sha256
+    from visionpipe.models.candidate import describe_model
 
-    own = weights_sha256(candidate.classifier)
+    own = describe_model(candidate)
     for name, paper in papers.items():
-        if paper is not None and (paper.get("model") or {}).get("weights_sha256") != own:
+        if paper is not None and not same_model(own, paper.get("model") or {}):
             raise VisionpipeError(f"the {name} is not of this candidate: run the evaluation pipeline again")

@@ -30,13 +30,13 @@ def standing(decision: Mapping[str, Any]) -> str:
 def trained_since(training: Mapping[str, Any] | None, evaluation: Mapping[str, Any] | None) -> bool:
     """Return whether the newest training made another model than the one that was evaluated last, if any was."""
     trained = _model_of(training)
-    return bool(trained) and not _same(trained, _model_of(evaluation))
+    return bool(trained) and not same_model(trained, _model_of(evaluation))
 
 
 def shows_the_judged(decision: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> bool:
     """Return whether the evaluation is of the model that was judged, as far as that is known."""
     judged, shown = _model_of(decision), _model_of(evaluation)
-    return not judged or not shown or _same(judged, shown)
+    return not judged or not shown or same_model(judged, shown)
 
 
 def whose_pages(
@@ -84,8 +84,21 @@ def _model_of(document: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return model if model.get("weights_sha256") else {}
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Compare the weights, and each setting that both know: a later version of visionpipe may have more of them."""
+def same_model(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Compare the weights, and each setting that both know: a later version of visionpipe may have more of them.
+
+    Parameters
+    ----------
+    one, other
+        What `visionpipe.models.candidate.describe_model` said, then or now.
+
+    Examples
+    --------
+    >>> same_model({"weights_sha256": "ab", "temperature": 1.0}, {"weights_sha256": "ab"})
+    True
+    >>> same_model({"weights_sha256": "ab", "temperature": 1.0}, {"weights_sha256": "ab", "temperature": 1.2})
+    False
+    """
     both = {"weights_sha256", *(one.keys() & other.keys())}
     told = [  # as JSON: what is a list in a file was a tuple before
         json.dumps({key: model.get(key) for key in both}, sort_keys=True) for model in (one, other)

@@ -53,6 +53,7 @@ def training_page(training: Mapping[str, Any]) -> str:
         n_epochs=len(curves.get("epoch") or ()),
         only_head=only_head,
         kept=_at(curves, kept) if kept else None,
+        kept_head=_at(head, _last_improved(head)) if head and not kept else None,
         n_validation=training.get("n_validation_images"),
         unjudged=training.get("unjudged_classes"),
         overfit_from=_first_overfit(curves, kept),
@@ -84,8 +85,10 @@ def _last_improved(curves: Mapping[str, Any]) -> int | None:
     return max((epoch for epoch, improved in epochs if improved), default=None)
 
 
-def _at(curves: Mapping[str, Any], epoch: int) -> dict[str, Any]:
-    """Return every series' value at an epoch."""
+def _at(curves: Mapping[str, Any], epoch: int | None) -> dict[str, Any]:
+    """Return every series' value at an epoch; nothing where it is None."""
+    if epoch is None:
+        return {}
     place = list(curves["epoch"]).index(epoch)
     return {name: values[place] for name, values in curves.items() if len(values or ()) > place}
 
