@@ -156,9 +156,9 @@ def clustered_proportion(successes_N: ArrayLike, cluster_ids_N: ArrayLike, level
     if len(successes_N) == 0:
         return clopper_pearson(0, 0, level)
     share = float(successes_N.mean())
-    n_effective = effective_size(successes_N, cluster_ids_N, level)
-    exact = clopper_pearson(min(share * n_effective, n_effective), n_effective, level)
     index_N, sizes_G = cluster_index(cluster_ids_N)
+    n_effective = effective_size(successes_N, index_N, level)
+    exact = clopper_pearson(min(share * n_effective, n_effective), n_effective, level)
     successes_G = np.bincount(index_N, weights=successes_N)
     throughout, somewhere = int(np.sum(successes_G == sizes_G)), int(np.sum(successes_G > 0))
     low, high, n_clusters = exact.low, exact.high, len(sizes_G)
